@@ -1,0 +1,92 @@
+"""The report of a dry run: the level that was in force, what would change, and what was not covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from oneoff.types import JSONObject
+
+LEVELS = ("static", "preview", "sealed", "copy")
+"""Weakest first: nothing executed; read-only until the first write; real execution that the database
+refuses to commit; real execution on a throw-away copy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEffect:
+    """Rows of one table that a real run would change."""
+
+    table: str
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One statement as the task sent it, without its values; equal ones are counted together."""
+
+    sql: str
+    times: int
+    rows: int
+    """Rows that the driver reported, summed; -1s (unknown) left out."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseReport:
+    """What one sealed database saw."""
+
+    database: str
+    """What it is and where, without a password: ``sqlite data/flights.db``, ``postgresql shop on db:5432``."""
+    level: str
+    tables: tuple[TableEffect, ...] = ()
+    schema_changes: tuple[str, ...] = ()
+    """``created table x`` and the like."""
+    statements: tuple[Statement, ...] = ()
+    statements_left_out: int = 0
+    """How many different statements there were beyond those listed."""
+    counting: str = ""
+    """How the rows were counted, for the reader who wants to know how exact they are."""
+    not_covered: tuple[str, ...] = ()
+    """What this seal does not hold or does not see."""
+    attempts: tuple[str, ...] = ()
+    """What the task tried and the seal stopped (a raw COMMIT, the original file): the dry run then fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuppressedEffect:
+    """A ``ctx.effect`` that was recorded and not called."""
+
+    description: str
+    call: str
+    """The function's qualified name; its arguments are not shown, they may hold personal data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The whole report of one dry run."""
+
+    databases: tuple[DatabaseReport, ...]
+    effects: tuple[SuppressedEffect, ...] = ()
+    guard: str = "none"
+    """What stops effects outside the database: none, audit hook, landlock."""
+    complete: bool = True
+    """False where the task ended early: the counts are then what was seen until there."""
+    not_covered: tuple[str, ...] = field(default=())
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether a real run would change or send anything that was seen."""
+        return bool(self.effects) or any(
+            database.schema_changes or any(table.changed for table in database.tables)
+            for database in self.databases
+        )
+
+    def document(self) -> JSONObject:
+        """The report as one JSON object, as ``-o json`` shows it and the store keeps it."""
+        raise NotImplementedError

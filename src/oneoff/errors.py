@@ -1,0 +1,160 @@
+"""Every error that oneoff raises on purpose, each with its exit code and the reader's next step.
+
+    OneoffError                     1
+    ├── UsageError                  2   what was asked for cannot be meant
+    │   ├── TaskNotFound
+    │   ├── RunNotFound
+    │   ├── InvalidParameters           every problem of one input, together
+    │   ├── InvalidDeclaration          a task is declared in a way that cannot work
+    │   ├── InvalidSettings
+    │   └── AppNotFound
+    ├── Refused                     3   understood, and not done
+    │   ├── AppBroken                   importing the app raised: the cause is the user's own
+    │   ├── NotConfirmed
+    │   ├── ReasonRequired
+    │   ├── LockHeld
+    │   ├── AlreadyStarted
+    │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
+    │   └── StoreUnavailable
+    │       ├── StoreCorrupted
+    │       └── StoreVersionMismatch
+    └── StoreConflict               1   another process changed the record first
+
+    ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
+    ├── RunStopped                      the task is made to end: interrupted, cancelled or timed out
+    └── LeaseLost                       another process owns the run by now
+
+The first line of a class's docstring is its default message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class OneoffError(Exception):
+    """oneoff could not do what was asked."""
+
+    exit_code: ClassVar[int] = 1
+    next_step: str = ""
+
+    def __init__(self, message: str = "", *, next_step: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+        if next_step:
+            self.next_step = next_step
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class UsageError(OneoffError):
+    """The command cannot be understood."""
+
+    exit_code = 2
+
+
+class TaskNotFound(UsageError):
+    """There is no such task."""
+
+    next_step = "`oneoff tasks` lists them"
+
+
+class RunNotFound(UsageError):
+    """There is no such run."""
+
+    next_step = "`oneoff runs` lists them"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one parameter."""
+
+    parameter: str
+    message: str
+    """What is wrong and what is allowed; holds the value only where the parameter is no secret."""
+
+
+class InvalidParameters(UsageError):
+    """The parameters do not fit the task."""
+
+    def __init__(self, problems: Sequence[Problem], *, next_step: str = "") -> None:
+        self.problems = tuple(problems)
+        lines = [f"{problem.parameter}: {problem.message}" for problem in self.problems]
+        super().__init__("\n".join(lines), next_step=next_step)
+
+
+class InvalidDeclaration(UsageError):
+    """A task is declared in a way that cannot work."""
+
+
+class InvalidSettings(UsageError):
+    """The settings file cannot be used."""
+
+
+class AppNotFound(UsageError):
+    """No app was found."""
+
+    next_step = 'name it with --app MODULE:NAME, ONEOFF_APP, or app = "MODULE:NAME" under [tool.oneoff]'
+
+
+class Refused(OneoffError):
+    """Refused: nothing was run."""
+
+    exit_code = 3
+
+
+class AppBroken(Refused):
+    """The app cannot be imported. The traceback is the app's own, in ``__cause__``."""
+
+
+class NotConfirmed(Refused):
+    """The task wants a confirmation."""
+
+
+class ReasonRequired(Refused):
+    """The environment wants a reason."""
+
+
+class LockHeld(Refused):
+    """Another run holds the task's lock."""
+
+
+class AlreadyStarted(Refused):
+    """A run with this id has started already."""
+
+
+class DryRunUnavailable(Refused):
+    """This task cannot be made dry here, and what cannot be enforced is not called a dry run."""
+
+
+class StoreUnavailable(Refused):
+    """The store cannot be used, and nothing runs unrecorded."""
+
+    next_step = "`oneoff doctor` says what is wrong with it"
+
+
+class StoreCorrupted(StoreUnavailable):
+    """The store is damaged."""
+
+
+class StoreVersionMismatch(StoreUnavailable):
+    """The store was written by another version of oneoff."""
+
+
+class StoreConflict(OneoffError):
+    """Another process changed the record first."""
+
+
+class ControlSignal(BaseException):
+    """Ends a task from outside; derives from BaseException so that only a bare ``except:`` can catch it."""
+
+
+class RunStopped(ControlSignal):
+    """The run has to end now."""
+
+
+class LeaseLost(ControlSignal):
+    """Another process owns this run by now: nothing more may be written for it."""

@@ -1,0 +1,166 @@
+"""The narrow seams to everything outside: what the product's decisions need, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from oneoff.audit.event import Event, StoredEvent
+from oneoff.audit.merkle import Checkpoint
+from oneoff.dryrun.report import DatabaseReport
+from oneoff.runs.run import Actor, Process, Progress, Run
+from oneoff.runs.status import Status
+from oneoff.types import RunId
+
+
+class Clock(Protocol):
+    """Time, so that tests can make it jump."""
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards; for durations only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunQuery:
+    """Which runs to list, newest first."""
+
+    statuses: frozenset[Status] | None = None
+    task: str | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    id_prefix: str | None = None
+    limit: int | None = None
+
+
+class Store(Protocol):
+    """oneoff's own records: runs and the audit log, changed together or not at all.
+
+    Every method raises :class:`~oneoff.errors.StoreUnavailable` (or a class below it) where the records
+    cannot be read or written. A method that takes an event appends it in the transaction that changes the
+    run, so there is no state without its record and no record of a change that did not happen.
+    """
+
+    def create(self, run: Run, event: Event) -> Run:
+        """Record a new run. Raises :class:`~oneoff.errors.AlreadyStarted` where the id is taken."""
+
+    def save(self, run: Run, event: Event | None = None) -> Run:
+        """Replace the record if ``run.version`` is still the stored one; the result has the next version.
+
+        Raises:
+            StoreConflict: another process changed the record first.
+            LockHeld: the run would be executing while another one executes under the same lock.
+        """
+
+    def get(self, run_id: RunId) -> Run:
+        """One run. Raises :class:`~oneoff.errors.RunNotFound`."""
+
+    def find(self, query: RunQuery) -> list[Run]:
+        """The runs that match, newest first."""
+
+    def beat(self, run_id: RunId, fence: int, at: datetime, progress: Progress | None) -> Run | None:
+        """Say that the run's process lives; does not count as a change (``version`` stays).
+
+        Returns the record as it is now, or None where ``fence`` is no longer the run's: the lease is lost.
+        """
+
+    def record(self, event: Event) -> None:
+        """Append an event that belongs to no change of a run."""
+
+    def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
+        """The audit log from sequence number ``start``, in order, in constant memory."""
+
+    def checkpoint(self) -> Checkpoint:
+        """Size and root of the audit log, as the store itself holds them."""
+
+    def subject(self, actor: Actor) -> str:
+        """The opaque id of this actor, given out at first sight; names stay out of the hashed bytes."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Spool(Protocol):
+    """Room on disk, set aside before a run starts, for an outcome that the store cannot take."""
+
+    def reserve(self, run_id: RunId) -> None:
+        """Set the room aside. Raises :class:`~oneoff.errors.StoreUnavailable`."""
+
+    def write(self, run_id: RunId, document: bytes) -> None:
+        """Keep the outcome in the room set aside; works on a disk that is full by now. Raises OSError."""
+
+    def pending(self) -> Iterator[tuple[RunId, bytes]]:
+        """The outcomes that still wait to be recorded."""
+
+    def release(self, run_id: RunId) -> None:
+        """Give the room back."""
+
+
+class Processes(Protocol):
+    """What this machine knows of processes."""
+
+    def current(self) -> Process:
+        """This very process."""
+
+    def alive(self, process: Process) -> bool | None:
+        """Whether it still runs; None where it cannot be known from here (another machine)."""
+
+
+class Launcher(Protocol):
+    """Starts another process for a run that is confirmed and recorded."""
+
+    name: str
+
+    def launch(self, run: Run, secrets: Mapping[str, str]) -> Process | None:
+        """Start it; secrets travel by a pipe, never by arguments or environment."""
+
+
+class Seal(Protocol):
+    """One database for the time of a dry run: the task may do what it likes, and nothing stays.
+
+    Used as a context manager around the task; the report is complete once it is closed.
+    """
+
+    level: str
+    """``preview``, ``sealed`` or ``copy``: what is in force, never what was hoped for."""
+
+    def __enter__(self) -> Seal: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def report(self) -> DatabaseReport:
+        """What the task did to this database, and what is not covered."""
+
+
+class Databases(Protocol):
+    """Finds out what the app's database handle is, and seals it."""
+
+    def resolve(self, handle: Any) -> Any:
+        """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
+
+    def seal(self, handle: Any) -> Seal:
+        """A seal for the database behind a resolved handle.
+
+        Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced.
+        """
+
+
+class Asker(Protocol):
+    """Somebody at a terminal who can be asked."""
+
+    interactive: bool
+
+    def confirm(self, question: str) -> bool: ...
+
+    def text(self, prompt: str) -> str: ...
+
+    def secret(self, prompt: str) -> str: ...
+
+
+Sleep = Callable[[float], None]
+Guard = AbstractContextManager[None]

@@ -1,0 +1,37 @@
+"""A task: a function of the app or a command in any language, under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from oneoff.tasks.parameters import Parameter
+from oneoff.types import TaskName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One registered task. Exactly one of ``function`` and ``command`` is set."""
+
+    name: TaskName
+    help: str = ""
+    """The whole text for people; its first line is the summary."""
+    parameters: tuple[Parameter, ...] = ()
+    confirm: str | None = None
+    """The question to put before a real run; None where the task needs no confirmation."""
+    lock: str | None = None
+    """Only one run at a time among the tasks that name this lock."""
+    timeout: timedelta | None = None
+    function: Callable[..., Any] | None = None
+    takes_context: bool = False
+    """Whether the function's first argument is the Context."""
+    command: tuple[str, ...] | None = None
+    """An argument list, run without a shell."""
+    environ: dict[str, str] = field(default_factory=dict)
+    """Variables that a command gets in addition to the app's own."""
+
+    @property
+    def summary(self) -> str:
+        return self.help.strip().partition("\n")[0]

@@ -1,0 +1,35 @@
+"""Names for plain data that every layer shares."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import NewType, TypeAlias
+
+JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSONObject: TypeAlias = dict[str, JSON]
+
+RunId = NewType("RunId", str)
+TaskName = NewType("TaskName", str)
+
+RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+"""A run's id names a Kubernetes Job later, so it is a DNS label (RFC 1123), short enough for a prefix."""
+
+_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that reads like another
+
+
+def new_run_id(now: datetime) -> RunId:
+    """An id that sorts by time and can be read out over the phone: ``20261123-034253-k7f2q9``."""
+    tail = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
+    return RunId(f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{tail}")
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as every record and every JSON document shows it (RFC 3339, UTC, microseconds)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_rfc3339(text: str) -> datetime:
+    """The inverse of :func:`rfc3339`."""
+    return datetime.fromisoformat(text)
