@@ -12,6 +12,10 @@ from oneoff.runs.status import ACTIVE, TRANSITIONS, Status
 from oneoff.types import JSON, JSONObject, RunId, TaskName, from_rfc3339, rfc3339
 
 
+FOREGROUND = "foreground"
+"""The launcher of a run that executes in the process that was asked for it."""
+
+
 class InvalidTransition(OneoffError):
     """A run cannot go from its status to that one."""
 
@@ -102,7 +106,7 @@ class Run:
     """The argument list where the task is a command."""
     lock: str | None = None
     timeout_seconds: float | None = None
-    launcher: str = "foreground"
+    launcher: str = FOREGROUND
     rerun_of: RunId | None = None
     process: Process | None = None
     """The process that answers for the run now: its requester first, then the one that executes it."""
