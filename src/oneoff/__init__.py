@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from oneoff.app import App
     from oneoff.errors import ControlSignal, OneoffError, Refused, UsageError
     from oneoff.execution.context import Context
-    from oneoff.tasks.parameters import Param
+    from oneoff.tasks.limits import Param
     from oneoff.tasks.secret import Secret
     from oneoff.version import __version__
 
@@ -32,7 +32,7 @@ _HOMES = {
     "Context": "oneoff.execution.context",
     "ControlSignal": "oneoff.errors",
     "OneoffError": "oneoff.errors",
-    "Param": "oneoff.tasks.parameters",
+    "Param": "oneoff.tasks.limits",
     "Refused": "oneoff.errors",
     "Secret": "oneoff.tasks.secret",
     "UsageError": "oneoff.errors",

@@ -153,7 +153,8 @@ class Databases(Protocol):
 class Asker(Protocol):
     """Somebody at a terminal who can be asked."""
 
-    interactive: bool
+    @property
+    def interactive(self) -> bool: ...
 
     def confirm(self, question: str) -> bool: ...
 

@@ -92,9 +92,7 @@ def _call(
         actor=Actor(kind="human", name="unit test"),
         dry_run=dry_run,
         log=RunLogger(run_id=run_id, task=task.name, as_text=True, stream=stream),
-        report_progress=lambda *state: seen.append(
-            Progress(done=state[0], total=state[1], message=state[2])
-        ),
+        report_progress=lambda *state: seen.append(Progress(done=state[0], total=state[1], message=state[2])),
         stop=request,
         open_database=lambda: app.database if db is None else db,
     )

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import NewType, TypeAlias
 
-JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 JSONObject: TypeAlias = dict[str, JSON]
 
 RunId = NewType("RunId", str)

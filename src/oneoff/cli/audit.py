@@ -26,10 +26,12 @@ def audit_command() -> None:
 @click.option("--run", metavar="RUN", help="Only the events of this run.")
 @output_option
 @click.pass_obj
-def log_command(session: Session, run: str | None, output: str) -> None:
+def log_command(session: Session, /, run: str | None, output: str) -> None:
     """Print the events, oldest first."""
     run_id = get(session.services, run).id if run else None
-    documents = [_document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)]
+    documents = [
+        _document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)
+    ]
     emit(documents, lambda: _table(documents), output)
 
 
@@ -40,7 +42,9 @@ def _document(seq: int, body: bytes, leaf: bytes) -> dict[str, Any]:
 def _table(documents: list[dict[str, Any]]) -> str:
     if not documents:
         return "no events"
-    return table(["SEQ", "TIME", "EVENT", "RUN", "TASK", "ACTOR", "WHAT"], [_row(entry) for entry in documents])
+    return table(
+        ["SEQ", "TIME", "EVENT", "RUN", "TASK", "ACTOR", "WHAT"], [_row(entry) for entry in documents]
+    )
 
 
 def _row(entry: dict[str, Any]) -> tuple[object, ...]:
@@ -68,7 +72,7 @@ def _what(data: dict[str, Any]) -> str:
 @audit_command.command("verify")
 @output_option
 @click.pass_context
-def verify_command(ctx: click.Context, output: str) -> None:
+def verify_command(ctx: click.Context, /, output: str) -> None:
     """Compute the log again from its bytes; exits with 1 where something does not fit."""
     session: Session = ctx.obj
     found = verify(session.services)

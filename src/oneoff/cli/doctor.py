@@ -16,7 +16,7 @@ UNWELL = 1
 @click.command("doctor")
 @output_option
 @click.pass_context
-def doctor_command(ctx: click.Context, output: str) -> None:
+def doctor_command(ctx: click.Context, /, output: str) -> None:
     """Check that everything needed is in place; exits with 1 where something is not."""
     findings = examine(ctx.obj)
     emit([asdict(finding) for finding in findings], lambda: "\n".join(map(_line, findings)), output)
@@ -32,7 +32,7 @@ def _line(finding: Finding) -> str:
 @click.command("release")
 @output_option
 @click.pass_obj
-def release_command(session: Session, output: str) -> None:
+def release_command(session: Session, /, output: str) -> None:
     """Show which release a run would belong to."""
     release, host = session.services.release, session.services.observer.host
     document = {**asdict(release), "host": host}

@@ -49,6 +49,6 @@ class LazyGroup(ShowingGroup):
 @click.option("--app", metavar="MODULE:NAME", help="Where the app is; else ONEOFF_APP or [tool.oneoff].")
 @click.version_option(__version__, prog_name="oneoff")
 @click.pass_context
-def main(ctx: click.Context, **options: Any) -> None:
+def main(ctx: click.Context, /, **options: Any) -> None:
     """Run an app's admin processes: previewed, confirmed, recorded."""
     ctx.obj = Session(options["app"])

@@ -28,16 +28,18 @@ def run_options() -> list[click.Option]:
         click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),
         click.Option(["--env", "environment"], metavar="NAME", help="The environment to run in."),
         click.Option(["--detach"], is_flag=True, help="Run in a process of its own and return."),
-        click.Option(["--run-id"], metavar="ID", help="An id of your own; a second start with it runs nothing."),
+        click.Option(
+            ["--run-id"], metavar="ID", help="An id of your own; a second start with it runs nothing."
+        ),
         click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
         click.Option(
-            ["-o", "--output"], type=click.Choice(["table", "json"]), default="table", help="The form of the result."
+            ["-o", "--output"],
+            type=click.Choice(["table", "json"]),
+            default="table",
+            help="The form of the result.",
         ),
         click.Option(["--secrets-from-stdin"], is_flag=True, hidden=True),
     ]
-
-
-RUN_OPTION_NAMES = frozenset(option.name for option in run_options())
 
 
 def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Option]:
@@ -51,11 +53,8 @@ def _option(parameter: Parameter) -> click.Option:
         words.append("[required]")
     elif parameter.default_text:
         words.append(f"[default: {parameter.default_text}]")
-    declaration = parameter.option
-    if parameter.flag:
-        declaration = f"{parameter.option}/--no-{parameter.option.removeprefix('--')}"
     return click.Option(
-        [declaration, _slot(parameter.name)],
+        ["/".join(parameter.options), _slot(parameter.name)],
         help=" ".join(words) or None,
         metavar=None if parameter.flag else parameter.metavar,
         multiple=parameter.multiple,

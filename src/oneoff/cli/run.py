@@ -10,14 +10,13 @@ from typing import Any
 
 import click
 
-from oneoff.cli.options import RUN_OPTION_NAMES, Texts, collect_texts, run_options, task_options
+from oneoff.cli.options import Texts, collect_texts, run_options, task_options
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
 from oneoff.commands.runs import get
 from oneoff.databases import arm
 from oneoff.dryrun.render import render
-from oneoff.errors import InvalidParameters, TaskNotFound, UsageError
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
@@ -50,7 +49,7 @@ class TaskGroup(ShowingGroup):
 
 
 def _task_first(args: list[str]) -> list[str]:
-    flags, valued = set(), set()
+    flags, valued = set[str](), set[str]()
     for option in run_options():
         (flags if option.is_flag else valued).update(option.opts)
     position = 0
@@ -63,7 +62,7 @@ def task_command(task: Task) -> click.Command:
     """The click command that runs one task."""
 
     @click.pass_context
-    def callback(ctx: click.Context, **given: Any) -> None:
+    def callback(ctx: click.Context, /, **given: Any) -> None:
         with showing_errors():
             session = _session(ctx)
             texts = _collect(session, task, given)
@@ -120,7 +119,9 @@ def _tell_ending(run: Run) -> None:
     if run.dry_run_report is not None:
         click.echo(render(run.dry_run_report))
     if run.active:
-        tell(f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it, `oneoff wait {run.id}` waits")
+        tell(
+            f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it, `oneoff wait {run.id}` waits"
+        )
         return
     tell(ending_line(run))
 
@@ -149,7 +150,7 @@ def run_command() -> None:
 @click.command(name="exec", params=[*run_options()], context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
-def exec_command(ctx: click.Context, command: tuple[str, ...], **given: Any) -> None:
+def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
     _perform(ctx, session, Request(task=_raw(command), options=_options(given)), given)
@@ -162,7 +163,7 @@ def _raw(command: tuple[str, ...]) -> Task:
 @click.command(name="rerun", params=[*run_options()])
 @click.argument("run", metavar="RUN")
 @click.pass_context
-def rerun_command(ctx: click.Context, **given: Any) -> None:
+def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     """Run again with the parameters of an earlier run; says what has changed in the code since."""
     session = _session(ctx)
     earlier = get(session.services, given["run"])

@@ -20,14 +20,18 @@ from oneoff.runs.status import EXIT_CODES, Status
 
 
 @click.command("runs")
-@click.option("--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeat it.")
+@click.option(
+    "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeat it."
+)
 @click.option("--task", metavar="TASK", help="Only runs of this task.")
 @click.option("--actor", metavar="NAME", help="Only runs that this person asked for.")
-@click.option("--since", metavar="WHEN", help="Only runs asked for since: 2h, 7d, 2026-01-31, or a full time.")
+@click.option(
+    "--since", metavar="WHEN", help="Only runs asked for since: 2h, 7d, 2026-01-31, or a full time."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @output_option
 @click.pass_obj
-def runs_command(session: Session, output: str, **filters: Any) -> None:
+def runs_command(session: Session, /, output: str, **filters: Any) -> None:
     """List the runs, newest first."""
     query = RunQuery(
         statuses=frozenset(Status(status) for status in filters["statuses"]) or None,
@@ -62,7 +66,7 @@ def _table(runs: list[Run]) -> str:
 @click.argument("run", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.pass_obj
-def logs_command(session: Session, run: str, follow: bool) -> None:
+def logs_command(session: Session, /, run: str, follow: bool) -> None:
     """Print what a run has printed, byte for byte."""
     for chunk in follow_log(session.services, get(session.services, run), follow=follow):
         sys.stdout.buffer.write(chunk)
@@ -73,7 +77,7 @@ def logs_command(session: Session, run: str, follow: bool) -> None:
 @click.argument("run", metavar="RUN")
 @output_option
 @click.pass_context
-def wait_command(ctx: click.Context, run: str, output: str) -> None:
+def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
     """Wait for the end of a run and exit as it did."""
     session: Session = ctx.obj
     ended = wait(session.services, get(session.services, run))
@@ -87,7 +91,7 @@ def wait_command(ctx: click.Context, run: str, output: str) -> None:
 @click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
 @output_option
 @click.pass_obj
-def cancel_command(session: Session, run: str, force: bool, reason: str | None, output: str) -> None:
+def cancel_command(session: Session, /, run: str, force: bool, reason: str | None, output: str) -> None:
     """Ask a run to end."""
     asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
@@ -116,7 +120,10 @@ def run_text(run: Run) -> str:
             ("error", outcome.error if outcome else None),
             ("exit code", outcome.exit_code if outcome else None),
             ("command", " ".join(run.command or ())),
-            *((f"  {name}", json.dumps(value, ensure_ascii=False)[:500]) for name, value in run.parameters.items()),
+            *(
+                (f"  {name}", json.dumps(value, ensure_ascii=False)[:500])
+                for name, value in run.parameters.items()
+            ),
             ("environment", f"{run.environment} (protected)" if run.protected else run.environment),
             ("actor", f"{run.actor.name} ({run.actor.kind})"),
             ("claims", ", ".join(f"{name}={value}" for name, value in run.actor.claims.items())),
@@ -126,7 +133,10 @@ def run_text(run: Run) -> str:
             ("started", run.started_at),
             ("ended", run.ended_at),
             ("took", duration(outcome.duration_ms) if outcome else None),
-            ("progress", progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "")),
+            (
+                "progress",
+                progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),
+            ),
             ("host", run.process and f"{run.process.host}, process {run.process.pid}"),
             ("version", run.release.version),
             ("commit", run.release.commit),

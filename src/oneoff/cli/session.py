@@ -76,8 +76,11 @@ class ShownError(click.ClickException):
 
     def __init__(self, error: OneoffError) -> None:
         super().__init__(error.message)
-        self.exit_code = error.exit_code
         self.error = error
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click has a class variable; ours is the error's
+        return self.error.exit_code
 
     def show(self, file: Any = None) -> None:
         if isinstance(self.error, AppBroken) and self.error.__cause__ is not None:

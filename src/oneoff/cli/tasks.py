@@ -31,14 +31,16 @@ def task_document(task: Task) -> JSONObject:
 @click.command("tasks")
 @output_option
 @click.pass_obj
-def tasks_command(session: Session, output: str) -> None:
+def tasks_command(session: Session, /, output: str) -> None:
     """List the tasks of this app."""
     registry = session.registry
     emit(
         [task_document(task) for task in registry],
-        lambda: table(["TASK", "SUMMARY"], [(task.name, task.summary) for task in registry])
-        if len(registry)
-        else f"{registry.name} has no tasks yet",
+        lambda: (
+            table(["TASK", "SUMMARY"], [(task.name, task.summary) for task in registry])
+            if len(registry)
+            else f"{registry.name} has no tasks yet"
+        ),
         output,
     )
 
@@ -47,7 +49,7 @@ def tasks_command(session: Session, output: str) -> None:
 @click.argument("reference", metavar="TASK_OR_RUN")
 @output_option
 @click.pass_obj
-def show_command(session: Session, reference: str, output: str) -> None:
+def show_command(session: Session, /, reference: str, output: str) -> None:
     """Show one task, or one run by its id, the beginning of its id, or @latest."""
     try:
         run = get(session.services, reference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from oneoff.errors import UsageError
 from oneoff.tasks import durations
@@ -19,5 +19,7 @@ def since(text: str | None, now: datetime) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no time", next_step="write 2h, 7d, 2026-01-31 or 2026-01-31T09:00Z") from None
+        raise UsageError(
+            f"{text!r} is no time", next_step="write 2h, 7d, 2026-01-31 or 2026-01-31T09:00Z"
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

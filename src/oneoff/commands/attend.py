@@ -23,7 +23,13 @@ def attend(services: Services) -> None:
     _recover(services)
     for run in services.store.find(RunQuery(statuses=ACTIVE)):
         if _gone(services, run):
-            settle(services, run.id, _ending(run), evidence=_evidence(services, run), only=frozenset({run.status}))
+            settle(
+                services,
+                run.id,
+                _ending(run),
+                evidence=_evidence(services, run),
+                only=frozenset({run.status}),
+            )
 
 
 def _gone(services: Services, run: Run) -> bool:
@@ -90,7 +96,9 @@ def _recover(services: Services) -> None:
                 run.ended(outcome, from_rfc3339(left["ended_at"])), dry_run_report=left["dry_run_report"]
             )
             try:
-                services.store.save(ended, event.outcome(ended, services.observer, services.clock.now(), recovered=True))
+                services.store.save(
+                    ended, event.outcome(ended, services.observer, services.clock.now(), recovered=True)
+                )
             except StoreConflict:
                 run = services.store.get(run_id)
                 continue

@@ -33,4 +33,7 @@ def _accounted(services: Services, run_id: RunId) -> bool:
     """Whether a start without an outcome is no gap: the run executes, or has ended while the log was read."""
     if services.store.get(run_id).status in EXECUTING:
         return True
-    return any(short_type(decode(stored.body)["type"]) == "outcome" for stored in services.store.events(run_id=run_id))
+    return any(
+        short_type(decode(stored.body)["type"]) == "outcome"
+        for stored in services.store.events(run_id=run_id)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -157,7 +158,10 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
         raise refusal
     try:
         values = parameters.thaw(request.task.parameters, existing.parameters, request.secrets)
-        if request.given and parameters.freeze(request.task.parameters, request.values()) != existing.parameters:
+        if (
+            request.given
+            and parameters.freeze(request.task.parameters, request.values()) != existing.parameters
+        ):
             raise AlreadyStarted(f"run {existing.id} was asked for with other parameters")
         return _execute(services, request, existing, values)
     except (Refused, InvalidParameters) as refusal:
@@ -190,9 +194,7 @@ def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
     flag = "--yes" if demand.typed is None else f"--confirm {demand.typed}"
     way_out = f"{options.command_line} {flag}"
     if not services.asker.interactive:
-        raise NotConfirmed(
-            f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out
-        )
+        raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
     if demand.typed is None:
         if services.asker.confirm(demand.question):
             return "answered"
@@ -246,10 +248,8 @@ def _sealed(services: Services, request: Request) -> tuple[Any, Seal]:
 def _launch(services: Services, request: Request, run: Run) -> Run:
     launched = services.store.save(run.to(Status.LAUNCHED, launcher=services.launcher.name))
     process = services.launcher.launch(launched, request.secrets)
-    try:
+    with contextlib.suppress(StoreConflict):  # it has reported already, and says itself which process it is
         launched = services.store.save(replace(launched, process=process))
-    except StoreConflict:
-        pass  # it has reported already, and says itself which process it is
     deadline = services.clock.monotonic() + REPORT_WITHIN
     while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
         time.sleep(0.05)
@@ -260,15 +260,13 @@ def _launch(services: Services, request: Request, run: Run) -> Run:
 
 def _refuse(services: Services, run_id: RunId, refusal: OneoffError) -> NoReturn:
     """Record the refusal where the store still can, and raise it."""
-    try:
+    with contextlib.suppress(StoreUnavailable):  # the refusal itself matters more to the reader
         settle(
             services,
             run_id,
             Outcome(status=Status.REFUSED, error=refusal.message),
             only=frozenset({Status.REQUESTED, Status.LAUNCHED}),
         )
-    except StoreUnavailable:
-        pass  # the refusal itself matters more to the reader
     raise refusal
 
 

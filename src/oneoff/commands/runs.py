@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from oneoff.audit import event
-from oneoff.commands.attend import attend, settle
+from oneoff.commands.attend import attend
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Outcome, Run
-from oneoff.runs.status import ACTIVE, EXECUTING, Status
-from oneoff.types import RunId
+from oneoff.runs.status import EXECUTING, Status
 
 LATEST = "@latest"
 POLL = 0.2

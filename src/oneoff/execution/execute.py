@@ -31,8 +31,8 @@ from oneoff.execution.log import RunLogger
 from oneoff.execution.output import tee
 from oneoff.execution.progress import ProgressMeter
 from oneoff.execution.stopping import Stop
-from oneoff.execution.terminal import Terminal
 from oneoff.execution.supervisor import Supervisor
+from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
 from oneoff.protocols import Seal, Services
 from oneoff.runs import document
@@ -152,15 +152,11 @@ class Execution:
     def _report(self, context: Context, *, complete: bool) -> Report | None:
         if self._seal is None:
             return None
-        return Report(
-            databases=(self._seal.report(),), effects=tuple(context.suppressed), complete=complete
-        )
+        return Report(databases=(self._seal.report(),), effects=tuple(context.suppressed), complete=complete)
 
     def _beat(self) -> Run | None:
         run = self._run
-        return self._services.store.beat(
-            run.id, run.fence, self._services.clock.now(), self._meter.current
-        )
+        return self._services.store.beat(run.id, run.fence, self._services.clock.now(), self._meter.current)
 
     def _outcome(self) -> Outcome:
         elapsed = self._services.clock.monotonic() - self._began
