@@ -43,7 +43,8 @@ def verify(
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
-    Memory is constant apart from the runs that have started and not ended, and those that are lost. The log may grow meanwhile.
+    Memory is constant apart from the runs that have started and not ended, and those that are lost. The log
+    may grow meanwhile.
 
     Args:
         events: the whole log in order; read lazily, after the first call of ``checkpoint``.
