@@ -7,7 +7,6 @@ import pytest
 
 from oneoff.errors import InvalidSettings, UsageError
 from oneoff.settings import CommandSettings, EnvironmentSettings, load
-from oneoff.types import RunId
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -91,8 +90,7 @@ def test_the_environment_names_app_and_store_and_makes_claims(tmp_path: Path) ->
 def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
     """Two stores in one folder do not share their logs."""
     settings = load(tmp_path, {"ONEOFF_STORE": str(tmp_path / "s.db")})
-    assert settings.log_path(RunId("r1")) == tmp_path / "s.db-logs" / "r1.log"
-    assert settings.outcomes == tmp_path / "s.db-outcomes"
+    assert settings.state_dir == tmp_path / "s.d"
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,13 @@ def outcome(
     )
 
 
-def cancelled(run: Run, observer: Observer, at: datetime, *, by: Actor, force: bool = False) -> Event:
+def cancelled(
+    run: Run, observer: Observer, at: datetime, *, by: Actor, force: bool = False, reason: str | None = None
+) -> Event:
     """``by`` asked for the end of the run. Where it had started, its outcome is an event of its own."""
+    request: JSONObject = {"force": force, "reason": _text(reason)}
     return _event(
-        "cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request={"force": force}
+        "cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request
     )
 
 
@@ -211,7 +214,8 @@ def _event(type_: str, run: Run, observer: Observer, at: datetime, **more: JSON)
 
 
 def _initiator(actor: Actor) -> JSONObject:
-    return {"kind": _text(actor.kind), "subject": _text(actor.subject)}
+    claims = {name: _text(value) for name, value in actor.opaque_claims.items()}
+    return {"kind": _text(actor.kind), "subject": _text(actor.subject), "claims": claims}
 
 
 def _outcome(run: Run) -> JSONObject:
