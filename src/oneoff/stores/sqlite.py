@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -135,7 +134,7 @@ class SqliteStore:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
         row = self._one(_SQL["select_subject"], who)
         if row is None:
-            self._read(_SQL["insert_actor"], {**who, "subject": secrets.token_hex(8)})
+            self._read(_SQL["insert_actor"], {**who, "subject": os.urandom(8).hex()})
             row = self._one(_SQL["select_subject"], who)
         if row is None:
             raise failures.damaged(self.path, "it does not keep the actors it is given")
