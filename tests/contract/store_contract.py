@@ -289,10 +289,11 @@ class StoreContract:
         """Where the event cannot be recorded, the run does not change."""
         run = store.create(make_run(), note())
         monster = replace(note(), data={"text": "x" * 70_000})
-        for action in (
+        actions: list[Callable[[], object]] = [
             lambda: store.save(replace(run, reason="changed"), monster),
             lambda: store.create(make_run("r2"), monster),
-        ):
+        ]
+        for action in actions:
             with pytest.raises(ValueError, match="does not fit"):
                 action()
         assert (store.get(run.id), ids(store)) == (run, ["r1"])

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from oneoff.stores.sqlite import SqliteStore
-from tests.contract.store_contract import StoreContract
+from tests.contract.shared_contract import SharedStoreContract
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(SharedStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[SqliteStore]:
-        store = SqliteStore.open(tmp_path / ".oneoff" / "store.db")
+    def address(self, tmp_path: Path) -> str:
+        return str(tmp_path / ".oneoff" / "store.db")
+
+    @pytest.fixture
+    def store(self, address: str) -> Iterator[SqliteStore]:
+        store = SqliteStore.open(Path(address))
         yield store
         store.close()

@@ -38,6 +38,7 @@ class SqliteStore:
         self._connection = connection
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._identity = sqlite_file.identity(path)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
@@ -159,8 +160,11 @@ class SqliteStore:
             )
         with self._lock:
             try:
+                if sqlite_file.identity(self.path) != self._identity:
+                    # SQLite would go on writing into a file that no name leads to.
+                    raise failures.swapped(self.path)
                 yield self._connection
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise failures.explain(error, self.path) from error
 
     @contextmanager
