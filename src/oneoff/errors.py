@@ -22,7 +22,8 @@
 
     ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
     ├── RunStopped                      the task is made to end: interrupted, cancelled or timed out
-    └── LeaseLost                       another process owns the run by now
+    ├── LeaseLost                       another process owns the run by now
+    └── DryRunStopped                   a dry run's task tried what the seal holds back
 
 The first line of a class's docstring is its default message.
 """
@@ -158,3 +159,10 @@ class RunStopped(ControlSignal):
 
 class LeaseLost(ControlSignal):
     """Another process owns this run by now: nothing more may be written for it."""
+
+
+class DryRunStopped(ControlSignal):
+    """The dry run stopped the task: it tried something that a dry run cannot let it do.
+
+    The seal has recorded it among the report's ``attempts`` before it is raised.
+    """
