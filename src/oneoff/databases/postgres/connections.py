@@ -9,6 +9,7 @@ the seal in the server.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -200,6 +201,7 @@ def watched(session: Session, connection: Any) -> Any:
     """The same physical connection to a database that is not sealed, in a class that reports attempts."""
     again = _connection_class(WatchedConnection, connection.__class__)(connection.pgconn)
     again.session = session
+    again.lock = threading.RLock()  # the cursor holds it around psycopg's own use of it
     del connection.pgconn  # it now belongs to the other object, which alone closes it
     return again
 

@@ -23,7 +23,7 @@ from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TI
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
 from oneoff.databases.watching import without_password
 from oneoff.dryrun.report import DatabaseReport, TableEffect
-from oneoff.errors import DryRunUnavailable
+from oneoff.errors import DryRunStopped, DryRunUnavailable
 
 _NOT_COVERED = (
     "sequences are not put back (nextval, setval), and advisory locks of the session end with it",
@@ -73,12 +73,12 @@ class PostgresSeal:
 
     def __exit__(self, *exc_info: object) -> None:
         session = self._opened
-        with self._cleanup, session.lock:
-            if session.broken:
-                self._counting = "not measured: the task ended the transaction by itself"
-                return
+        with self._cleanup, session.quiet():
             try:
+                session.check("unseen")
                 self._read_effects(session)
+            except DryRunStopped:
+                self._counting = "not measured: the sealed transaction did not live until the end of the task"
             except errors.Error as error:
                 session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
@@ -17,6 +18,7 @@ from oneoff.errors import DryRunStopped
 
 Row = Mapping[str, str | None]
 
+_PATIENCE_SECONDS = 5.0
 _IDLE = pq.TransactionStatus.IDLE
 _FAILED = pq.TransactionStatus.INERROR
 _DONE = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
@@ -88,7 +90,7 @@ class Session:
     @property
     def broken(self) -> bool:
         """Whether the transaction is gone: the server has refused a commit, or the task rolled it back."""
-        return not self.closed and self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
+        return self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
 
     def check(self, statement: str) -> None:
         """Stop the task where the transaction is gone. Raises DryRunStopped."""
@@ -109,11 +111,8 @@ class Session:
     def before_statement(self, tenant: int, *, autocommit: bool, reads: bool) -> list[str]:
         """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error."""
         self.check("by an earlier statement")
-        commands: list[str] = []
-        failed = self._last if self.pgconn.transaction_status == _FAILED else None
-        if failed is not None and failed != tenant:
-            commands += self.ledger.doom(failed)
-        commands += self.ledger.settle(tenant, failed=failed == tenant)
+        failed, commands = self._failure(tenant)
+        commands += self.ledger.settle(tenant, failed=failed)
         if self.ledger.doomed(tenant):
             raise errors.InFailedSqlTransaction(
                 "current transaction is aborted, commands ignored until end of transaction block"
@@ -129,12 +128,30 @@ class Session:
         if self.broken and not commit:
             return []
         self.check("COMMIT by an earlier statement")
-        failed = self.pgconn.transaction_status == _FAILED and self._last == tenant
+        failed, commands = self._failure(tenant)
         if settled := self.ledger.settle(tenant, failed=failed):
-            return settled
+            return commands + settled
         if commit and not failed:
-            return self.ledger.commit(tenant)
-        return self.ledger.rollback(tenant, failed=failed)
+            return commands + self.ledger.commit(tenant)
+        return commands + self.ledger.rollback(tenant, failed=failed)
+
+    def _failure(self, tenant: int) -> tuple[bool, list[str]]:
+        """Whether this tenant's transaction has failed, and what undoes another one's that has."""
+        if self.pgconn.transaction_status != _FAILED or self._last is None:
+            return False, []
+        return (True, []) if self._last == tenant else (False, self.ledger.doom(self._last))
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Keep the task's threads out; a statement of theirs that still runs is cancelled."""
+        if not self.lock.acquire(timeout=_PATIENCE_SECONDS):
+            self.pgconn.get_cancel().cancel()
+            self.lock.acquire()
+        try:
+            self.closed = True
+            yield
+        finally:
+            self.lock.release()
 
     def close(self) -> None:
         """Roll everything back and leave. Never raises: a server that is gone has rolled back by itself."""

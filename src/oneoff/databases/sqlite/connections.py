@@ -63,7 +63,7 @@ class CopyConnection(sqlite3.Connection):
         super().set_authorizer(self._authorize)
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
-        return super().cursor(_recording(factory) if isinstance(factory, type) else factory)
+        return super().cursor(_recording(factory) if _is_class(factory, sqlite3.Cursor) else factory)
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """The task's own authorizer is asked after ours."""
@@ -103,6 +103,10 @@ def plain(uri: str) -> sqlite3.Connection:
     """A connection of the seal itself, past every redirection and guard."""
     with Trusted():
         return _original(uri, uri=True)
+
+
+def _is_class(factory: Any, of: type[Any]) -> bool:
+    return isinstance(factory, type) and issubclass(factory, of)
 
 
 @cache
@@ -152,7 +156,7 @@ def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _open_copy(redirection: Redirection, database: Any, kwargs: dict[str, Any]) -> Any:
     factory = kwargs.get("factory", sqlite3.Connection)
-    if isinstance(factory, type):
+    if _is_class(factory, sqlite3.Connection):
         kwargs["factory"] = _watched(factory)
     with Trusted():
         connection = _original(moved(database, redirection.copy, uri=bool(kwargs.get("uri"))), **kwargs)
