@@ -302,9 +302,7 @@ def test_what_goes_around_the_connection_is_refused_and_named(
     [_procedure_that_commits, _two_phase, _temporary_tables_dropped],
     ids=lambda task: task.__name__.strip("_"),
 )
-def test_what_the_server_refuses_by_itself_persists_nothing(
-    shop: Shop, task: Callable[[Shop], None]
-) -> None:
+def test_what_the_server_refuses_by_itself_persists_nothing(shop: Shop, task: Callable[[Shop], None]) -> None:
     """Some roads end in an ordinary error of the server; the task gets it, and nothing stays."""
     before = shop.fingerprint()
     _dry(shop, task)

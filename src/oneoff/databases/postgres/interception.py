@@ -50,7 +50,7 @@ def refuse_open_connections() -> None:
     Raises:
         DryRunUnavailable: there is one.
     """
-    for connection in [thing for thing in gc.get_objects() if isinstance(thing, _Base)]:
+    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
         if connection.closed or _read_only(connection.pgconn):
             continue
         raise DryRunUnavailable(

@@ -65,6 +65,15 @@ class CopyConnection(sqlite3.Connection):
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
         return super().cursor(_recording(factory) if _is_class(factory, sqlite3.Cursor) else factory)
 
+    def execute(self, sql: str, *args: Any) -> Any:
+        return self.cursor().execute(sql, *args)
+
+    def executemany(self, sql: str, *args: Any) -> Any:
+        return self.cursor().executemany(sql, *args)
+
+    def executescript(self, sql_script: str) -> Any:
+        return self.cursor().executescript(sql_script)
+
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """The task's own authorizer is asked after ours."""
         self._asked = authorizer_callback
@@ -114,7 +123,7 @@ def _recording(factory: Any) -> Any:
     return (
         RecordingCursor
         if factory is sqlite3.Cursor
-        else type(factory.__name__, (RecordingCursor, factory), {})
+        else type(factory.__name__, (factory, RecordingCursor), {})
     )
 
 
@@ -123,7 +132,7 @@ def _watched(factory: Any) -> Any:
     return (
         CopyConnection
         if factory is sqlite3.Connection
-        else type(factory.__name__, (CopyConnection, factory), {})
+        else type(factory.__name__, (factory, CopyConnection), {})
     )
 
 
