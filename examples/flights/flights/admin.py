@@ -13,7 +13,7 @@ from flights.db import engine
 admin = oneoff.App("flights", database=engine, version=__version__)
 
 BatchSize = Annotated[int, oneoff.Param(help="Rows per transaction.", ge=1, le=50_000)]
-CarrierCode = Annotated[str, oneoff.Param(help="Two letters, such as AA.", pattern="[A-Z0-9]{2}")]
+CarrierCode = Annotated[str, oneoff.Param(help="Two letters, such as AA.", pattern="^[A-Z0-9]{2}$")]
 
 
 @admin.task(confirm="This deletes flights for good. Continue?", lock="flights", timeout=timedelta(minutes=30))
@@ -60,6 +60,8 @@ def recompute_delays(
     """Compute the delays at arrival anew from the clocks, and correct those that differ."""
     seen = corrected = 0
     for batch in maintenance.arrived(ctx.db, batch_size, diverted=include_diverted):
+        if ctx.should_stop:
+            break
         delays = maintenance.corrections(batch)
         if delays:
             with ctx.db.begin() as tx:
@@ -67,8 +69,6 @@ def recompute_delays(
         seen += len(batch)
         corrected += len(delays)
         ctx.progress(seen, message=f"{corrected:,} corrected")
-        if ctx.should_stop:
-            break
     ctx.log.info("recomputed", flights=seen, corrected=corrected)
 
 
@@ -76,11 +76,11 @@ def recompute_delays(
 def export_report(
     ctx: oneoff.Context,
     month: Annotated[int, oneoff.Param(help="1 is January.", ge=1, le=12)],
-    output: Annotated[Path, oneoff.Param(help="The CSV file to write.")] = Path("report.csv"),
+    file: Annotated[Path, oneoff.Param(help="The CSV file to write.")] = Path("report.csv"),
 ) -> None:
     """Write how punctual each airline was in a month."""
     with ctx.db.connect() as tx:
         rows = reports.punctuality(tx, month)
     # A file is outside the database: as an effect it is listed in a dry run, not written.
-    ctx.effect(f"write {output}", reports.write_csv, output, rows)
-    ctx.log.info("exported", month=month, airlines=len(rows), output=output)
+    ctx.effect(f"write {file}", reports.write_csv, file, rows)
+    ctx.log.info("exported", month=month, airlines=len(rows), file=file)
