@@ -18,11 +18,11 @@
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
     │       └── StoreVersionMismatch
+    ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
     └── StoreConflict               1   another process changed the record first
 
     ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
-    ├── RunStopped                      the task is made to end: interrupted, cancelled or timed out
-    └── LeaseLost                       another process owns the run by now
+    └── RunStopped                      the task is made to end: interrupted, cancelled or timed out
 
 The first line of a class's docstring is its default message.
 """
@@ -144,6 +144,12 @@ class StoreVersionMismatch(StoreUnavailable):
     """The store was written by another version of oneoff."""
 
 
+class OutcomeUnrecorded(OneoffError):
+    """The task has ended, and the store cannot take its outcome."""
+
+    exit_code = 7
+
+
 class StoreConflict(OneoffError):
     """Another process changed the record first."""
 
@@ -154,7 +160,3 @@ class ControlSignal(BaseException):
 
 class RunStopped(ControlSignal):
     """The run has to end now."""
-
-
-class LeaseLost(ControlSignal):
-    """Another process owns this run by now: nothing more may be written for it."""

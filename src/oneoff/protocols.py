@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from oneoff.audit.event import Event, StoredEvent
+from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import DatabaseReport
-from oneoff.runs.run import Actor, Process, Progress, Run
+from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
+from oneoff.settings import Settings
 from oneoff.types import RunId
 
 
@@ -153,7 +153,8 @@ class Databases(Protocol):
 class Asker(Protocol):
     """Somebody at a terminal who can be asked."""
 
-    interactive: bool
+    @property
+    def interactive(self) -> bool: ...
 
     def confirm(self, question: str) -> bool: ...
 
@@ -162,5 +163,23 @@ class Asker(Protocol):
     def secret(self, prompt: str) -> str: ...
 
 
-Sleep = Callable[[float], None]
-Guard = AbstractContextManager[None]
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Everything that the verbs use, built in one place (``wiring``) and handed down."""
+
+    settings: Settings
+    store: Store
+    spool: Spool
+    processes: Processes
+    databases: Databases
+    launcher: Launcher
+    clock: Clock
+    asker: Asker
+    actor: Actor
+    """Who is at work, with the opaque id that the store gave out."""
+    observer: Observer
+    """This process, as the audit log names it."""
+    release: Release
+    """The release of the code that is checked out here; the task adds its own part."""
+    say: Callable[[str], None]
+    """Tells the person at work something, beside the result."""

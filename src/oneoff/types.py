@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 from datetime import UTC, datetime
 from typing import NewType, TypeAlias
 
-JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 JSONObject: TypeAlias = dict[str, JSON]
 
 RunId = NewType("RunId", str)
@@ -21,13 +20,16 @@ _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing
 
 def new_run_id(now: datetime) -> RunId:
     """An id that sorts by time and can be read out over the phone: ``20261123-034253-k7f2q9``."""
+    import secrets  # loads OpenSSL, which only a new run needs
+
     tail = "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
     return RunId(f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{tail}")
 
 
 def rfc3339(moment: datetime) -> str:
     """A time as every record and every JSON document shows it (RFC 3339, UTC, microseconds)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: the C library writes the year 999 in three digits.
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def from_rfc3339(text: str) -> datetime:

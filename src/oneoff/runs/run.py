@@ -9,7 +9,10 @@ from typing import Any
 
 from oneoff.errors import OneoffError
 from oneoff.runs.status import ACTIVE, TRANSITIONS, Status
-from oneoff.types import JSON, JSONObject, RunId, TaskName, from_rfc3339, rfc3339
+from oneoff.types import JSONObject, RunId, TaskName
+
+FOREGROUND = "foreground"
+"""The launcher of a run that executes in the process that was asked for it."""
 
 
 class InvalidTransition(OneoffError):
@@ -97,12 +100,12 @@ class Run:
     dry_run: bool = False
     reason: str | None = None
     confirmation: str | None = None
-    """How it was confirmed: ``none needed``, ``answered``, ``--yes``, ``environment typed`` or ``--confirm``."""
+    """How: ``none needed``, ``answered``, ``--yes``, ``environment typed`` or ``--confirm``."""
     command: tuple[str, ...] | None = None
     """The argument list where the task is a command."""
     lock: str | None = None
     timeout_seconds: float | None = None
-    launcher: str = "foreground"
+    launcher: str = FOREGROUND
     rerun_of: RunId | None = None
     process: Process | None = None
     """The process that answers for the run now: its requester first, then the one that executes it."""
@@ -135,9 +138,7 @@ class Run:
 
     def claimed(self, process: Process, at: datetime) -> Run:
         """Running, in the hands of ``process``, under the next fence."""
-        return self.to(
-            Status.RUNNING, process=process, fence=self.fence + 1, started_at=at, heartbeat_at=at
-        )
+        return self.to(Status.RUNNING, process=process, fence=self.fence + 1, started_at=at, heartbeat_at=at)
 
     def ended(self, outcome: Outcome, at: datetime) -> Run:
         """Ended for good."""

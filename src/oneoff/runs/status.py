@@ -46,7 +46,7 @@ _ENDINGS = frozenset(
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     # requested -> launched     confirmed, and a launcher starts another process for it
     # requested -> running      confirmed, and this very process runs it
-    # requested -> refused      not confirmed, a policy, a lock, no dry run possible; or its requester died first
+    # requested -> refused      not confirmed, policy, lock, no dry run possible; or its requester died first
     # requested -> cancelled    cancelled while it waited for its confirmation
     Status.REQUESTED: frozenset({Status.LAUNCHED, Status.RUNNING, Status.REFUSED, Status.CANCELLED}),
     # launched -> running       its process took the lease

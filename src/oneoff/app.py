@@ -1,0 +1,94 @@
+"""What an app's developer writes: an :class:`App` and the tasks on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from oneoff.tasks.registry import Registry, task_name
+from oneoff.tasks.signature import from_signature
+from oneoff.tasks.task import Task
+
+if TYPE_CHECKING:
+    import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class App(Registry):
+    """The admin side of one app.
+
+    Args:
+        name: What the records call the app.
+        database: The app's database: an SQLAlchemy engine, a URL, a DB-API connect function, or a callable
+            that returns one of these. Tasks get it back, untouched, as ``ctx.db``; a dry run seals it.
+        version: The app's version, recorded with every run; pyproject.toml's where none is given.
+    """
+
+    @overload
+    def task(self, function: F, /) -> F: ...
+
+    @overload
+    def task(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        confirm: str | None = None,
+        lock: str | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def task(
+        self,
+        function: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        confirm: str | None = None,
+        lock: str | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> F | Callable[[F], F]:
+        """Register a function, sync or async, as a task; the function itself stays as it is.
+
+        Args:
+            name: The task's name; else the function's, with dashes.
+            confirm: The question to put before a real run.
+            lock: Only one run at a time among the tasks that name this lock.
+            timeout: How long a run may take, in seconds or as a timedelta.
+
+        Raises:
+            InvalidDeclaration: the signature or a name cannot work, or the name is taken.
+        """
+
+        def register(function: F) -> F:
+            parameters, takes_context = from_signature(function)
+            self.add(
+                Task(
+                    name=task_name(name or function.__name__),
+                    help=_unindented(function.__doc__ or ""),
+                    parameters=parameters,
+                    confirm=confirm,
+                    lock=lock,
+                    timeout=timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout,
+                    function=function,
+                    takes_context=takes_context,
+                )
+            )
+            return function
+
+        return register if function is None else register(function)
+
+    def cli(self) -> click.Group:
+        """A Click group with a command for each task, for an app that ships its own admin CLI."""
+        from oneoff.cli.embedded import app_group  # the app pays for the CLI only where it has one
+
+        return app_group(self)
+
+
+def _unindented(docstring: str) -> str:
+    first, _, rest = docstring.strip().partition("\n")
+    lines = rest.splitlines()
+    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join([first, *(line[margin:].rstrip() for line in lines)]).strip()

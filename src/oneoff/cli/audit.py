@@ -1,0 +1,97 @@
+"""``oneoff audit log`` and ``oneoff audit verify``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from oneoff.audit.event import short_type
+from oneoff.audit.verify import Verification
+from oneoff.cli.output import emit, output_option, table
+from oneoff.cli.session import Session
+from oneoff.commands.audit import log, verify
+from oneoff.commands.runs import get
+
+TAMPERED = 1
+
+
+@click.group("audit")
+def audit_command() -> None:
+    """Read and verify the audit log."""
+
+
+@audit_command.command("log")
+@click.option("--run", metavar="RUN", help="Only the events of this run.")
+@output_option
+@click.pass_obj
+def log_command(session: Session, /, run: str | None, output: str) -> None:
+    """Print the events, oldest first."""
+    run_id = get(session.services, run).id if run else None
+    documents = [
+        _document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)
+    ]
+    emit(documents, lambda: _table(documents), output)
+
+
+def _document(seq: int, body: bytes, leaf: bytes) -> dict[str, Any]:
+    return {"seq": seq, "leaf": leaf.hex(), "event": json.loads(body)}
+
+
+def _table(documents: list[dict[str, Any]]) -> str:
+    if not documents:
+        return "no events"
+    return table(
+        ["SEQ", "TIME", "EVENT", "RUN", "TASK", "ACTOR", "WHAT"], [_row(entry) for entry in documents]
+    )
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    event, data = entry["event"], entry["event"]["data"]
+    return (
+        entry["seq"],
+        event["time"],
+        short_type(event["type"]),
+        event.get("subject", ""),
+        data.get("target", {}).get("task", ""),
+        data.get("initiator", {}).get("subject", ""),
+        _what(data),
+    )
+
+
+def _what(data: dict[str, Any]) -> str:
+    """What the event says beyond its type, in a few words."""
+    outcome = data.get("outcome")
+    if outcome:
+        return ": ".join(str(part) for part in (outcome["status"], outcome["error"]) if part)
+    parts = ["dry run" if data.get("target", {}).get("dry_run") else "", data.get("confirmation") or ""]
+    return ", ".join(part for part in parts if part)
+
+
+@audit_command.command("verify")
+@output_option
+@click.pass_context
+def verify_command(ctx: click.Context, /, output: str) -> None:
+    """Compute the log again from its bytes; exits with 1 where something does not fit."""
+    session: Session = ctx.obj
+    found = verify(session.services)
+    document = {
+        "ok": found.ok,
+        "size": found.size,
+        "root": found.root.hex(),
+        "problems": list(found.problems),
+        "more_problems": found.more,
+    }
+    emit(document, lambda: _verification(found), output)
+    ctx.exit(0 if found.ok else TAMPERED)
+
+
+def _verification(found: Verification) -> str:
+    head = f"{found.size:,} events, root {found.root.hex()}"
+    if found.ok:
+        return f"ok: {head}\nEvery event, its place and every outcome fit together."
+    problems = [f"  {problem}" for problem in found.problems]
+    if found.more:
+        problems.append(f"  and {found.more:,} more")
+    return "\n".join([f"NOT ok: {head}", *problems])

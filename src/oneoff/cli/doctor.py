@@ -1,0 +1,40 @@
+"""``oneoff doctor`` and ``oneoff release``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from oneoff.cli.output import emit, fields, output_option
+from oneoff.cli.session import Session
+from oneoff.commands.doctor import Finding, examine
+
+UNWELL = 1
+
+
+@click.command("doctor")
+@output_option
+@click.pass_context
+def doctor_command(ctx: click.Context, /, output: str) -> None:
+    """Check that everything needed is in place; exits with 1 where something is not."""
+    findings = examine(ctx.obj)
+    emit([asdict(finding) for finding in findings], lambda: "\n".join(map(_line, findings)), output)
+    ctx.exit(0 if all(finding.ok for finding in findings) else UNWELL)
+
+
+def _line(finding: Finding) -> str:
+    mark = click.style("ok ", fg="green") if finding.ok else click.style("BAD", fg="red", bold=True)
+    line = f"{mark}  {finding.name:<10} {finding.words}"
+    return f"{line}\n     {'':<10} next: {finding.next_step}" if finding.next_step else line
+
+
+@click.command("release")
+@output_option
+@click.pass_obj
+def release_command(session: Session, /, output: str) -> None:
+    """Show which release a run would belong to."""
+    release, host = session.services.release, session.services.observer.host
+    document = {**asdict(release), "host": host}
+    del document["code"]  # each task has its own
+    emit(document, lambda: fields(list(document.items())), output)

@@ -1,0 +1,152 @@
+"""The options of a task: its own, made from its parameters, and those that every run has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oneoff.errors import InvalidParameters, Problem
+from oneoff.protocols import Asker
+from oneoff.tasks import parameters
+from oneoff.tasks.parameters import Parameter
+
+Given = dict[str, Any]
+"""A click command's options as they came, by the parameter's name."""
+
+
+def run_options() -> list[click.Option]:
+    """The options that every run has."""
+    return [
+        click.Option(["--dry-run"], is_flag=True, help="Preview: execute, and let the database refuse it."),
+        click.Option(["--yes"], is_flag=True, help="Answer the task's question with yes."),
+        click.Option(["--confirm"], metavar="ENV", help="Confirm for a protected environment, by its name."),
+        click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),
+        click.Option(["--env", "environment"], metavar="NAME", help="The environment to run in."),
+        click.Option(["--detach"], is_flag=True, help="Run in a process of its own and return."),
+        click.Option(
+            ["--run-id"], metavar="ID", help="An id of your own; a second start with it runs nothing."
+        ),
+        click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Choice(["table", "json"]),
+            default="table",
+            help="The form of the result.",
+        ),
+        click.Option(["--secrets-from-stdin"], is_flag=True, hidden=True),
+    ]
+
+
+def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Option]:
+    """A task's own options. All values stay texts here: its parameters read them, all errors at once."""
+    return [_option(parameter) for parameter in task_parameters]
+
+
+def _option(parameter: Parameter) -> click.Option:
+    words = [parameter.help] if parameter.help else []
+    if parameter.required:
+        words.append("[required]")
+    elif parameter.default_text:
+        words.append(f"[default: {parameter.default_text}]")
+    return click.Option(
+        ["/".join(parameter.options), _slot(parameter.name)],
+        help=" ".join(words) or None,
+        metavar=None if parameter.flag else parameter.metavar,
+        multiple=parameter.multiple,
+        default=None,
+        type=click.BOOL if parameter.flag else click.STRING,
+    )
+
+
+def _slot(name: str) -> str:
+    """Where click keeps a parameter's value: apart from the options of every run."""
+    return f"parameter_{name.lower()}"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the command line gave for a task's parameters, files read and secrets at hand."""
+
+    values: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    problems: tuple[Problem, ...]
+
+    @property
+    def given(self) -> bool:
+        """Whether any parameter was given at all."""
+        return bool(self.values or self.problems)
+
+    def read(self, task_parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+        """The values; raises InvalidParameters with the problems of reading and of meaning together."""
+        try:
+            values = parameters.parse(task_parameters, self.values)
+        except InvalidParameters as error:
+            told = {problem.parameter for problem in self.problems}
+            others = [problem for problem in error.problems if problem.parameter not in told]
+            raise InvalidParameters([*self.problems, *others], next_step=error.next_step) from None
+        if self.problems:
+            raise InvalidParameters(self.problems)
+        return values
+
+
+def collect_texts(task_parameters: tuple[Parameter, ...], given: Given, asker: Asker) -> Texts:
+    """The texts of a task's parameters: ``@FILE`` is read, a secret is read or asked for."""
+    values: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+    problems: list[Problem] = []
+    for parameter in task_parameters:
+        raw = given.get(_slot(parameter.name))
+        try:
+            value = _secret(parameter, raw, asker) if parameter.secret else _text(parameter, raw)
+        except ValueError as error:
+            problems.append(Problem(parameter.name, str(error)))
+            continue
+        if value is None:
+            continue
+        values[parameter.name] = value
+        if parameter.secret:
+            secrets[parameter.name] = value
+    return Texts(values, secrets, tuple(problems))
+
+
+def _text(parameter: Parameter, raw: Any) -> Any:
+    if raw is None or raw == ():
+        return None
+    if parameter.flag:
+        return raw
+    return [_content(text) for text in raw] if parameter.multiple else _content(raw)
+
+
+def _secret(parameter: Parameter, raw: str | None, asker: Asker) -> str | None:
+    """A secret comes from a file or from the terminal; an argument list is there for everybody to read."""
+    if raw is None:
+        if not parameter.required:
+            return None
+        if not asker.interactive:
+            raise ValueError(f"is a secret and nobody can be asked for it: give {parameter.option} @FILE")
+        return asker.secret(parameter.name)
+    if not raw.startswith("@"):
+        raise ValueError("is a secret and must not stand on a command line: give @FILE, or be asked for it")
+    return _content(raw)
+
+
+def _content(text: str) -> str:
+    """The text itself, or the content of the file that ``@FILE`` names; ``@@`` begins a text with an @."""
+    if not text.startswith("@"):
+        return text
+    if text.startswith("@@"):
+        return text[1:]
+    name = text[1:]
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ValueError(f"the file {name!r} cannot be read: {error.strerror}") from None
+    try:
+        return content.decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {name!r} is not text in UTF-8") from None

@@ -1,0 +1,65 @@
+"""How results look: aligned text for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="For people or programs."
+)
+
+
+def emit(document: Any, text: Callable[[], str], output: str) -> None:
+    """Print one result in the form that was asked for; the text is made only where it is wanted."""
+    if output == "json":
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(text())
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns as wide as their widest cell."""
+    cells = [list(headings), *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def fields(rows: Sequence[tuple[str, object]]) -> str:
+    """Names and values below each other; an empty value is left out."""
+    shown = [(name, visible(value)) for name, value in rows if value not in (None, "", (), [], {})]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in shown)
+
+
+def visible(value: object) -> str:
+    """Text in which no control character reaches the terminal."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return local(value)
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(value))
+
+
+def local(moment: datetime) -> str:
+    """A time for people: their own zone, named by its offset."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+
+
+def duration(milliseconds: int | None) -> str:
+    """A duration for people."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,190 @@
+"""``oneoff run``, ``exec`` and ``rerun``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from oneoff.cli.options import Texts, collect_texts, run_options, task_options
+from oneoff.cli.runs import ending_line
+from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
+from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
+from oneoff.commands.runs import get
+from oneoff.databases import arm
+from oneoff.dryrun.render import render
+from oneoff.runs.document import to_document
+from oneoff.runs.run import Run
+from oneoff.runs.status import EXIT_CODES, Status
+from oneoff.tasks import parameters
+from oneoff.tasks.task import Task
+from oneoff.types import RunId, TaskName
+
+FOUND_EFFECTS = 10
+"""Exit code of a dry run with ``--exit-code`` that found effects."""
+
+
+class TaskGroup(ShowingGroup):
+    """A command for each task of the app, made when it is called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [task.name for task in _session(ctx).registry]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return task_command(_session(ctx).registry.get(cmd_name))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if "--dry-run" in args:
+            arm()  # before the app is imported: a connection that it opens then is read-only too
+        with showing_errors():
+            return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options of the run may stand before the task as well as behind it."""
+        return super().parse_args(ctx, _task_first(args))
+
+
+def _task_first(args: list[str]) -> list[str]:
+    flags, valued = set[str](), set[str]()
+    for option in run_options():
+        (flags if option.is_flag else valued).update(option.opts)
+    position = 0
+    while position < len(args) and args[position] in flags | valued:
+        position += 2 if args[position] in valued else 1
+    return args[position : position + 1] + args[:position] + args[position + 1 :]
+
+
+def task_command(task: Task) -> click.Command:
+    """The click command that runs one task."""
+
+    @click.pass_context
+    def callback(ctx: click.Context, /, **given: Any) -> None:
+        with showing_errors():
+            session = _session(ctx)
+            texts = _collect(session, task, given)
+            request = Request(
+                task=task,
+                database=session.registry.database,
+                values=lambda: texts.read(task.parameters),
+                given=texts.given,
+                secrets=texts.secrets,
+                options=_options(given),
+            )
+            _perform(ctx, session, request, given)
+
+    return click.Command(
+        task.name,
+        callback=callback,
+        params=[*task_options(task.parameters), *run_options()],
+        help=task.help or None,
+        short_help=task.summary or None,
+    )
+
+
+def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
+    if given["secrets_from_stdin"]:
+        return Texts({}, json.loads(sys.stdin.read() or "{}"), ())
+    return collect_texts(task.parameters, dict(given), session.services.asker)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    run_id = given["run_id"]
+    return Options(
+        environment=given["environment"],
+        dry_run=given["dry_run"],
+        yes=given["yes"],
+        confirm=given["confirm"],
+        reason=given["reason"],
+        detach=given["detach"],
+        run_id=RunId(run_id) if run_id else None,
+        command_line=" ".join(["oneoff", *map(shlex.quote, sys.argv[1:])]),
+        keep_stdout=given["output"] == "json",
+    )
+
+
+def _perform(ctx: click.Context, session: Session, request: Request, given: Mapping[str, Any]) -> None:
+    ended = run(session.services, request)
+    if given["output"] == "json":
+        click.echo(json.dumps(to_document(ended), indent=2, ensure_ascii=False))
+    else:
+        _tell_ending(ended)
+    ctx.exit(_exit_code(ended, exit_code=given["exit_code"]))
+
+
+def _tell_ending(run: Run) -> None:
+    if run.dry_run_report is not None:
+        click.echo(render(run.dry_run_report))
+    if run.active:
+        tell(
+            f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it, `oneoff wait {run.id}` waits"
+        )
+        return
+    tell(ending_line(run))
+
+
+def _exit_code(run: Run, *, exit_code: bool) -> int:
+    if run.active:
+        return 0
+    found = run.dry_run_report is not None and run.dry_run_report["has_effects"]
+    return FOUND_EFFECTS if exit_code and found and run.status is Status.SUCCEEDED else EXIT_CODES[run.status]
+
+
+def _session(ctx: click.Context) -> Session:
+    session = ctx.find_object(Session)
+    assert session is not None
+    return session
+
+
+@click.group(name="run", cls=TaskGroup, subcommand_metavar="TASK [OPTIONS]...")
+def run_command() -> None:
+    """Run a task in this process, or preview it with --dry-run.
+
+    `oneoff run TASK --help` shows the task's own options.
+    """
+
+
+@click.command(name="exec", params=[*run_options()], context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
+    """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
+    session = _session(ctx)
+    _perform(ctx, session, Request(task=_raw(command), options=_options(given)), given)
+
+
+def _raw(command: tuple[str, ...]) -> Task:
+    return Task(name=TaskName("exec"), help="A raw command.", command=command)
+
+
+@click.command(name="rerun", params=[*run_options()])
+@click.argument("run", metavar="RUN")
+@click.pass_context
+def rerun_command(ctx: click.Context, /, **given: Any) -> None:
+    """Run again with the parameters of an earlier run; says what has changed in the code since."""
+    session = _session(ctx)
+    earlier = get(session.services, given["run"])
+    given["dry_run"] = given["dry_run"] or earlier.dry_run
+    if given["dry_run"]:
+        arm()
+    if earlier.task == "exec":
+        task, database = _raw(earlier.command or ()), None
+    else:
+        task, database = session.registry.get(earlier.task), session.registry.database
+    for difference in rerun_differences(session.services, earlier, task):
+        tell(f"changed since run {earlier.id}: {difference}")
+    secrets = collect_texts(
+        tuple(parameter for parameter in task.parameters if parameter.secret), {}, session.services.asker
+    )
+    request = Request(
+        task=task,
+        database=database,
+        values=lambda: parameters.thaw(task.parameters, frozen_parameters(earlier), secrets.secrets),
+        secrets=secrets.secrets,
+        options=_options(given),
+        rerun_of=earlier,
+    )
+    _perform(ctx, session, request, given)

@@ -1,0 +1,147 @@
+"""``oneoff runs``, ``logs``, ``wait`` and ``cancel``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from oneoff.cli.output import duration, emit, fields, output_option, table
+from oneoff.cli.session import Session, tell
+from oneoff.cli.times import since
+from oneoff.commands.runs import cancel, find, follow_log, get, wait
+from oneoff.dryrun.render import render
+from oneoff.protocols import RunQuery
+from oneoff.runs.document import to_document
+from oneoff.runs.run import Run
+from oneoff.runs.status import EXIT_CODES, Status
+
+
+@click.command("runs")
+@click.option(
+    "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeat it."
+)
+@click.option("--task", metavar="TASK", help="Only runs of this task.")
+@click.option("--actor", metavar="NAME", help="Only runs that this person asked for.")
+@click.option(
+    "--since", metavar="WHEN", help="Only runs asked for since: 2h, 7d, 2026-01-31, or a full time."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
+@output_option
+@click.pass_obj
+def runs_command(session: Session, /, output: str, **filters: Any) -> None:
+    """List the runs, newest first."""
+    query = RunQuery(
+        statuses=frozenset(Status(status) for status in filters["statuses"]) or None,
+        task=filters["task"],
+        actor=filters["actor"],
+        since=since(filters["since"], session.services.clock.now()),
+        limit=filters["limit"],
+    )
+    runs = find(session.services, query)
+    emit([to_document(run) for run in runs], lambda: _table(runs), output)
+
+
+def _table(runs: list[Run]) -> str:
+    if not runs:
+        return "no runs"
+    rows = [
+        (
+            run.id,
+            f"{run.task} (dry run)" if run.dry_run else run.task,
+            run.status.replace("_", " "),
+            run.actor.name,
+            run.environment,
+            run.requested_at,
+            duration(run.outcome.duration_ms if run.outcome else None),
+        )
+        for run in runs
+    ]
+    return table(["RUN", "TASK", "STATUS", "ACTOR", "ENVIRONMENT", "REQUESTED", "TOOK"], rows)
+
+
+@click.command("logs")
+@click.argument("run", metavar="RUN")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.pass_obj
+def logs_command(session: Session, /, run: str, follow: bool) -> None:
+    """Print what a run has printed, byte for byte."""
+    for chunk in follow_log(session.services, get(session.services, run), follow=follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+@click.command("wait")
+@click.argument("run", metavar="RUN")
+@output_option
+@click.pass_context
+def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
+    """Wait for the end of a run and exit as it did."""
+    session: Session = ctx.obj
+    ended = wait(session.services, get(session.services, run))
+    emit(to_document(ended), lambda: ending_line(ended), output)
+    ctx.exit(EXIT_CODES[ended.status])
+
+
+@click.command("cancel")
+@click.argument("run", metavar="RUN")
+@click.option("--force", is_flag=True, help="Do not wait for the task's next safe point.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@output_option
+@click.pass_obj
+def cancel_command(session: Session, /, run: str, force: bool, reason: str | None, output: str) -> None:
+    """Ask a run to end."""
+    asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
+    emit(to_document(asked), lambda: ending_line(asked), output)
+    if asked.active:
+        tell(f"`oneoff wait {asked.id}` waits for its end")
+
+
+def ending_line(run: Run) -> str:
+    """How a run stands, in one line."""
+    outcome = run.outcome
+    parts = [f"run {run.id}", "(dry run)" if run.dry_run else "", run.status.replace("_", " ")]
+    if outcome and outcome.duration_ms is not None:
+        parts.append(f"after {duration(outcome.duration_ms)}")
+    line = " ".join(part for part in parts if part)
+    return f"{line}: {outcome.error}" if outcome and outcome.error else line
+
+
+def run_text(run: Run) -> str:
+    """A run for people: who, what, why, how it ended, and the dry run's report."""
+    outcome, progress = run.outcome, run.progress
+    text = fields(
+        [
+            ("run", run.id),
+            ("task", f"{run.task} (dry run)" if run.dry_run else run.task),
+            ("status", run.status.replace("_", " ")),
+            ("error", outcome.error if outcome else None),
+            ("exit code", outcome.exit_code if outcome else None),
+            ("command", " ".join(run.command or ())),
+            *(
+                (f"  {name}", json.dumps(value, ensure_ascii=False)[:500])
+                for name, value in run.parameters.items()
+            ),
+            ("environment", f"{run.environment} (protected)" if run.protected else run.environment),
+            ("actor", f"{run.actor.name} ({run.actor.kind})"),
+            ("claims", ", ".join(f"{name}={value}" for name, value in run.actor.claims.items())),
+            ("reason", run.reason),
+            ("confirmed", run.confirmation),
+            ("requested", run.requested_at),
+            ("started", run.started_at),
+            ("ended", run.ended_at),
+            ("took", duration(outcome.duration_ms) if outcome else None),
+            (
+                "progress",
+                progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),
+            ),
+            ("host", run.process and f"{run.process.host}, process {run.process.pid}"),
+            ("version", run.release.version),
+            ("commit", run.release.commit),
+            ("rerun of", run.rerun_of),
+        ]
+    )
+    parts = [text, outcome.traceback if outcome else None, run.dry_run_report and render(run.dry_run_report)]
+    return "\n\n".join(str(part).rstrip() for part in parts if part)

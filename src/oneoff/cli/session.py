@@ -1,0 +1,112 @@
+"""One invocation of the command line: opens what a command needs, and shows errors as people need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from oneoff.errors import AppBroken, OneoffError, UsageError
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Services
+    from oneoff.settings import Settings
+    from oneoff.tasks.registry import Registry
+
+
+class Session:
+    """Settings, registry and services, each opened at first use: help needs none of them."""
+
+    def __init__(self, app: str | None, *, registry: Registry | None = None) -> None:
+        self._app = app
+        self._registry = registry
+        self._settings: Settings | None = None
+        self._services: Services | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            from pathlib import Path
+
+            from oneoff.settings import load
+
+            try:
+                folder = Path.cwd()
+            except FileNotFoundError:
+                raise UsageError("the working folder is gone", next_step="cd to one that exists") from None
+            self._settings = load(folder)
+        return self._settings
+
+    @property
+    def registry(self) -> Registry:
+        """The app's tasks; raises AppNotFound or AppBroken."""
+        if self._registry is None:
+            from oneoff.wiring.project import load_registry
+
+            self._registry = load_registry(self.settings, self._app)
+        return self._registry
+
+    @property
+    def services(self) -> Services:
+        """The store and all around it; raises StoreUnavailable."""
+        if self._services is None:
+            from oneoff.cli.asker import TerminalAsker
+            from oneoff.wiring.services import local_services
+
+            self._services = local_services(
+                self.settings,
+                asker=TerminalAsker(),
+                say=tell,
+                name=self._registry.name if self._registry else self.settings.root.name,
+                app=self._app,
+                version=self._registry.version if self._registry else self.settings.version,
+            )
+        return self._services
+
+
+def tell(text: str) -> None:
+    """Say something to the person at work; standard output stays the result's."""
+    click.echo(text, err=True)
+
+
+class ShownError(click.ClickException):
+    """One of our errors on its way to the terminal: what happened, and what to do next."""
+
+    def __init__(self, error: OneoffError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click has a class variable; ours is the error's
+        return self.error.exit_code
+
+    def show(self, file: Any = None) -> None:
+        if isinstance(self.error, AppBroken) and self.error.__cause__ is not None:
+            from oneoff.execution.failure import own_traceback
+
+            click.echo(own_traceback(self.error.__cause__), err=True, nl=False)
+        first, *others = self.message.splitlines() or [""]
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {first}", err=True)
+        for line in others:
+            click.echo(f"       {line}", err=True)
+        if self.error.next_step:
+            click.echo(f"{click.style('next:', bold=True)}  {self.error.next_step}", err=True)
+
+
+@contextmanager
+def showing_errors() -> Iterator[None]:
+    """Turn our errors into click's, which carry the exit code to the shell."""
+    try:
+        yield
+    except OneoffError as error:
+        raise ShownError(error) from error
+
+
+class ShowingGroup(click.Group):
+    """A group that shows our errors, wherever below it they come from."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with showing_errors():
+            return super().invoke(ctx)

@@ -1,0 +1,97 @@
+"""``oneoff tasks`` and ``oneoff show``."""
+
+from __future__ import annotations
+
+import click
+
+from oneoff.cli.output import emit, fields, output_option, table
+from oneoff.cli.runs import run_text
+from oneoff.cli.session import Session
+from oneoff.commands.runs import LATEST, get
+from oneoff.errors import RunNotFound, TaskNotFound
+from oneoff.runs.document import to_document
+from oneoff.tasks.schema import json_schema
+from oneoff.tasks.task import Task
+from oneoff.types import JSONObject
+
+
+def task_document(task: Task) -> JSONObject:
+    """A task as ``-o json`` shows it."""
+    return {
+        "name": task.name,
+        "help": task.help,
+        "parameters": json_schema(task.name, task.help, task.parameters),
+        "confirm": task.confirm,
+        "lock": task.lock,
+        "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
+        "command": list(task.command) if task.command else None,
+    }
+
+
+@click.command("tasks")
+@output_option
+@click.pass_obj
+def tasks_command(session: Session, /, output: str) -> None:
+    """List the tasks of this app."""
+    registry = session.registry
+    emit(
+        [task_document(task) for task in registry],
+        lambda: (
+            table(["TASK", "SUMMARY"], [(task.name, task.summary) for task in registry])
+            if len(registry)
+            else f"{registry.name} has no tasks yet"
+        ),
+        output,
+    )
+
+
+@click.command("show")
+@click.argument("reference", metavar="TASK_OR_RUN")
+@output_option
+@click.pass_obj
+def show_command(session: Session, /, reference: str, output: str) -> None:
+    """Show one task, or one run by its id, the beginning of its id, or @latest."""
+    try:
+        run = get(session.services, reference)
+    except RunNotFound as no_run:
+        if reference == LATEST:
+            raise
+        task = _task(session, reference, no_run)
+        emit(task_document(task), lambda: task_text(task), output)
+    else:
+        emit(to_document(run), lambda: run_text(run), output)
+
+
+def _task(session: Session, reference: str, no_run: RunNotFound) -> Task:
+    try:
+        return session.registry.get(reference)
+    except TaskNotFound as no_task:
+        raise TaskNotFound(
+            f"{no_task.message}, and no run of that id", next_step=f"{no_task.next_step}; {no_run.next_step}"
+        ) from None
+
+
+def task_text(task: Task) -> str:
+    """A task for people."""
+    own = fields(
+        [
+            ("task", task.name),
+            ("command", " ".join(task.command or ())),
+            ("asks", task.confirm),
+            ("lock", task.lock),
+            ("time limit", task.timeout),
+        ]
+    )
+    options = table(
+        ["OPTION", "VALUE", "DEFAULT", "HELP"],
+        [
+            (
+                parameter.option,
+                parameter.metavar,
+                "required" if parameter.required else parameter.default_text,
+                parameter.help,
+            )
+            for parameter in task.parameters
+        ],
+    )
+    return "\n\n".join(part for part in (own, task.help, options if task.parameters else "") if part)

@@ -1,0 +1,107 @@
+"""What every command does first: record outcomes left behind on disk, and find runs whose process is gone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from oneoff.audit import event
+from oneoff.errors import StoreConflict
+from oneoff.protocols import RunQuery, Services
+from oneoff.runs import document
+from oneoff.runs.run import Outcome, Run
+from oneoff.runs.status import ACTIVE, EXECUTING, Status
+from oneoff.types import RunId, from_rfc3339
+
+LEASE = timedelta(seconds=60)
+"""Without a heartbeat for this long, a process that cannot be looked at counts as gone."""
+
+
+def attend(services: Services) -> None:
+    """Bring the records in line with what is true on this machine."""
+    _recover(services)
+    for run in services.store.find(RunQuery(statuses=ACTIVE)):
+        if _gone(services, run):
+            settle(
+                services,
+                run.id,
+                _ending(run),
+                evidence=_evidence(services, run),
+                only=frozenset({run.status}),
+            )
+
+
+def _gone(services: Services, run: Run) -> bool:
+    if run.process is None:
+        return False
+    alive = services.processes.alive(run.process)
+    if alive is not None:
+        return not alive
+    # Another machine: only its heartbeats can be seen, and a process that never beat is known by its start.
+    last = run.heartbeat_at or run.requested_at
+    return services.clock.now() - last > LEASE and run.status is not Status.REQUESTED
+
+
+def _ending(run: Run) -> Outcome:
+    if run.status in EXECUTING:
+        return Outcome(
+            status=Status.LOST, error="its process is gone without a word; what it did is not known"
+        )
+    return Outcome(status=Status.REFUSED, error="its process ended before the task started; nothing ran")
+
+
+def _evidence(services: Services, run: Run) -> str:
+    process = run.process
+    assert process is not None  # _gone says so
+    if services.processes.alive(process) is False:
+        return f"no process {process.pid} of that start time on {process.host}"
+    return f"no heartbeat from {process.host} for more than {LEASE.seconds} s"
+
+
+def settle(
+    services: Services,
+    run_id: RunId,
+    outcome: Outcome,
+    *,
+    only: frozenset[Status],
+    evidence: str | None = None,
+) -> Run:
+    """End a run from outside its own process, unless its status is no longer one of ``only``."""
+    while True:
+        run = services.store.get(run_id)
+        if run.status not in only:
+            return run
+        now = services.clock.now()
+        ended = run.ended(outcome, now)
+        if outcome.status is Status.REFUSED:
+            told = event.refused(ended, services.observer, now)
+        else:
+            told = event.outcome(ended, services.observer, now, evidence=evidence)
+        try:
+            saved = services.store.save(ended, told)
+        except StoreConflict:
+            continue
+        services.spool.release(run_id)
+        return saved
+
+
+def _recover(services: Services) -> None:
+    for run_id, kept in services.spool.pending():
+        left = json.loads(kept)
+        outcome = document.outcome_from(left["outcome"])
+        run = services.store.get(run_id)
+        while run.status in EXECUTING | {Status.LOST} and run.fence == left["fence"]:
+            ended = replace(
+                run.ended(outcome, from_rfc3339(left["ended_at"])), dry_run_report=left["dry_run_report"]
+            )
+            try:
+                services.store.save(
+                    ended, event.outcome(ended, services.observer, services.clock.now(), recovered=True)
+                )
+            except StoreConflict:
+                run = services.store.get(run_id)
+                continue
+            services.say(f"recorded the outcome of run {run_id} that was left on disk: {outcome.status}")
+            break
+        services.spool.release(run_id)

@@ -1,0 +1,39 @@
+"""The verbs on the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oneoff.audit.event import StoredEvent, decode, short_type
+from oneoff.audit.verify import Verification
+from oneoff.audit.verify import verify as verify_events
+from oneoff.commands.attend import attend
+from oneoff.protocols import Services
+from oneoff.runs.status import EXECUTING
+from oneoff.types import RunId
+
+
+def log(services: Services, *, run_id: RunId | None = None) -> Iterator[StoredEvent]:
+    """The events, oldest first."""
+    attend(services)
+    return services.store.events(run_id=run_id)
+
+
+def verify(services: Services) -> Verification:
+    """Compute the whole log again from its bytes and compare it with what the store says of it."""
+    attend(services)
+    return verify_events(
+        services.store.events(),
+        services.store.checkpoint,
+        accounted=lambda run_id: _accounted(services, run_id),
+    )
+
+
+def _accounted(services: Services, run_id: RunId) -> bool:
+    """Whether a start without an outcome is no gap: the run executes, or has ended while the log was read."""
+    if services.store.get(run_id).status in EXECUTING:
+        return True
+    return any(
+        short_type(decode(stored.body)["type"]) == "outcome"
+        for stored in services.store.events(run_id=run_id)
+    )

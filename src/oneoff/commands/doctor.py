@@ -1,0 +1,106 @@
+"""``doctor``: is everything in place for a run to start, and for its records to be kept?"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from oneoff.commands.attend import attend
+from oneoff.commands.audit import verify
+from oneoff.errors import OneoffError
+from oneoff.protocols import RunQuery, Services
+from oneoff.runs.status import ACTIVE
+from oneoff.settings import Settings
+from oneoff.tasks.registry import Registry
+from oneoff.version import __version__
+
+
+class Sources(Protocol):
+    """What an invocation opens; each may raise the error that a run would end with."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def services(self) -> Services: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    words: str
+    next_step: str = ""
+
+
+def examine(sources: Sources) -> list[Finding]:
+    """Look at everything, whatever fails on the way."""
+    return [_look(name, probe, sources) for name, probe in _PROBES.items()]
+
+
+def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Finding:
+    try:
+        return Finding(name, True, probe(sources))
+    except OneoffError as error:
+        words = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
+        return Finding(name, False, words, error.next_step)
+
+
+def _settings(sources: Sources) -> str:
+    return str(sources.settings.file or "none: defaults are in force")
+
+
+def _app(sources: Sources) -> str:
+    registry = sources.registry
+    return f"{registry.name}, {len(registry)} tasks"
+
+
+def _store(sources: Sources) -> str:
+    services = sources.services
+    attend(services)
+    active = len(services.store.find(RunQuery(statuses=ACTIVE)))
+    return f"{sources.settings.store}, {active} runs active"
+
+
+def _audit(sources: Sources) -> str:
+    found = verify(sources.services)
+    if not found.ok:
+        raise OneoffError(found.problems[0], next_step="`oneoff audit verify` lists all that does not fit")
+    return f"{found.size:,} events, all of them fit"
+
+
+def _dry_run(sources: Sources) -> str:
+    database = sources.registry.database
+    if database is None:
+        return "not possible: the app names no database"
+    databases = sources.services.databases
+    return f"level {databases.seal(databases.resolve(database)).level}"
+
+
+def _release(sources: Sources) -> str:
+    release = sources.services.release
+    return f"version {release.version or 'unknown'}, commit {release.commit or 'unknown'}"
+
+
+def _actor(sources: Sources) -> str:
+    actor = sources.services.actor
+    return f"{actor.name} ({actor.kind})"
+
+
+_PROBES: dict[str, Callable[[Sources], str]] = {
+    "oneoff": lambda _: f"{__version__} on Python {platform.python_version()}, {platform.system()}",
+    "settings": _settings,
+    "app": _app,
+    "store": _store,
+    "audit log": _audit,
+    "dry run": _dry_run,
+    "release": _release,
+    "actor": _actor,
+}

@@ -1,0 +1,286 @@
+"""``run``, ``exec`` and ``rerun``: record the intent, confirm, then execute here or in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from oneoff import policy
+from oneoff.audit import event
+from oneoff.commands.attend import attend, settle
+from oneoff.errors import (
+    AlreadyStarted,
+    DryRunUnavailable,
+    InvalidParameters,
+    LockHeld,
+    NotConfirmed,
+    OneoffError,
+    ReasonRequired,
+    Refused,
+    RunNotFound,
+    StoreConflict,
+    StoreUnavailable,
+    UsageError,
+)
+from oneoff.execution.execute import Execution, claim
+from oneoff.protocols import Seal, Services
+from oneoff.runs.run import FOREGROUND, Outcome, Run
+from oneoff.runs.status import EXECUTING, FINAL, Status
+from oneoff.settings import EnvironmentSettings
+from oneoff.tasks import parameters
+from oneoff.tasks.registry import code_digest
+from oneoff.tasks.task import Task
+from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
+
+REPORT_WITHIN = 10.0
+"""Seconds that a launched process gets to report before the launching command goes on without it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is wanted, apart from what it runs; the options that every surface offers."""
+
+    environment: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+    confirm: str | None = None
+    reason: str | None = None
+    detach: bool = False
+    run_id: RunId | None = None
+    command_line: str = "oneoff run …"
+    """What was typed, for the command that would have worked."""
+    keep_stdout: bool = False
+    """Standard output belongs to a document that follows; the task's own goes to standard error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One wish to run a task."""
+
+    task: Task
+    database: Any = None
+    """The app's handle, unresolved."""
+    values: Callable[[], Mapping[str, Any]] = dict
+    """Reads the parameters; raises InvalidParameters with all problems at once."""
+    given: bool = False
+    """Whether any parameter was given, beside the id of a run that is recorded already."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Secrets as they were asked for or read; they go to another process by a pipe only."""
+    options: Options = field(default_factory=Options)
+    rerun_of: Run | None = None
+
+
+def run(services: Services, request: Request) -> Run:
+    """Run a task, here or detached; returns the run as it stands afterwards.
+
+    Raises:
+        InvalidParameters: nothing was recorded, nothing ran.
+        Refused: a class below it says why; the refusal is recorded.
+    """
+    attend(services)
+    existing = _existing(services, request)
+    if existing is not None:
+        return _take_up(services, request, existing)
+    environment = services.settings.environment_named(request.options.environment)
+    values = request.values()
+    wish = _record_of(services, request, environment, values)
+    try:
+        requested = services.store.create(wish, event.requested(wish, services.observer, wish.requested_at))
+    except AlreadyStarted:  # the same id, started at the same moment
+        return _take_up(services, request, services.store.get(wish.id))
+    try:
+        confirmed = _confirm(services, request, environment, requested)
+        if request.options.detach:
+            return _launch(services, request, confirmed)
+        return _execute(services, request, confirmed, values)
+    except Refused as refusal:
+        _refuse(services, requested.id, refusal)
+    except (KeyboardInterrupt, EOFError):
+        _refuse(services, requested.id, NotConfirmed("the question was not answered"))
+
+
+def _record_of(
+    services: Services, request: Request, environment: EnvironmentSettings, values: Mapping[str, Any]
+) -> Run:
+    task, options, now = request.task, request.options, services.clock.now()
+    return Run(
+        id=options.run_id or new_run_id(now),
+        task=task.name,
+        status=Status.REQUESTED,
+        requested_at=now,
+        actor=services.actor,
+        release=replace(services.release, code=code_digest(task)),
+        parameters=parameters.freeze(task.parameters, values),
+        environment=environment.name,
+        protected=environment.protected,
+        dry_run=options.dry_run,
+        reason=options.reason,
+        command=task.command,
+        lock=None if options.dry_run else task.lock,
+        timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
+        launcher=services.launcher.name if options.detach else FOREGROUND,
+        rerun_of=request.rerun_of.id if request.rerun_of else None,
+        process=services.processes.current(),
+    )
+
+
+def _existing(services: Services, request: Request) -> Run | None:
+    wanted = request.options.run_id
+    if wanted is None:
+        return None
+    if not RUN_ID.fullmatch(wanted):
+        raise UsageError(f"{wanted!r} is no run id: lowercase letters, digits and dashes, at most 40")
+    try:
+        existing = services.store.get(wanted)
+    except RunNotFound:
+        return None
+    if existing.task != request.task.name:
+        raise UsageError(f"run {existing.id} is of the task {existing.task}, not {request.task.name}")
+    return existing
+
+
+def _take_up(services: Services, request: Request, existing: Run) -> Run:
+    """The id is known: execute what was launched under it, and nothing a second time."""
+    if existing.status in FINAL:
+        services.say(f"run {existing.id} has ended before: {existing.status}; it is not started again")
+        return existing
+    if existing.status is not Status.LAUNCHED:
+        state = "is running" if existing.status in EXECUTING else "waits for its confirmation"
+        refusal = AlreadyStarted(
+            f"run {existing.id} {state} already, {_where(existing)}",
+            next_step=f"`oneoff wait {existing.id}` waits for its end",
+        )
+        attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=refusal.message))
+        services.store.record(event.refused(attempt, services.observer, services.clock.now()))
+        raise refusal
+    try:
+        values = parameters.thaw(request.task.parameters, existing.parameters, request.secrets)
+        if (
+            request.given
+            and parameters.freeze(request.task.parameters, request.values()) != existing.parameters
+        ):
+            raise AlreadyStarted(f"run {existing.id} was asked for with other parameters")
+        return _execute(services, request, existing, values)
+    except (Refused, InvalidParameters) as refusal:
+        _refuse(services, existing.id, refusal)
+
+
+def _where(run: Run) -> str:
+    process = run.process
+    return f"on {process.host} as process {process.pid}" if process else "elsewhere"
+
+
+def _confirm(services: Services, request: Request, environment: EnvironmentSettings, run: Run) -> Run:
+    """The run with the way in which it was confirmed.
+
+    Raises:
+        ReasonRequired, NotConfirmed: with the command that would work.
+    """
+    options = request.options
+    problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
+    if problem:
+        raise ReasonRequired(problem, next_step=f"{options.command_line} --reason '…'")
+    demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
+    if demand is None:
+        return replace(run, confirmation="none needed")
+    how = policy.accepted(demand, yes=options.yes, confirm=options.confirm)
+    return replace(run, confirmation=how or _ask(services, options, demand))
+
+
+def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
+    flag = "--yes" if demand.typed is None else f"--confirm {demand.typed}"
+    way_out = f"{options.command_line} {flag}"
+    if not services.asker.interactive:
+        raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
+    if demand.typed is None:
+        if services.asker.confirm(demand.question):
+            return "answered"
+        raise NotConfirmed("not confirmed", next_step=way_out)
+    answer = services.asker.text(f"{demand.question} Type {demand.typed} to go on")
+    if answer == demand.typed:
+        return "environment typed"
+    raise NotConfirmed(f"{answer!r} is not {demand.typed!r}", next_step=way_out)
+
+
+def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
+    database, seal = request.database, None
+    if run.dry_run:
+        database, seal = _sealed(services, request)
+    elif database is not None:
+        database = services.databases.resolve(database)
+    try:
+        claimed = claim(run, services)
+    except LockHeld:
+        attend(services)  # the holder may be gone
+        claimed = claim(run, services)
+    except StoreConflict:
+        return _overtaken(services, run)
+    execution = Execution(claimed, request.task, values, services, database=database, seal=seal)
+    return execution.perform(keep_stdout=request.options.keep_stdout)
+
+
+def _overtaken(services: Services, run: Run) -> Run:
+    """Between the request and the start somebody cancelled the run or started it elsewhere."""
+    now = services.store.get(run.id)
+    if now.status in FINAL:
+        return now
+    raise AlreadyStarted(f"run {run.id} was started meanwhile, {_where(now)}")
+
+
+def _sealed(services: Services, request: Request) -> tuple[Any, Seal]:
+    if request.task.command is not None:
+        raise DryRunUnavailable(
+            f"{request.task.name} is a command: nothing can stop what another program writes",
+            next_step="make it a Python task, or try it against a copy of the data",
+        )
+    if request.database is None:
+        raise DryRunUnavailable(
+            "the app names no database, so nothing can be held back",
+            next_step="App(…, database=…) names it",
+        )
+    handle = services.databases.resolve(request.database)
+    return handle, services.databases.seal(handle)
+
+
+def _launch(services: Services, request: Request, run: Run) -> Run:
+    launched = services.store.save(run.to(Status.LAUNCHED, launcher=services.launcher.name))
+    process = services.launcher.launch(launched, request.secrets)
+    with contextlib.suppress(StoreConflict):  # it has reported already, and says itself which process it is
+        launched = services.store.save(replace(launched, process=process))
+    deadline = services.clock.monotonic() + REPORT_WITHIN
+    while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
+        time.sleep(0.05)
+        attend(services)
+        launched = services.store.get(run.id)
+    return launched
+
+
+def _refuse(services: Services, run_id: RunId, refusal: OneoffError) -> NoReturn:
+    """Record the refusal where the store still can, and raise it."""
+    with contextlib.suppress(StoreUnavailable):  # the refusal itself matters more to the reader
+        settle(
+            services,
+            run_id,
+            Outcome(status=Status.REFUSED, error=refusal.message),
+            only=frozenset({Status.REQUESTED, Status.LAUNCHED}),
+        )
+    raise refusal
+
+
+def rerun_differences(services: Services, earlier: Run, task: Task) -> list[str]:
+    """What has changed in the code since ``earlier``, in words; empty where nothing is known to have."""
+    then, now = earlier.release, replace(services.release, code=code_digest(task))
+    names = {"version": "version", "commit": "commit", "code": "the task's file"}
+    return [
+        f"{words}: {getattr(then, name)} then, {getattr(now, name)} now"
+        for name, words in names.items()
+        if getattr(then, name) != getattr(now, name)
+    ]
+
+
+def frozen_parameters(run: Run) -> JSONObject:
+    """The parameters of an earlier run, for a new one."""
+    return dict(run.parameters)

@@ -1,0 +1,120 @@
+"""The verbs on runs that exist: find, follow, wait, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from oneoff.audit import event
+from oneoff.commands.attend import attend
+from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
+from oneoff.protocols import RunQuery, Services
+from oneoff.runs.run import Outcome, Run
+from oneoff.runs.status import EXECUTING, Status
+
+LATEST = "@latest"
+POLL = 0.2
+"""Seconds between two looks while following a run."""
+
+
+def find(services: Services, query: RunQuery) -> list[Run]:
+    """The runs that match, newest first, none of them claiming to be alive when it is not."""
+    attend(services)
+    return services.store.find(query)
+
+
+def get(services: Services, reference: str) -> Run:
+    """One run by its id, the unique beginning of its id, or ``@latest``.
+
+    Raises:
+        RunNotFound: there is none.
+        UsageError: the beginning fits several.
+    """
+    attend(services)
+    if reference == LATEST:
+        newest = services.store.find(RunQuery(limit=1))
+        if not newest:
+            raise RunNotFound("there is no run yet", next_step="`oneoff tasks` lists what can be run")
+        return newest[0]
+    found = services.store.find(RunQuery(id_prefix=reference, limit=6))
+    exact = [run for run in found if run.id == reference]
+    if exact or len(found) == 1:
+        return (exact or found)[0]
+    if not found:
+        raise RunNotFound(f"there is no run {reference!r}")
+    listed = ", ".join(run.id for run in found[:5])
+    raise UsageError(f"{reference!r} fits several runs: {listed}", next_step="give more of the id")
+
+
+def wait(services: Services, run: Run) -> Run:
+    """The run once it has ended."""
+    while run.active:
+        time.sleep(POLL)
+        attend(services)
+        run = services.store.get(run.id)
+    return run
+
+
+def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]:
+    """What the run has printed, and with ``follow`` what it goes on to print until it has ended.
+
+    Raises:
+        RunNotFound: the log is not on this machine.
+    """
+    path = services.settings.log_path(run.id)
+    position = 0
+    while True:
+        # Look at the run before the file: what was written before the end is then surely read.
+        if follow and run.active:
+            attend(services)
+            run = services.store.get(run.id)
+        position, chunks = _read_on(path, position)
+        yield from chunks
+        if not (follow and run.active):
+            break
+        time.sleep(POLL)
+    if position == 0 and run.started_at is not None and not path.exists():
+        host = run.process.host if run.process else "another machine"
+        raise RunNotFound(f"the log of run {run.id} is not here: it ran on {host}", next_step="")
+
+
+def _read_on(path: Path, position: int) -> tuple[int, list[bytes]]:
+    if not path.exists():
+        return position, []
+    chunks = []
+    with path.open("rb") as file:
+        file.seek(position)
+        while chunk := file.read(65536):
+            chunks.append(chunk)
+            position += len(chunk)
+    return position, chunks
+
+
+def cancel(services: Services, run: Run, *, force: bool, reason: str | None) -> Run:
+    """Ask a run to end; with ``force`` its task is ended without waiting for a safe point.
+
+    Raises:
+        Refused: the run has ended already.
+    """
+    while True:
+        if not run.active:
+            raise Refused(f"run {run.id} has ended already: {run.status}")
+        now = services.clock.now()
+        if run.status in EXECUTING:
+            wanted = replace(
+                run if run.status is Status.STOPPING else run.to(Status.STOPPING),
+                stop_requested="kill" if force else "cancel",
+            )
+        else:
+            wanted = run.ended(Outcome(status=Status.CANCELLED, error="cancelled before it started"), now)
+        try:
+            return services.store.save(
+                wanted,
+                event.cancelled(
+                    wanted, services.observer, now, by=services.actor, force=force, reason=reason
+                ),
+            )
+        except StoreConflict:
+            run = services.store.get(run.id)

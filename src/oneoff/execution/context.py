@@ -1,0 +1,91 @@
+"""What a task gets as its first argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from oneoff.dryrun.report import SuppressedEffect
+from oneoff.execution.log import RunLogger
+from oneoff.execution.stopping import Stop
+from oneoff.runs.run import Actor
+from oneoff.types import RunId
+
+
+class Context:
+    """The run as its task sees it.
+
+    A task gets it by naming its first argument ``ctx`` or annotating it with this class.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: RunId,
+        actor: Actor,
+        dry_run: bool,
+        log: RunLogger,
+        report_progress: Callable[[int, int | None, str], None],
+        stop: Stop,
+        open_database: Callable[[], Any],
+    ) -> None:
+        self.run_id = run_id
+        self.actor = actor
+        """Who asked for this run."""
+        self.dry_run = dry_run
+        """Whether nothing of this run will stay. A task need not look: the database refuses by itself."""
+        self.log = log
+        """Takes a message and fields: ``ctx.log.info("deleting", before=day)``."""
+        self.suppressed: list[SuppressedEffect] = []
+        self._report_progress = report_progress
+        self._stop = stop
+        self._open_database = open_database
+        self._database: Any = None
+
+    @property
+    def db(self) -> Any:
+        """The database handle that the app gave to ``App(database=…)``, and nothing of ours around it."""
+        if self._database is None:
+            self._database = self._open_database()
+        return self._database
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the run has to end: a signal, a cancel, the time limit.
+
+        Ask at every point where the task could leave its data whole, and return when it is True. A run
+        whose task has seen True ends as interrupted, cancelled or timed out, never as succeeded.
+        """
+        return self._stop.look()
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, but not beyond a request to stop; returns :attr:`should_stop`."""
+        return self._stop.wait(seconds)
+
+    def progress(self, done: int, total: int | None = None, message: str = "") -> None:
+        """Say how far the task is, in units of its own. Cheap enough to be called for every row."""
+        self._report_progress(done, total, message)
+
+    def effect(
+        self,
+        description: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        dry_result: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Do something outside the database: send a mail, call a service, write a file.
+
+        In a real run the function is called and its result returned. In a dry run it is recorded in the
+        report and not called, and ``dry_result`` is returned in its place.
+        """
+        if not self.dry_run:
+            return function(*args, **kwargs)
+        name = getattr(function, "__qualname__", repr(type(function).__qualname__))
+        module = getattr(function, "__module__", None)
+        self.suppressed.append(
+            SuppressedEffect(description=description, call=f"{module}.{name}" if module else name)
+        )
+        self.log.info("not done in a dry run", effect=description)
+        return dry_result

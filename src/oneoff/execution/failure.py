@@ -1,0 +1,55 @@
+"""How an exception of the user's code is told: their frames, none of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+_OURS = str(Path(__file__).parent.parent)
+_LOADERS = ("<frozen importlib", "/importlib/", "/runpy.py")
+
+
+def summary(error: BaseException) -> str:
+    """One line for people: the class and the first line of the message."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        first = str(error).strip().partition("\n")[0]
+    except Exception:  # a broken __str__ must not hide that the task failed
+        first = ""
+    return f"{name}: {first}"[:500] if first else name
+
+
+def own_traceback(error: BaseException) -> str:
+    """The traceback as Python prints it, without the frames of oneoff and of the import system."""
+    import traceback  # only a failure needs it
+
+    for link in _chain(error):
+        link.__traceback__ = _without_ours(link.__traceback__)
+    return "".join(traceback.format_exception(error))
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and all(link is not other for other in found):
+            found.append(link)
+            waiting += [link.__cause__, link.__context__]
+            waiting += getattr(link, "exceptions", ())
+    return found
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out our frames, also those below the user's (``ctx.effect``); a loop, for deep recursions."""
+    links = []
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith(_OURS) and not any(part in name for part in _LOADERS):
+            links.append(trace)
+        trace = trace.tb_next
+    kept: TracebackType | None = None
+    for link in reversed(links):
+        kept = TracebackType(kept, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    return kept

@@ -1,0 +1,92 @@
+"""How a run ended, from all that is known of its task's end. Pure: the truth table of promise 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from oneoff.dryrun.report import Report
+from oneoff.errors import DryRunUnavailable, RunStopped
+from oneoff.execution.failure import own_traceback, summary
+from oneoff.execution.stopping import Stop
+from oneoff.runs.run import Outcome
+from oneoff.runs.status import Status
+from oneoff.types import JSONObject
+
+
+@dataclass
+class Attempt:
+    """What is known of the task's end; filled in by whoever learns it."""
+
+    command: bool = False
+    error: BaseException | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    report: Report | None = None
+
+
+def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
+    """The outcome.
+
+    A function that never looked at the request to stop and came to its end has succeeded; one that looked,
+    or that was ended by force, has not. A command is told by a signal and cannot say whether it heeded it:
+    once asked, it counts as stopped even if it exits with 0.
+    """
+    exit_code, error = _exit(attempt)
+    known = Outcome(
+        status=Status.SUCCEEDED, exit_code=exit_code, rows=_rows(attempt.report), duration_ms=duration_ms
+    )
+    if stop.cause is not None and (stop.seen or stop.forced or attempt.command):
+        return replace(known, status=stop.cause.status, error=_stopped(stop.cause.words, error))
+    if isinstance(attempt.error, DryRunUnavailable):
+        return replace(known, status=Status.REFUSED, error=attempt.error.message)
+    if isinstance(attempt.error, KeyboardInterrupt):
+        return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
+    if error is not None:
+        return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error))
+    attempts = [tried for database in _databases(attempt.report) for tried in database]
+    if attempts:
+        tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
+        return replace(known, status=Status.FAILED, error=tried)
+    return known
+
+
+def _exit(attempt: Attempt) -> tuple[int | None, str | None]:
+    """The exit code, where there is one, and what went wrong in one line, where something did."""
+    error = attempt.error
+    if isinstance(error, SystemExit):
+        if error.code is None or error.code == 0:
+            return 0, None
+        if isinstance(error.code, int):
+            return error.code, f"the task exited with code {error.code}"
+        return 1, str(error.code)
+    if error is not None:
+        return None, summary(error)
+    if attempt.signal is not None:
+        return None, f"the command was ended by {attempt.signal}"
+    if attempt.exit_code:
+        return attempt.exit_code, f"the command exited with code {attempt.exit_code}"
+    return attempt.exit_code, None
+
+
+def _stopped(words: str, error: str | None) -> str:
+    return f"{words}; {error}" if error and RunStopped.__name__ not in error else words
+
+
+def _traceback(error: BaseException | None) -> str | None:
+    return None if error is None or isinstance(error, SystemExit) else own_traceback(error)
+
+
+def _databases(report: Report | None) -> list[tuple[str, ...]]:
+    return [database.attempts for database in report.databases] if report else []
+
+
+def _rows(report: Report | None) -> JSONObject | None:
+    """Rows per table, of the first form: measured in a dry run only."""
+    if report is None:
+        return None
+    return {
+        table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
+        for database in report.databases
+        for table in database.tables
+        if table.changed
+    }

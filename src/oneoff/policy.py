@@ -1,0 +1,45 @@
+"""What an environment and a task demand before a real run. Pure: it says what is wanted, others ask."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from oneoff.settings import EnvironmentSettings
+from oneoff.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A confirmation that a run needs."""
+
+    question: str
+    typed: str | None
+    """The word that has to be typed; None where yes or no is enough."""
+
+
+def confirmation(task: Task, environment: EnvironmentSettings, *, dry_run: bool) -> Demand | None:
+    """The confirmation for this run; None where it needs none, as a dry run never does."""
+    if dry_run:
+        return None
+    if environment.protected:
+        return Demand(task.confirm or f"Run {task.name} in {environment.name}?", environment.name)
+    return Demand(task.confirm, None) if task.confirm else None
+
+
+def accepted(demand: Demand, *, yes: bool, confirm: str | None) -> str | None:
+    """How the command line itself confirms the demand, or None where somebody has to be asked."""
+    if demand.typed is not None:
+        return "--confirm" if confirm == demand.typed else None
+    return "--yes" if yes or confirm is not None else None
+
+
+def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_run: bool) -> str | None:
+    """Why this reason does not do, or None where it does."""
+    if dry_run or environment.reason is None:
+        return None
+    if not reason:
+        return f"{environment.name} wants a reason"
+    if re.fullmatch(environment.reason, reason) is None:
+        return f"{environment.name} wants a reason that matches {environment.reason!r}, not {reason!r}"
+    return None

@@ -1,0 +1,257 @@
+"""Settings: one frozen object, read once from the settings file and the environment, passed down from there.
+
+This is the only reader of environment variables. ``ONEOFF_APP`` and ``ONEOFF_STORE`` say where things are;
+all others are claims about who is at work, recorded and never believed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from oneoff.errors import InvalidSettings, UsageError
+from oneoff.types import RunId
+
+T = TypeVar("T")
+
+FILES = ("oneoff.toml", "pyproject.toml")
+"""Looked for in this order, in the working folder and then in each one above it."""
+
+CLAIMS = (
+    "SUDO_USER",
+    "CI",
+    "GITHUB_ACTOR",
+    "GITHUB_RUN_ID",
+    "GITHUB_REPOSITORY",
+    "GITLAB_USER_LOGIN",
+    "CI_JOB_ID",
+    "CI_PROJECT_PATH",
+    "BUILDKITE_BUILD_CREATOR",
+    "BUILDKITE_BUILD_ID",
+    "ONEOFF_ACTOR",
+)
+"""Variables that describe who is at work. A claim is recorded beside the operating system's user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSettings:
+    """A named target and its policy."""
+
+    name: str = "local"
+    protected: bool = False
+    """A real run is confirmed by typing this environment's name."""
+    reason: str | None = None
+    """A regular expression that the whole of ``--reason`` has to match; None where no reason is wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSettings:
+    """A task in any language."""
+
+    command: tuple[str, ...]
+    """An argument list, run without a shell in the folder of the settings file."""
+    help: str = ""
+    confirm: str | None = None
+    lock: str | None = None
+    timeout: timedelta | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables added to the app's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that is set from outside."""
+
+    root: Path
+    """The folder of the settings file, else the working folder."""
+    file: Path | None = None
+    app: str | None = None
+    """``MODULE:NAME`` of the app."""
+    store: Path
+    environment: str = "local"
+    """The environment of a run that names none."""
+    environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
+    tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
+    version: str | None = None
+    """``project.version`` of pyproject.toml: the release's version where the app gives none."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> Path:
+        """Where room is kept for outcomes that the store cannot take."""
+        return self.store.with_name(self.store.name + "-outcomes")
+
+    def log_path(self, run_id: RunId) -> Path:
+        """The log of one run."""
+        return self.store.with_name(self.store.name + "-logs") / f"{run_id}.log"
+
+    def environment_named(self, name: str | None) -> EnvironmentSettings:
+        """The environment to run in.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        wanted = name or self.environment
+        if wanted in self.environments:
+            return self.environments[wanted]
+        if wanted == "local":
+            return EnvironmentSettings()
+        raise UsageError(
+            f"there is no environment {wanted!r}{_nearest(wanted, self.environments)}",
+            next_step=f"declare it as [tool.oneoff.environments.{wanted}]",
+        )
+
+
+def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings for a process that works in ``start``.
+
+    Raises:
+        InvalidSettings: the file is no TOML, has an unknown key or a value of the wrong type.
+    """
+    file, table, version = _find(start)
+    root = file.parent if file else start
+    _only(table, {"app", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or ".oneoff/store.db"
+    if "://" in store:
+        raise InvalidSettings(
+            f"the store {store.partition('://')[0]}://… is not a file",
+            next_step="this version keeps its store in SQLite: give ONEOFF_STORE a path",
+        )
+    return Settings(
+        root=root,
+        file=file,
+        app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
+        store=root / Path(store).expanduser(),
+        environment=_get(table, "environment", _text, "tool.oneoff") or "local",
+        environments={
+            name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
+        },
+        tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        version=version,
+        claims={name: environ[name] for name in CLAIMS if environ.get(name)},
+    )
+
+
+def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
+    for folder in (start, *start.parents):
+        for name in FILES:
+            path = folder / name
+            if path.is_file():
+                document = _read(path)
+                table = document.get("tool", {}).get("oneoff")
+                if table is not None:
+                    if not isinstance(table, dict):
+                        raise InvalidSettings(f"{path}: [tool.oneoff] is not a table")
+                    version = document.get("project", {}).get("version")
+                    return path, table, version if isinstance(version, str) else None
+    return None, {}, None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # 16 ms, and needed only where there is a file
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettings(f"{path} is not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} cannot be read: {error}") from error
+
+
+def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
+    where = f"tool.oneoff.environments.{name}"
+    _only(table, {"protected", "reason"}, where)
+    return EnvironmentSettings(
+        name=name,
+        protected=_get(table, "protected", _boolean, where) or False,
+        reason=_get(table, "reason", _pattern, where),
+    )
+
+
+def _command(name: str, table: dict[str, Any]) -> CommandSettings:
+    where = f"tool.oneoff.tasks.{name}"
+    _only(table, {"command", "help", "confirm", "lock", "timeout", "environ"}, where)
+    command = _get(table, "command", _arguments, where)
+    if not command:
+        raise InvalidSettings(f'[{where}] needs a command, a list such as ["npm", "run", "db:migrate"]')
+    return CommandSettings(
+        command=command,
+        help=_get(table, "help", _text, where) or "",
+        confirm=_get(table, "confirm", _text, where),
+        lock=_get(table, "lock", _text, where),
+        timeout=_get(table, "timeout", _seconds, where),
+        environ=_get(table, "environ", _variables, where) or {},
+    )
+
+
+def _tables(table: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    entries = table.get(key, {})
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise InvalidSettings(f"[tool.oneoff.{key}] holds one table for each name")
+    return entries
+
+
+def _only(table: dict[str, Any], known: set[str], where: str) -> None:
+    """A misspelt ``protected`` must not be a silent no."""
+    for key in table:
+        if key not in known:
+            raise InvalidSettings(f"[{where}] has no key {key!r}{_nearest(key, known)}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib  # only a mistake needs it
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _get(table: dict[str, Any], key: str, read: Callable[[Any], T], where: str) -> T | None:
+    if key not in table:
+        return None
+    try:
+        return read(table[key])
+    except ValueError as error:
+        raise InvalidSettings(f"[{where}] {key} = {table[key]!r}: {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text is wanted")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false is wanted")
+    return value
+
+
+def _pattern(value: Any) -> str:
+    try:
+        re.compile(_text(value))
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    return str(value)
+
+
+def _arguments(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise ValueError('a list of texts is wanted, such as ["npm", "run", "db:migrate"]; no shell runs it')
+    return tuple(value)
+
+
+def _variables(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise ValueError("a table of texts is wanted")
+    return value
+
+
+def _seconds(value: Any) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError("a number of seconds above 0 is wanted")
+    return timedelta(seconds=value)

@@ -1,0 +1,98 @@
+"""The tasks of one app, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from oneoff.errors import InvalidDeclaration, TaskNotFound
+from oneoff.tasks.source import place, plain_function
+from oneoff.tasks.task import Task
+from oneoff.types import TaskName
+
+_NAME = r"[a-z0-9]+(?:(?:-+|[.:])[a-z0-9]+)*"
+_MAX_NAME = 63  # a Kubernetes label holds no more
+
+
+class Registry:
+    """Tasks under their names, and what belongs to all of them."""
+
+    def __init__(self, name: str, *, database: Any = None, version: str | None = None) -> None:
+        self.name = name
+        self.database = database
+        self.version = version
+        self._tasks: dict[TaskName, Task] = {}
+
+    def add(self, task: Task) -> None:
+        """Take a task in. Raises InvalidDeclaration where its name is taken."""
+        other = self._tasks.get(task.name)
+        if other is not None:
+            raise InvalidDeclaration(
+                f"two tasks are called {task.name}: {_origin(other)} and {_origin(task)}",
+                next_step='give one of them another name: name="…"',
+            )
+        self._tasks[task.name] = task
+
+    def get(self, name: str) -> Task:
+        """The task of this name; ``migrate_data`` finds ``migrate-data`` too. Raises TaskNotFound."""
+        for spelling in (name, name.replace("_", "-"), name.replace("_", "-").lower()):
+            task = self._tasks.get(TaskName(spelling))
+            if task is not None:
+                return task
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.replace("_", "-").lower(), self._tasks, n=3)
+        if near:
+            raise TaskNotFound(f"there is no task {name!r}; did you mean {' or '.join(near)}?")
+        raise TaskNotFound(f"there is no task {name!r}")
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(sorted(self._tasks.values(), key=lambda task: task.name))
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tasks
+
+
+def _origin(task: Task) -> str:
+    return place(task.function) if task.function is not None else f"[tool.oneoff.tasks.{task.name}]"
+
+
+def task_name(text: str) -> TaskName:
+    """A task's name from a function's name or from what the app gave: ``migrate_data`` is ``migrate-data``.
+
+    Raises:
+        InvalidDeclaration: the result could not name a task, whose name has to fit Kubernetes and URLs.
+    """
+    name = text.strip("_").replace("_", "-")
+    if len(name) <= _MAX_NAME and re.fullmatch(_NAME, name):
+        return TaskName(name)
+    raise InvalidDeclaration(
+        f"{text!r} cannot name a task: a name has at most {_MAX_NAME} of the letters a-z, digits and dashes, "
+        "with . or : between its parts",
+        next_step='give it one with name="…"',
+    )
+
+
+def code_digest(task: Task) -> str | None:
+    """SHA-256 (hex) of the file that defines the task's function, or of a command's argument list as JSON.
+
+    None where there is no such file: a function typed into a shell, or inside a zip archive.
+    """
+    from hashlib import sha256
+
+    if task.command is not None:
+        import json
+
+        return sha256(json.dumps(list(task.command)).encode()).hexdigest()
+    function = plain_function(task.function) if task.function is not None else None
+    if function is None:
+        return None
+    try:
+        with open(function.__code__.co_filename, "rb") as file:  # noqa: PTH123 # pathlib takes 3 ms to import
+            return sha256(file.read()).hexdigest()
+    except OSError:
+        return None
