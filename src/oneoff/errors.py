@@ -14,6 +14,7 @@
     │   ├── ReasonRequired
     │   ├── LockHeld
     │   ├── AlreadyStarted
+    │   ├── CommandNotStarted           a command task's program is missing or cannot be executed
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
@@ -124,6 +125,10 @@ class LockHeld(Refused):
 
 class AlreadyStarted(Refused):
     """A run with this id has started already."""
+
+
+class CommandNotStarted(Refused):
+    """The command could not be started."""
 
 
 class DryRunUnavailable(Refused):

@@ -38,6 +38,16 @@ class RunQuery:
     limit: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at to find out whether oneoff can work here."""
+
+    name: str
+    ok: bool
+    message: str
+    next_step: str = ""
+
+
 class Store(Protocol):
     """oneoff's own records: runs and the audit log, changed together or not at all.
 
@@ -80,6 +90,9 @@ class Store(Protocol):
 
     def subject(self, actor: Actor) -> str:
         """The opaque id of this actor, given out at first sight; names stay out of the hashed bytes."""
+
+    def actors(self) -> dict[str, Actor]:
+        """The directory: whom each opaque id stands for; a name that was erased is empty."""
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -15,27 +15,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oneoff.errors import InvalidSettings, UsageError
-from oneoff.types import RunId
 
 T = TypeVar("T")
 
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
 
-CLAIMS = (
+PERSON_CLAIMS = (
     "SUDO_USER",
-    "CI",
     "GITHUB_ACTOR",
-    "GITHUB_RUN_ID",
-    "GITHUB_REPOSITORY",
     "GITLAB_USER_LOGIN",
-    "CI_JOB_ID",
-    "CI_PROJECT_PATH",
     "BUILDKITE_BUILD_CREATOR",
-    "BUILDKITE_BUILD_ID",
     "ONEOFF_ACTOR",
 )
-"""Variables that describe who is at work. A claim is recorded beside the operating system's user."""
+"""Variables that name a person; the audit log holds an opaque subject in the name's place."""
+OTHER_CLAIMS = (
+    "CI",
+    "GITHUB_RUN_ID",
+    "GITHUB_REPOSITORY",
+    "CI_JOB_ID",
+    "CI_PROJECT_PATH",
+    "BUILDKITE_BUILD_ID",
+)
+"""Further variables that say where a run comes from. A claim stands beside the operating system's user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,9 @@ class Settings:
     claims: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def outcomes(self) -> Path:
-        """Where room is kept for outcomes that the store cannot take."""
-        return self.store.with_name(self.store.name + "-outcomes")
-
-    def log_path(self, run_id: RunId) -> Path:
-        """The log of one run."""
-        return self.store.with_name(self.store.name + "-logs") / f"{run_id}.log"
+    def state_dir(self) -> Path:
+        """The folder beside the store, for what is no record: logs, and room for outcomes."""
+        return self.store.with_suffix(".d")
 
     def environment_named(self, name: str | None) -> EnvironmentSettings:
         """The environment to run in.
@@ -133,7 +131,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
         version=version,
-        claims={name: environ[name] for name in CLAIMS if environ.get(name)},
+        claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
 
 

@@ -1,22 +1,55 @@
-"""One entry of the audit log: a CloudEvents 1.0 envelope, kept as the exact bytes that were hashed."""
+"""One entry of the audit log: a CloudEvents 1.0 envelope, kept as the exact bytes that were hashed.
+
+The bytes are JSON in a restricted profile whose form RFC 8785 (JCS) fixes and every JSON library agrees on:
+objects with sorted ASCII keys, arrays, strings, booleans, null and integers below 2**53, without white space.
+What the profile lacks is written as text: floats and larger integers as strings, other keys escaped.
+
+``data`` speaks CADF's words: initiator, action, target, observer, outcome. The initiator is an opaque
+subject; the person's name is in the store's directory, outside the hashed bytes, so that it can be erased.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
 
-from oneoff.types import JSONObject, RunId
+from oneoff.runs.run import Actor, Outcome, Run
+from oneoff.types import JSON, JSONObject, RunId, rfc3339
+
+EVENT_LIMIT = 65_535
+"""Bytes of one event: the entry of a C2SP ``tlog-tiles`` bundle has a length of 16 bits."""
+VALUE_LIMIT = 4_096
+"""Bytes of JSON of one parameter, of the command or of the rows; a larger one is recorded by its digest."""
+TEXT_LIMIT = 2_048
+"""Bytes of JSON of any other text; a longer one is cut."""
+NOT_MEASURED = "not measured"
+
+_SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3: numbers are IEEE 754 doubles
+_TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.run.", ".v1"
+
+
+def new_event_id() -> str:
+    """A random id, unique in any log."""
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened, before the log gave it its place."""
 
-    id: str
+    id: str = field(default_factory=new_event_id)
     type: str
     """``requested``, ``refused``, ``starting``, ``outcome`` or ``cancelled``."""
     time: datetime
-    run_id: RunId | None
+    source: str
+    """Which app's log says so: ``/oneoff/shop``, a URI reference as CloudEvents wants it."""
+    run_id: RunId | None = None
     data: JSONObject
 
 
@@ -32,3 +65,220 @@ class StoredEvent:
     """SHA-256(0x00 || body), the leaf hash of RFC 6962 §2.1."""
     columns: JSONObject
     """The index columns beside the body; verification derives them from the body again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """The process that saw what it records."""
+
+    app: str
+    host: str
+    pid: int
+
+
+def requested(run: Run, observer: Observer, at: datetime) -> Event:
+    """Somebody asked for this run; nothing has started."""
+    return _event("requested", run, observer, at)
+
+
+def refused(run: Run, observer: Observer, at: datetime) -> Event:
+    """The run was not confirmed, is against a policy or could not start; ``outcome.error`` says why."""
+    return _event("refused", run, observer, at, outcome=_outcome(run))
+
+
+def starting(run: Run, observer: Observer, at: datetime) -> Event:
+    """The intent: the task is about to start. Its ``outcome`` has to follow."""
+    return _event("starting", run, observer, at)
+
+
+def outcome(
+    run: Run, observer: Observer, at: datetime, *, recovered: bool = False, evidence: str | None = None
+) -> Event:
+    """How the run ended.
+
+    Args:
+        recovered: the process's own outcome, recorded later by another; it may follow a ``lost``.
+        evidence: for a run that is lost, why it is believed to be.
+    """
+    return _event(
+        "outcome",
+        run,
+        observer,
+        at,
+        outcome={**_outcome(run), "recovered": recovered, "evidence": _text(evidence)},
+    )
+
+
+def cancelled(
+    run: Run, observer: Observer, at: datetime, *, by: Actor, force: bool = False, reason: str | None = None
+) -> Event:
+    """``by`` asked for the end of the run. Where it had started, its outcome is an event of its own."""
+    request: JSONObject = {"force": force, "reason": _text(reason)}
+    return _event(
+        "cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request
+    )
+
+
+def source_of(app: str) -> str:
+    """The CloudEvents ``source`` of an app's events."""
+    return f"/oneoff/{quote(app, safe='', errors='backslashreplace')}"
+
+
+def encode(event: Event) -> bytes:
+    """The canonical bytes of an event, at most :data:`EVENT_LIMIT` of them.
+
+    Raises:
+        ValueError: it is too long even without its parameters; no builder here makes such an event.
+    """
+    body = canonical(_envelope(event, event.data))
+    if len(body) > EVENT_LIMIT:
+        short = {**event.data, "parameters": _digest(canonical(event.data.get("parameters")))}
+        body = canonical(_envelope(event, short))
+    if len(body) > EVENT_LIMIT:
+        raise ValueError(f"an audit event of {len(body)} bytes does not fit into {EVENT_LIMIT}")
+    return body
+
+
+def decode(body: bytes) -> JSONObject:
+    """The envelope in these bytes.
+
+    Raises:
+        ValueError: they are no event.
+    """
+    envelope = json.loads(body)
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
+        raise ValueError("it is no JSON object with data")
+    return envelope
+
+
+def columns(envelope: JSONObject) -> JSONObject:
+    """The index columns of an event: the store writes them, verification compares them."""
+    return {
+        "id": envelope.get("id"),
+        "type": short_type(envelope.get("type")),
+        "run_id": envelope.get("subject"),
+        "actor": _at(envelope, "data", "initiator", "subject"),
+        "task": _at(envelope, "data", "target", "task"),
+        "environment": _at(envelope, "data", "target", "environment"),
+        "time": envelope.get("time"),
+    }
+
+
+def short_type(full: Any) -> Any:
+    """``requested`` of ``dev.oneoff.audit.run.requested.v1``; whatever else stays as it is."""
+    if isinstance(full, str) and full.startswith(_TYPE_PREFIX) and full.endswith(_TYPE_SUFFIX):
+        return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX)
+    return full
+
+
+def canonical(value: Any) -> bytes:
+    """JSON in the profile of this module; equal values give equal bytes."""
+    return _json(_in_profile(value)).encode()
+
+
+def _envelope(event: Event, data: JSONObject) -> JSONObject:
+    subject: JSONObject = {} if event.run_id is None else {"subject": event.run_id}
+    return subject | {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": f"{_TYPE_PREFIX}{event.type}{_TYPE_SUFFIX}",
+        "time": rfc3339(event.time),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+def _event(type_: str, run: Run, observer: Observer, at: datetime, **more: JSON) -> Event:
+    data: JSONObject = {
+        "action": "run",
+        "initiator": _initiator(run.actor),
+        "target": {
+            "task": _text(run.task),
+            "environment": _text(run.environment),
+            "protected": run.protected,
+            "dry_run": run.dry_run,
+            "command": _bounded(None if run.command is None else list(run.command)),
+        },
+        "parameters": {name: _bounded(value) for name, value in run.parameters.items()},
+        "reason": _text(run.reason),
+        "confirmation": _text(run.confirmation),
+        "rerun_of": run.rerun_of,
+        "release": {name: _text(value) for name, value in vars(run.release).items()},
+        "observer": {"host": _text(observer.host), "pid": observer.pid},
+        "requested_at": rfc3339(run.requested_at),
+        "started_at": None if run.started_at is None else rfc3339(run.started_at),
+        "ended_at": None if run.ended_at is None else rfc3339(run.ended_at),
+    }
+    return Event(type=type_, time=at, source=source_of(observer.app), run_id=run.id, data=data | more)
+
+
+def _initiator(actor: Actor) -> JSONObject:
+    claims = {name: _text(value) for name, value in actor.opaque_claims.items()}
+    return {"kind": _text(actor.kind), "subject": _text(actor.subject), "claims": claims}
+
+
+def _outcome(run: Run) -> JSONObject:
+    ending = run.outcome or Outcome(status=run.status)
+    return {
+        "status": ending.status.value,
+        "exit_code": ending.exit_code,
+        "error": _text(ending.error),
+        "duration_ms": ending.duration_ms,
+        "rows": NOT_MEASURED if ending.rows is None else _bounded(ending.rows),
+    }
+
+
+def _bounded(value: JSON) -> JSON:
+    """The value, or the digest of its canonical JSON where that is longer than :data:`VALUE_LIMIT`."""
+    body = canonical(value)
+    return value if len(body) <= VALUE_LIMIT else _digest(body)
+
+
+def _digest(body: bytes) -> JSONObject:
+    return {"sha256": sha256(body).hexdigest(), "bytes": len(body)}
+
+
+def _text(text: str | None) -> str | None:
+    """The text, cut where its JSON is longer than :data:`TEXT_LIMIT`."""
+    if text is None or len(canonical(text)) <= TEXT_LIMIT:
+        return text
+    tail = f" … ({len(text)} characters in all)"
+    kept = text[:TEXT_LIMIT]
+    while len(canonical(kept + tail)) > TEXT_LIMIT:
+        kept = kept[: len(kept) * 3 // 4]
+    return kept + tail
+
+
+def _json(value: JSON) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def _in_profile(value: Any) -> JSON:
+    """The value in the words of the profile; nothing is lost, no two keys become one."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, str):
+        # Half a surrogate pair (an undecodable byte of an argument) has no UTF-8; shown as \udc80.
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, int):
+        return value if -_SAFE_INTEGER <= value <= _SAFE_INTEGER else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return {_ascii(key): _in_profile(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_in_profile(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _ascii(key: str) -> str:
+    """``gr\\xf6\\xdfe`` for ``größe``; a backslash is doubled, so that no two keys become one."""
+    return key.encode("unicode_escape").decode("ascii")
+
+
+def _at(value: Any, *path: str) -> str | None:
+    """The text at this path of nested objects, else None."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None

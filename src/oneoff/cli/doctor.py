@@ -8,7 +8,8 @@ import click
 
 from oneoff.cli.output import emit, fields, output_option
 from oneoff.cli.session import Session
-from oneoff.commands.doctor import Finding, examine
+from oneoff.commands.doctor import examine
+from oneoff.protocols import Finding
 
 UNWELL = 1
 
@@ -25,7 +26,7 @@ def doctor_command(ctx: click.Context, /, output: str) -> None:
 
 def _line(finding: Finding) -> str:
     mark = click.style("ok ", fg="green") if finding.ok else click.style("BAD", fg="red", bold=True)
-    line = f"{mark}  {finding.name:<10} {finding.words}"
+    line = f"{mark}  {finding.name:<10} {finding.message}"
     return f"{line}\n     {'':<10} next: {finding.next_step}" if finding.next_step else line
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
 from oneoff.errors import OneoffError
-from oneoff.protocols import RunQuery, Services
+from oneoff.protocols import Finding, RunQuery, Services
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
@@ -30,16 +29,6 @@ class Sources(Protocol):
     def services(self) -> Services: ...
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    words: str
-    next_step: str = ""
-
-
 def examine(sources: Sources) -> list[Finding]:
     """Look at everything, whatever fails on the way."""
     return [_look(name, probe, sources) for name, probe in _PROBES.items()]
@@ -47,10 +36,10 @@ def examine(sources: Sources) -> list[Finding]:
 
 def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Finding:
     try:
-        return Finding(name, True, probe(sources))
+        return Finding(name=name, ok=True, message=probe(sources))
     except OneoffError as error:
-        words = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
-        return Finding(name, False, words, error.next_step)
+        message = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
+        return Finding(name=name, ok=False, message=message, next_step=error.next_step)
 
 
 def _settings(sources: Sources) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from oneoff.audit import event
 from oneoff.commands.attend import attend
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
+from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import EXECUTING, Status
@@ -63,7 +64,7 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
     Raises:
         RunNotFound: the log is not on this machine.
     """
-    path = services.settings.log_path(run.id)
+    path = log_path(services.settings.state_dir, run.id)
     position = 0
     while True:
         # Look at the run before the file: what was written before the end is then surely read.

@@ -24,7 +24,7 @@ from oneoff.audit import event
 from oneoff.dryrun.report import Report
 from oneoff.errors import OutcomeUnrecorded, StoreConflict, StoreUnavailable
 from oneoff.execution import function
-from oneoff.execution.command import Command
+from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback
 from oneoff.execution.log import RunLogger
@@ -34,6 +34,7 @@ from oneoff.execution.stopping import Stop
 from oneoff.execution.supervisor import Supervisor
 from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
+from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs import document
 from oneoff.runs.run import FOREGROUND, Outcome, Run
@@ -122,13 +123,12 @@ class Execution:
             self._call_function()
 
     def _run_command(self, argv: tuple[str, ...]) -> None:
-        command = Command(
+        result = run_command(
             argv,
-            environ={**self._task.environ, "ONEOFF_RUN_ID": self._run.id},
+            environ={**os.environ, **self._task.environ, "ONEOFF_RUN_ID": self._run.id},
             cwd=self._services.settings.root,
+            on_start=self._stop.reaches,
         )
-        self._stop.on_request, self._stop.on_force = command.terminate, command.kill
-        result = command.run()
         self._attempt.exit_code, self._attempt.signal = result.exit_code, result.signal
 
     def _call_function(self) -> None:
@@ -217,7 +217,7 @@ class Execution:
     def _output(self) -> AbstractContextManager[Terminal]:
         if self._run.launcher != FOREGROUND:  # its launcher gave it the log as its output
             return contextlib.nullcontext(Terminal(2))
-        return tee(self._services.settings.log_path(self._run.id))
+        return tee(log_path(self._services.settings.state_dir, self._run.id))
 
 
 @contextlib.contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
+from typing import Protocol
 
 from oneoff.runs.status import Status
 
@@ -28,6 +28,14 @@ TIMEOUT = Cause(Status.TIMED_OUT, "reached its time limit", 10.0)
 LEASE_LOST = Cause(Status.LOST, "another process owns the run by now", 0.0)
 
 
+class Stoppable(Protocol):
+    """A command at work."""
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class Stop:
     """Whether this task has to end: asked once, seen or not seen, insisted on or not."""
 
@@ -37,23 +45,31 @@ class Stop:
         """The task is ended by force from now on."""
         self.seen = False
         """The task looked, and knows that it has to end."""
-        self.on_request: Callable[[], None] = lambda: None
-        """Called in the supervisor's thread; tells a command."""
-        self.on_force: Callable[[], None] = lambda: None
+        self._child: Stoppable | None = None
         self._asked = Event()
+
+    def reaches(self, child: Stoppable) -> None:
+        """From now on a command is what has to end; one that starts too late is told at once."""
+        self._child = child
+        if self.forced:
+            child.kill()
+        elif self.cause is not None:
+            child.terminate()
 
     def request(self, cause: Cause) -> None:
         """Ask the task to end at its next safe point; the first cause stays."""
         if self.cause is None:
             self.cause = cause
             self._asked.set()
-            self.on_request()
+            if self._child is not None:
+                self._child.terminate()
 
     def force(self) -> None:
         """End the task now."""
         if not self.forced:
             self.forced = True
-            self.on_force()
+            if self._child is not None:
+                self._child.kill()
 
     def look(self) -> bool:
         """What ``ctx.should_stop`` answers; remembers that the task has seen it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import Report
-from oneoff.errors import DryRunUnavailable, RunStopped
+from oneoff.errors import Refused, RunStopped
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -37,7 +37,7 @@ def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
     )
     if stop.cause is not None and (stop.seen or stop.forced or attempt.command):
         return replace(known, status=stop.cause.status, error=_stopped(stop.cause.words, error))
-    if isinstance(attempt.error, DryRunUnavailable):
+    if isinstance(attempt.error, Refused):
         return replace(known, status=Status.REFUSED, error=attempt.error.message)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")

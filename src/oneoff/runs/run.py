@@ -31,6 +31,8 @@ class Actor:
     """The opaque id that stands for this actor in the audit log; the store gives it out."""
     claims: Mapping[str, str] = field(default_factory=dict)
     """What the environment says of the actor (a CI's user name, say). Never proof, never decides."""
+    opaque_claims: Mapping[str, str] = field(default_factory=dict)
+    """The same with a subject in the place of each person's name: the form that the audit log keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,10 +10,11 @@ from oneoff.audit.event import Observer
 from oneoff.databases import LocalDatabases
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Services
-from oneoff.settings import Settings
+from oneoff.protocols import Asker, Services, Store
+from oneoff.runs.run import Actor
+from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores.spool import FileSpool
-from oneoff.stores.sqlite import SQLiteStore
+from oneoff.stores.sqlite import SqliteStore
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 
@@ -35,21 +37,35 @@ def local_services(
     Raises:
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
-    store = SQLiteStore.open(settings.store)
+    store = SqliteStore.open(settings.store)
     actor = current_actor(settings.claims)
     processes = LocalProcesses()
     process = processes.current()
     return Services(
         settings=settings,
         store=store,
-        spool=FileSpool(settings.outcomes),
+        spool=FileSpool(settings.state_dir),
         processes=processes,
         databases=LocalDatabases(),
-        launcher=LocalLauncher(settings, app=app),
+        launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
-        actor=replace(actor, subject=store.subject(actor)),
+        actor=_with_subjects(actor, store),
         observer=Observer(app=name, host=process.host, pid=process.pid),
         release=current_release(settings.root, version),
         say=say,
     )
+
+
+def _with_subjects(actor: Actor, store: Store) -> Actor:
+    """The actor with the opaque ids that stand for every name in the audit log."""
+    opaque = {
+        name: store.subject(Actor(kind=f"claim {name}", name=value)) if name in PERSON_CLAIMS else value
+        for name, value in actor.claims.items()
+    }
+    return replace(actor, subject=store.subject(actor), opaque_claims=opaque)
+
+
+def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
+    prefix = [sys.executable, "-m", "oneoff", *(["--app", app] if app else [])]
+    return LocalLauncher(settings.state_dir, command_prefix=prefix)

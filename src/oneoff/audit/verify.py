@@ -1,0 +1,151 @@
+"""Verification of the audit log: everything is computed again from the stored bytes. Pure.
+
+It shows that the log agrees with itself and with a checkpoint. Whoever may rewrite both sees it agree all
+the same: only a checkpoint kept elsewhere shows that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from oneoff.audit.event import StoredEvent, columns, decode, short_type
+from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.runs.status import Status
+from oneoff.types import JSON, JSONObject, RunId
+
+PROBLEM_LIMIT = 20
+"""How many problems are kept in words; the others are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What verification found."""
+
+    size: int
+    """How many events were read."""
+    root: bytes
+    """The root over all that was read, computed from the bodies."""
+    problems: tuple[str, ...]
+    """The first ones, in the order of the log; each names the event or the run."""
+    more: int = 0
+    """How many further problems there were."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(
+    events: Iterable[StoredEvent],
+    checkpoint: Callable[[], Checkpoint],
+    accounted: Callable[[RunId], bool],
+) -> Verification:
+    """Check leaves, places, index columns, tree, and that every start has its outcome.
+
+    Memory is constant apart from the runs that have started and not ended, and those that are lost. The log
+    may grow meanwhile.
+
+    Args:
+        events: the whole log in order; read lazily, after the first call of ``checkpoint``.
+        checkpoint: size and root as the store holds them; asked before and after the events are read.
+        accounted: asked at the end, of a run that has started and has no outcome: True where it still
+            executes, or where its outcome was recorded while this was reading.
+    """
+    expected = checkpoint()
+    reading = _Reading()
+    if expected.size == 0:
+        reading.compare(expected)
+    for event in events:
+        reading.add(event)
+        if reading.frontier.size == expected.size:
+            reading.compare(expected)
+    size = reading.frontier.size
+    if size < expected.size:
+        reading.problem(f"the log ends after {size} events, and its head counts {expected.size}")
+    elif size > checkpoint().size:
+        reading.problem(f"the log has {size} events, and its head counts {expected.size}")
+    for run_id in reading.open:
+        if not accounted(run_id):
+            reading.problem(f"run {run_id} started and has no outcome")
+    return reading.verification()
+
+
+@dataclass
+class _Reading:
+    """What has been read so far."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    next_seq: int = 0
+    open: dict[RunId, None] = field(default_factory=dict)
+    lost: set[RunId] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, event: StoredEvent) -> None:
+        if event.seq != self.next_seq:
+            self.problem(f"event {self.next_seq} is missing: event {event.seq} comes in its place")
+        self.next_seq = event.seq + 1
+        leaf = leaf_hash(event.body)
+        if leaf != event.leaf:
+            self.problem(f"event {event.seq} was changed: its body does not fit its hash")
+        self.frontier = self.frontier.append(leaf)
+        try:
+            envelope = decode(event.body)
+        except ValueError as error:
+            self.problem(f"event {event.seq} cannot be read: {error}")
+            return
+        for name, value in columns(envelope).items():
+            beside = event.columns.get(name)
+            if beside != value:
+                self.problem(f"event {event.seq} says {name} {value!r}, and the column beside it {beside!r}")
+        self._pair(event.seq, envelope)
+
+    def _pair(self, seq: int, envelope: JSONObject) -> None:
+        """Keep account of starts and outcomes."""
+        type_, run_id = short_type(envelope.get("type")), RunId(str(envelope.get("subject")))
+        if type_ == "starting":
+            if run_id in self.open:
+                self.problem(f"event {seq} starts run {run_id}, which had started already")
+            self.open[run_id] = None
+        elif type_ == "outcome":
+            status, recovered = _outcome_of(envelope)
+            lost, was_lost = status == Status.LOST, run_id in self.lost
+            # A run that was launched may be lost before it starts; whoever was lost may come back once.
+            if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
+                self.problem(f"event {seq} is an outcome of run {run_id} without a start of its own")
+            self.open.pop(run_id, None)
+            self.lost.discard(run_id)
+            if lost:
+                self.lost.add(run_id)
+
+    def compare(self, expected: Checkpoint) -> None:
+        computed = self.frontier.root
+        if computed != expected.root:
+            self.problem(
+                f"the {expected.size} events have the root {computed.hex()}, the log's head has "
+                f"{expected.root.hex()}: one of them was changed, moved or put in together with its hash"
+            )
+
+    def problem(self, text: str) -> None:
+        if len(self.problems) < PROBLEM_LIMIT:
+            self.problems.append(text)
+        else:
+            self.more += 1
+
+    def verification(self) -> Verification:
+        return Verification(
+            size=self.frontier.size,
+            root=self.frontier.root,
+            problems=tuple(self.problems),
+            more=self.more,
+        )
+
+
+def _outcome_of(envelope: JSONObject) -> tuple[JSON, bool]:
+    """Status of an outcome, and whether it was recovered."""
+    data = envelope["data"]
+    outcome = data.get("outcome") if isinstance(data, dict) else None
+    if not isinstance(outcome, dict):
+        return None, False
+    return outcome.get("status"), outcome.get("recovered") is True

@@ -1,0 +1,87 @@
+"""Start a run as a process of its own on this machine, which survives the terminal and whoever started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from oneoff.errors import Refused
+from oneoff.launchers.processes import LocalProcesses
+from oneoff.logs import log_path, open_log
+from oneoff.runs.run import Process, Run
+
+
+class LocalLauncher:
+    """Starts ``PREFIX… run TASK --run-id ID OPTION…`` detached; implements ``protocols.Launcher``.
+
+    The child leads a session of its own, appends its output to the run's log, and keeps this process's
+    folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
+    of strings, never through its arguments or variables, which others on the machine can read; it is told to
+    expect them by ``--secrets-from-stdin``.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        command_prefix: Sequence[str],
+        options: Sequence[str] = (),
+        processes: LocalProcesses | None = None,
+    ) -> None:
+        """
+        Args:
+            state_dir: where the logs of runs are kept.
+            command_prefix: what starts oneoff, up to and without ``run``.
+            options: what the child needs to find the same app, environment and settings.
+            processes: gives the child its identity.
+        """
+        self._state_dir = state_dir
+        self._command_prefix = tuple(command_prefix)
+        self._options = tuple(options)
+        self._processes = processes or LocalProcesses()
+
+    def launch(self, run: Run, secrets: Mapping[str, str]) -> Process:
+        """Start it.
+
+        Raises:
+            StoreUnavailable: its log cannot be opened.
+            Refused: the system could not start a process.
+        """
+        command = [*self._command_prefix, "run", run.task, "--run-id", run.id, *self._options]
+        if secrets:
+            command.append("--secrets-from-stdin")
+        log = open_log(log_path(self._state_dir, run.id))
+        try:
+            child = _spawn(command, log=log, pipe=bool(secrets))
+        except OSError as error:
+            raise Refused(
+                f"No process could be started for the run: {error.strerror}.",
+                next_step="run it without --detach",
+            ) from error
+        finally:
+            os.close(log)
+        process = self._processes.identify(child.pid)
+        if child.stdin is not None:
+            with suppress(BrokenPipeError), child.stdin:  # a child that is dead by now is found out later
+                child.stdin.write(json.dumps(dict(secrets)).encode())
+        # Whoever lives longer than the child must reap it; whoever does not need not wait.
+        threading.Thread(target=child.wait, name=f"oneoff-reap-{child.pid}", daemon=True).start()
+        return process
+
+
+def _spawn(command: Sequence[str], *, log: int, pipe: bool) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        close_fds=True,
+        start_new_session=True,
+    )

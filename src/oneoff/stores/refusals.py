@@ -1,0 +1,39 @@
+"""What every store says when it refuses, in the same words."""
+
+from __future__ import annotations
+
+from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
+from oneoff.runs.run import Run
+from oneoff.types import RunId, rfc3339
+
+
+def already_started(run: Run) -> AlreadyStarted:
+    return AlreadyStarted(
+        f"there is a run {run.id} already",
+        next_step=f"`oneoff show {run.id}` shows it; a new run needs another id",
+    )
+
+
+def not_found(run_id: RunId) -> RunNotFound:
+    return RunNotFound(f"there is no run {run_id}")
+
+
+def conflict(run: Run) -> StoreConflict:
+    return StoreConflict(
+        f"another process changed run {run.id} first",
+        next_step=f"`oneoff show {run.id}` shows it as it is now",
+    )
+
+
+def event_recorded(event_id: str) -> StoreConflict:
+    return StoreConflict(f"event {event_id} is in the audit log already")
+
+
+def lock_held(lock: str, holder: Run) -> LockHeld:
+    since = f" since {rfc3339(holder.started_at)}" if holder.started_at else ""
+    host = f" on {holder.process.host}" if holder.process else ""
+    return LockHeld(
+        f'the lock "{lock}" is held by run {holder.id} of {holder.task},'
+        f" executing{since} for {holder.actor.name}{host}",
+        next_step=f"wait for it with `oneoff wait {holder.id}`, or end it with `oneoff cancel {holder.id}`",
+    )

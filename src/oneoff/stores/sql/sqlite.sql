@@ -1,0 +1,82 @@
+-- What the store asks SQLite. Each block is one statement, loaded by its name.
+
+-- name: insert_run
+INSERT INTO run (id, task, status, actor, subject, environment, requested_at, lock, version, fence,
+                 heartbeat_at, progress, body)
+VALUES (:id, :task, :status, :actor, :subject, :environment, :requested_at, :lock, :version, :fence,
+        :heartbeat_at, :progress, :body);
+
+-- A beat that came after the caller read the run stays.
+-- name: update_run
+UPDATE run
+SET task = :task, status = :status, actor = :actor, subject = :subject, environment = :environment,
+    requested_at = :requested_at, lock = :lock, version = :version, fence = :fence, body = :body,
+    progress = CASE WHEN heartbeat_at > coalesce(:heartbeat_at, '') THEN progress ELSE :progress END,
+    heartbeat_at = CASE WHEN heartbeat_at > coalesce(:heartbeat_at, '') THEN heartbeat_at ELSE :heartbeat_at END
+WHERE id = :id AND version = :version - 1
+RETURNING body, heartbeat_at, progress;
+
+-- name: select_run
+SELECT body, heartbeat_at, progress FROM run WHERE id = :id;
+
+-- name: select_lock_holder
+SELECT body, heartbeat_at, progress FROM run
+WHERE lock = :lock AND status IN ('running', 'stopping') AND id <> :id;
+
+-- name: beat
+UPDATE run
+SET heartbeat_at = :at, progress = coalesce(:progress, progress)
+WHERE id = :id AND fence = :fence AND status IN ('requested', 'launched', 'running', 'stopping')
+RETURNING body, heartbeat_at, progress;
+
+-- The list of runs is this, the conditions that apply, and the order.
+-- name: find_runs
+SELECT body, heartbeat_at, progress FROM run
+
+-- name: where_statuses
+status IN (SELECT value FROM json_each(:statuses))
+
+-- name: where_task
+task = :task
+
+-- name: where_actor
+:actor IN (actor, subject)
+
+-- name: where_since
+requested_at >= :since
+
+-- name: where_id_prefix
+id >= :id_prefix AND id < :id_prefix || '~'
+
+-- name: newest_first
+ORDER BY requested_at DESC, id DESC LIMIT :limit;
+
+-- name: select_head
+SELECT size, frontier FROM audit_head;
+
+-- name: insert_event
+INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, leaf, body)
+VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :leaf, :body);
+
+-- name: select_event_id
+SELECT 1 FROM audit_event WHERE event_id = :id;
+
+-- name: update_head
+UPDATE audit_head SET size = :size, frontier = :frontier;
+
+-- name: select_events
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
+FROM audit_event WHERE seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: select_events_of_run
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
+FROM audit_event WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: select_subject
+SELECT subject FROM actor WHERE kind = :kind AND name = :name;
+
+-- name: insert_actor
+INSERT INTO actor (subject, kind, name) VALUES (:subject, :kind, :name) ON CONFLICT (kind, name) DO NOTHING;
+
+-- name: select_actors
+SELECT subject, kind, name FROM actor;

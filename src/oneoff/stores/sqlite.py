@@ -1,0 +1,249 @@
+"""The store in one SQLite file: runs, the audit log and the directory of actors."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
+from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.errors import StoreUnavailable
+from oneoff.protocols import RunQuery
+from oneoff.runs.document import from_document, progress_document, progress_from, to_document
+from oneoff.runs.run import Actor, Progress, Run
+from oneoff.stores import failures, queries, refusals, sqlite_file
+from oneoff.types import RunId, from_rfc3339, rfc3339
+
+_SQL = queries.load("sqlite.sql")
+_PAGE = 500
+"""Events read at once: no read transaction stays open while the caller works on them."""
+_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time")
+
+_Row = tuple[Any, ...]
+
+
+class SqliteStore:
+    """A store in one file. Threads may share it; a forked child may not (SQLite, howtocorrupt §2.6)."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteStore:
+        """Open the store at ``path``, and make or upgrade it if need be.
+
+        A folder that is made for it is private and hidden from git.
+
+        Raises:
+            StoreUnavailable: it cannot be used: not writable, no room, locked.
+            StoreCorrupted: the file is damaged or no store.
+            StoreVersionMismatch: a newer oneoff wrote it.
+        """
+        return cls(path, sqlite_file.prepare(path))
+
+    def create(self, run: Run, event: Event) -> Run:
+        entry = _entry(event)
+        with self._write() as connection:
+            if connection.execute(_SQL["select_run"], {"id": run.id}).fetchone():
+                raise refusals.already_started(run)
+            self._change(connection, _SQL["insert_run"], run)
+            self._append(connection, entry)
+        return run
+
+    def save(self, run: Run, event: Event | None = None) -> Run:
+        entry = None if event is None else _entry(event)
+        with self._write() as connection:
+            saved = self._change(connection, _SQL["update_run"], replace(run, version=run.version + 1))
+            if saved is None:
+                known = connection.execute(_SQL["select_run"], {"id": run.id}).fetchone()
+                raise refusals.conflict(run) if known else refusals.not_found(run.id)
+            if entry is not None:
+                self._append(connection, entry)
+            return self._run(saved)
+
+    def get(self, run_id: RunId) -> Run:
+        row = self._one(_SQL["select_run"], {"id": _plain(run_id)})
+        if row is None:
+            raise refusals.not_found(run_id)
+        return self._run(row)
+
+    def find(self, query: RunQuery) -> list[Run]:
+        values: dict[str, Any] = {
+            "statuses": None if query.statuses is None else json.dumps(sorted(query.statuses)),
+            "task": query.task,
+            "actor": query.actor,
+            "since": None if query.since is None else rfc3339(query.since),
+            "id_prefix": query.id_prefix,
+        }
+        given = {name: _plain(value) for name, value in values.items() if value is not None}
+        conditions = " AND ".join(_SQL[f"where_{name}"] for name in given)
+        where = f"WHERE {conditions}" if conditions else ""
+        limit = -1 if query.limit is None else query.limit  # SQLite: a negative limit is none
+        rows = self._read(
+            " ".join((_SQL["find_runs"], where, _SQL["newest_first"])), {**given, "limit": limit}
+        )
+        return [self._run(row) for row in rows]
+
+    def beat(self, run_id: RunId, fence: int, at: datetime, progress: Progress | None) -> Run | None:
+        values = {
+            "id": run_id,
+            "fence": fence,
+            "at": rfc3339(at),
+            "progress": None if progress is None else json.dumps(progress_document(progress)),
+        }
+        row = self._one(_SQL["beat"], values)
+        if row is not None:
+            return self._run(row)
+        run = self.get(run_id)
+        return run if run.fence == fence else None
+
+    def record(self, event: Event) -> None:
+        entry = _entry(event)
+        with self._write() as connection:
+            self._append(connection, entry)
+
+    def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
+        sql = _SQL["select_events" if run_id is None else "select_events_of_run"]
+        while True:
+            values = {"start": start, "limit": _PAGE} | ({} if run_id is None else {"run_id": _plain(run_id)})
+            rows = self._read(sql, values)
+            for seq, body, leaf, *beside in rows:
+                yield StoredEvent(
+                    seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, beside, strict=True))
+                )
+            if len(rows) < _PAGE:
+                return
+            start = rows[-1][0] + 1
+
+    def checkpoint(self) -> Checkpoint:
+        with self._using() as connection:
+            return self._frontier(connection).checkpoint
+
+    def subject(self, actor: Actor) -> str:
+        who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
+        row = self._one(_SQL["select_subject"], who)
+        if row is None:
+            self._read(_SQL["insert_actor"], {**who, "subject": secrets.token_hex(8)})
+            row = self._one(_SQL["select_subject"], who)
+        if row is None:
+            raise failures.damaged(self.path, "it does not keep the actors it is given")
+        return str(row[0])
+
+    def actors(self) -> dict[str, Actor]:
+        rows = self._read(_SQL["select_actors"], {})
+        return {subject: Actor(kind=kind, name=name or "", subject=subject) for subject, kind, name in rows}
+
+    def close(self) -> None:
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._connection.close()
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        """The connection for this thread alone, with foreign errors explained."""
+        if os.getpid() != self._pid:
+            raise StoreUnavailable(
+                f"process {os.getpid()} was forked from the one that opened the store {self.path}",
+                next_step="only the process that runs the task may write; a child returns its result to it",
+            )
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise failures.explain(error, self.path) from error
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._using() as connection, sqlite_file.transaction(connection):
+            yield connection
+
+    def _read(self, sql: str, values: Mapping[str, Any]) -> list[_Row]:
+        with self._using() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, values: Mapping[str, Any]) -> _Row | None:
+        rows = self._read(sql, values)
+        return rows[0] if rows else None
+
+    def _change(self, connection: sqlite3.Connection, sql: str, run: Run) -> _Row | None:
+        """Insert or update the run; LockHeld where another one executes under its lock."""
+        values = _values(run)
+        try:
+            rows: list[_Row] = connection.execute(sql, values).fetchall()
+        except sqlite3.IntegrityError:
+            holder = connection.execute(_SQL["select_lock_holder"], values).fetchone()
+            if holder is None or run.lock is None:
+                raise
+            raise refusals.lock_held(run.lock, self._run(holder)) from None
+        return rows[0] if rows else None
+
+    def _append(self, connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
+        frontier = self._frontier(connection)
+        try:
+            connection.execute(_SQL["insert_event"], {**entry, "seq": frontier.size})
+        except sqlite3.IntegrityError as error:
+            if connection.execute(_SQL["select_event_id"], entry).fetchone():
+                raise refusals.event_recorded(entry["id"]) from None
+            why = f"event {frontier.size} stands beyond the audit log's head"
+            raise failures.damaged(self.path, why) from error
+        frontier = frontier.append(entry["leaf"])
+        connection.execute(_SQL["update_head"], {"size": frontier.size, "frontier": frontier.dump()})
+
+    def _frontier(self, connection: sqlite3.Connection) -> Frontier:
+        row = connection.execute(_SQL["select_head"]).fetchone()
+        try:
+            return Frontier.load(*row)
+        except (TypeError, ValueError) as error:
+            raise failures.damaged(self.path, f"the audit log has no head ({error})") from error
+
+    def _run(self, row: _Row) -> Run:
+        body, heartbeat_at, progress = row
+        try:
+            return replace(
+                from_document(json.loads(body)),
+                heartbeat_at=None if heartbeat_at is None else from_rfc3339(heartbeat_at),
+                progress=None if progress is None else progress_from(json.loads(progress)),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise failures.damaged(self.path, f"a run in it cannot be read ({error!r})") from error
+
+
+def _entry(event: Event) -> dict[str, Any]:
+    """The row of an event, but for its place; made before the transaction, to keep that short."""
+    body = encode(event)
+    return {**columns(decode(body)), "body": body, "leaf": leaf_hash(body)}
+
+
+def _values(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "task": _plain(run.task),
+        "status": run.status.value,
+        "actor": _plain(run.actor.name),
+        "subject": run.actor.subject,
+        "environment": _plain(run.environment),
+        "requested_at": rfc3339(run.requested_at),
+        "lock": None if run.lock is None else _plain(run.lock),
+        "version": run.version,
+        "fence": run.fence,
+        "heartbeat_at": None if run.heartbeat_at is None else rfc3339(run.heartbeat_at),
+        "progress": None if run.progress is None else json.dumps(progress_document(run.progress)),
+        "body": json.dumps(to_document(run), separators=(",", ":")),
+    }
+
+
+def _plain(text: str) -> str:
+    """Text that SQLite takes: half a surrogate pair (an undecodable byte) has no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()

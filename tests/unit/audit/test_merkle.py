@@ -1,0 +1,139 @@
+"""The Merkle tree against the definitions of RFC 6962, written down a second time and as plainly as possible."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oneoff.audit import merkle
+from oneoff.audit.merkle import Checkpoint, Frontier
+
+# The entries and roots of the reference implementation of Certificate Transparency (merkle tree tests).
+ENTRIES = [
+    bytes.fromhex(entry)
+    for entry in (
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    )
+]
+ROOTS = [
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+
+
+def naive_root(entries: list[bytes]) -> bytes:
+    """MTH as RFC 6962 §2.1 words it: over the entries, by recursion."""
+    if not entries:
+        return sha256(b"").digest()
+    if len(entries) == 1:
+        return sha256(b"\x00" + entries[0]).digest()
+    split = 1
+    while split * 2 < len(entries):
+        split *= 2
+    return sha256(b"\x01" + naive_root(entries[:split]) + naive_root(entries[split:])).digest()
+
+
+def leaves_of(size: int) -> list[bytes]:
+    return [merkle.leaf_hash(str(number).encode()) for number in range(size)]
+
+
+def flipped(value: bytes) -> bytes:
+    return bytes([value[0] ^ 1]) + value[1:]
+
+
+@pytest.mark.parametrize("size", range(len(ROOTS)))
+def test_known_roots(size: int) -> None:
+    """The roots are those that other implementations have, the empty tree's included."""
+    leaves = [merkle.leaf_hash(entry) for entry in ENTRIES[:size]]
+    assert merkle.root_of(leaves).hex() == ROOTS[size]
+
+
+@given(st.lists(st.binary(max_size=8), max_size=70))
+def test_frontier_is_the_naive_tree(entries: list[bytes]) -> None:
+    """Appending one by one gives, after each step, the root of the recursive definition."""
+    frontier = Frontier()
+    for size, entry in enumerate(entries, start=1):
+        frontier = frontier.append(merkle.leaf_hash(entry))
+        assert frontier.checkpoint == Checkpoint(size, naive_root(entries[:size]))
+
+
+@given(st.integers(0, 2000))
+def test_frontier_survives_storage(size: int) -> None:
+    """A frontier that was stored and loaded is the same; it has one hash for each 1 in its size."""
+    frontier = Frontier()
+    for leaf in leaves_of(size):
+        frontier = frontier.append(leaf)
+    assert Frontier.load(size, frontier.dump()) == frontier
+    assert len(frontier.hashes) == size.bit_count()
+
+
+@pytest.mark.parametrize(("size", "length"), [(1, 0), (1, 64), (2, 31), (3, 32), (-1, 0), (0, 32)])
+def test_frontier_of_another_size_is_refused(size: int, length: int) -> None:
+    """Hashes that cannot belong to a tree of that size are damage, not a frontier."""
+    with pytest.raises(ValueError, match="no frontier"):
+        Frontier.load(size, bytes(length))
+
+
+def test_inclusion_is_proved_for_every_leaf() -> None:
+    """Every leaf of every tree below 40 leaves is proved, and no other leaf or place by the same proof."""
+    for size in range(1, 40):
+        leaves = leaves_of(size)
+        checkpoint = Checkpoint(size, merkle.root_of(leaves))
+        for index, leaf in enumerate(leaves):
+            proof = merkle.inclusion_proof(leaves, index)
+            assert merkle.verify_inclusion(leaf, index, proof, checkpoint)
+            assert not merkle.verify_inclusion(flipped(leaf), index, proof, checkpoint)
+            assert not merkle.verify_inclusion(leaf, index + 1, proof, checkpoint)
+            assert not merkle.verify_inclusion(leaf, index, [*proof, leaf], checkpoint)
+            assert not proof or not merkle.verify_inclusion(leaf, index, proof[:-1], checkpoint)
+
+
+def test_consistency_is_proved_for_every_pair() -> None:
+    """Every tree below 40 leaves is shown to extend every earlier one, and no other."""
+    roots = [merkle.root_of(leaves_of(size)) for size in range(40)]
+    for size in range(40):
+        for old_size in range(size + 1):
+            proof = merkle.consistency_proof(leaves_of(size), old_size)
+            old, new = Checkpoint(old_size, roots[old_size]), Checkpoint(size, roots[size])
+            assert merkle.verify_consistency(old, new, proof)
+            assert not merkle.verify_consistency(old, new, [*proof, roots[1]])
+            assert not merkle.verify_consistency(Checkpoint(old_size, flipped(old.root)), new, proof)
+            if old_size:
+                assert not merkle.verify_consistency(old, Checkpoint(size, flipped(new.root)), proof)
+            if proof:
+                assert not merkle.verify_consistency(old, new, proof[:-1])
+
+
+def test_a_log_never_shrinks_consistently() -> None:
+    """No proof makes a smaller log out of a larger one."""
+    large, small = leaves_of(9), leaves_of(5)
+    proof = merkle.consistency_proof(large, 5)
+    assert not merkle.verify_consistency(
+        Checkpoint(9, merkle.root_of(large)), Checkpoint(5, merkle.root_of(small)), proof
+    )
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_no_proof_outside_the_tree(index: int) -> None:
+    """What is not in the tree cannot be proved."""
+    with pytest.raises(ValueError, match="tree of 3"):
+        merkle.inclusion_proof(leaves_of(3), index)
+    with pytest.raises(ValueError, match="tree of 3"):
+        merkle.consistency_proof(leaves_of(3), index if index < 0 else 4)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from oneoff.errors import InvalidDeclaration, TaskNotFound
+from oneoff.tasks.registry import Registry, code_digest, task_name
+from oneoff.tasks.task import Task
+
+
+def purge() -> None: ...
+def other() -> None: ...
+
+
+@functools.wraps(purge)
+def wrapped() -> None: ...
+
+
+def registry(*names: str) -> Registry:
+    result = Registry("shop", database="sqlite://", version="1.2")
+    for name in names:
+        result.add(Task(name=task_name(name), function=purge))
+    return result
+
+
+def test_tasks_are_held_by_name_and_sorted() -> None:
+    """Iteration is by name, whatever the order of declaration."""
+    tasks = registry("purge", "export", "db:migrate")
+    assert [task.name for task in tasks] == ["db:migrate", "export", "purge"]
+    assert len(tasks) == 3
+    assert "purge" in tasks
+    assert "urge" not in tasks
+    assert (tasks.name, tasks.database, tasks.version) == ("shop", "sqlite://", "1.2")
+
+
+def test_a_name_is_found_however_it_is_spelled() -> None:
+    """The function's own name finds its task."""
+    tasks = registry("migrate_data")
+    assert tasks.get("migrate-data") is tasks.get("migrate_data") is tasks.get("Migrate-Data")
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    """A typing mistake is answered with what was meant, and with the way to the whole list."""
+    with pytest.raises(
+        TaskNotFound, match=r"there is no task 'migrate-dta'; did you mean migrate-data\?"
+    ) as caught:
+        registry("migrate_data", "purge").get("migrate-dta")
+    assert "oneoff tasks" in caught.value.next_step
+    with pytest.raises(TaskNotFound) as caught:
+        registry("purge").get("\x1bxyz")
+    assert caught.value.message == r"there is no task '\x1bxyz'"
+
+
+def test_two_tasks_of_one_name_are_refused_with_both_places() -> None:
+    """The message says where each of them is, function or settings."""
+    tasks = registry("purge")
+    with pytest.raises(InvalidDeclaration) as caught:
+        tasks.add(Task(name=task_name("purge"), function=other))
+    line = other.__code__.co_firstlineno
+    assert f"purge ({__file__}:{purge.__code__.co_firstlineno}) and other ({__file__}:{line})" in str(
+        caught.value
+    )
+    with pytest.raises(InvalidDeclaration, match=r"and \[tool\.oneoff\.tasks\.purge\]"):
+        tasks.add(Task(name=task_name("purge"), command=("true",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("migrate_data", "migrate-data"),
+        ("_import_", "import"),
+        ("db:migrate", "db:migrate"),
+        ("shop.purge_old", "shop.purge-old"),
+        ("a__b", "a--b"),
+        ("step2", "step2"),
+        ("x" * 63, "x" * 63),
+    ],
+)
+def test_names_that_fit(text: str, expected: str) -> None:
+    """Underscores become dashes, and namespaces are kept."""
+    assert task_name(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "_", "größe", "Purge", "a b", "-a", "a-", "a:", ":a", "a..b", "a/b", "x" * 64, "a\n"]
+)
+def test_names_that_do_not_fit(text: str) -> None:
+    """A name has to fit Kubernetes and URLs: the message says what it is made of."""
+    with pytest.raises(
+        InvalidDeclaration, match="cannot name a task: a name has at most 63 of the letters a-z"
+    ):
+        task_name(text)
+
+
+def test_the_digest_is_of_the_file_or_of_the_argument_list() -> None:
+    """A function stands for its whole file, below its decorators; a command for its arguments."""
+    expected = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert code_digest(Task(name=task_name("a"), function=purge)) == expected
+    assert code_digest(Task(name=task_name("a"), function=wrapped)) == expected
+    command = Task(name=task_name("a"), command=("npm", "run", "größe"))
+    assert code_digest(command) == hashlib.sha256(b'["npm", "run", "gr\\u00f6\\u00dfe"]').hexdigest()
+
+
+def test_a_function_without_a_file_has_no_digest() -> None:
+    """What was typed into a shell, or is written in C, has no file to hash."""
+    scope: dict[str, object] = {}
+    exec("def typed(): ...", scope)
+    assert code_digest(Task(name=task_name("a"), function=scope["typed"])) is None  # type: ignore[arg-type] # is a function
+    assert code_digest(Task(name=task_name("a"), function=print)) is None

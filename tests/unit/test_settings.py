@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from oneoff.errors import InvalidSettings, UsageError
+from oneoff.settings import CommandSettings, EnvironmentSettings, load
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    """A folder without settings works; the store is below it."""
+    settings = load(tmp_path, {})
+    assert (settings.root, settings.file, settings.app) == (tmp_path, None, None)
+    assert settings.store == tmp_path / ".oneoff" / "store.db"
+    assert settings.environment_named(None) == EnvironmentSettings()
+
+
+def test_the_whole_file_is_read(tmp_path: Path) -> None:
+    """Every key has its place."""
+    (tmp_path / "pyproject.toml").write_text(
+        """
+        [project]
+        name = "shop"
+        version = "1.2.3"
+        [tool.oneoff]
+        app = "shop.admin:admin"
+        store = "var/store.db"
+        environment = "staging"
+        [tool.oneoff.environments.staging]
+        [tool.oneoff.environments.production]
+        protected = true
+        reason = 'OPS-\\d+'
+        [tool.oneoff.tasks.db-migrate]
+        command = ["npm", "run", "db:migrate"]
+        help = "Migrate."
+        confirm = "Sure?"
+        lock = "schema"
+        timeout = 90
+        environ = { A = "1" }
+        """
+    )
+    settings = load(tmp_path, {})
+    assert (settings.app, settings.version) == ("shop.admin:admin", "1.2.3")
+    assert settings.store == tmp_path / "var" / "store.db"
+    assert settings.environment_named(None).name == "staging"
+    assert settings.environment_named("production") == EnvironmentSettings(
+        name="production", protected=True, reason=r"OPS-\d+"
+    )
+    assert settings.tasks["db-migrate"] == CommandSettings(
+        command=("npm", "run", "db:migrate"),
+        help="Migrate.",
+        confirm="Sure?",
+        lock="schema",
+        timeout=timedelta(seconds=90),
+        environ={"A": "1"},
+    )
+
+
+def test_a_file_above_is_found_and_its_folder_is_the_root(tmp_path: Path) -> None:
+    """A command works in every folder of the project, on one store."""
+    (tmp_path / "pyproject.toml").write_text("[tool.oneoff]\n")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    (below / "pyproject.toml").write_text("[project]\nname = 'no table of ours'\n")
+    assert load(below, {}).root == tmp_path
+
+
+def test_oneoff_toml_comes_before_pyproject(tmp_path: Path) -> None:
+    """Images often carry no pyproject.toml; where both are, the one for oneoff alone is meant."""
+    (tmp_path / "pyproject.toml").write_text("[tool.oneoff]\napp = 'a:a'\n")
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff]\napp = 'b:b'\n")
+    assert load(tmp_path, {}).app == "b:b"
+
+
+def test_the_environment_names_app_and_store_and_makes_claims(tmp_path: Path) -> None:
+    """Two variables say where things are, a known few describe who is at work, no other is read."""
+    environ = {
+        "ONEOFF_APP": "x:y",
+        "ONEOFF_STORE": str(tmp_path / "s.db"),
+        "GITHUB_ACTOR": "octo",
+        "SECRET_KEY": "no",
+    }
+    settings = load(tmp_path, environ)
+    assert (settings.app, settings.store) == ("x:y", tmp_path / "s.db")
+    assert settings.claims == {"GITHUB_ACTOR": "octo"}
+
+
+def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
+    """Two stores in one folder do not share their logs."""
+    settings = load(tmp_path, {"ONEOFF_STORE": str(tmp_path / "s.db")})
+    assert settings.state_dir == tmp_path / "s.d"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool.oneoff", "not valid TOML"),
+        ("tool.oneoff = 3", "not a table"),
+        ("[tool.oneoff]\nap = 'x'", "did you mean 'app'"),
+        ("[tool.oneoff]\napp = 3", "a text is wanted"),
+        ("[tool.oneoff.environments.p]\nprotectd = true", "did you mean 'protected'"),
+        ("[tool.oneoff.environments.p]\nprotected = 'yes'", "true or false"),
+        ("[tool.oneoff.environments.p]\nreason = '('", "not a regular expression"),
+        ("[tool.oneoff.environments]\np = 3", "one table for each name"),
+        ("[tool.oneoff.tasks.t]\nhelp = 'x'", "needs a command"),
+        ("[tool.oneoff.tasks.t]\ncommand = 'ls -l'", "no shell"),
+        ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = 0", "above 0"),
+        ("[tool.oneoff.tasks.t]\ncommand = ['ls']\nenviron = { A = 1 }", "table of texts"),
+        ("[tool.oneoff]\nstore = 'postgresql://x/y'", "is not a file"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """A key that is misspelt or a value of the wrong type is never passed over."""
+    (tmp_path / "oneoff.toml").write_text(text)
+    with pytest.raises(InvalidSettings, match=words):
+        load(tmp_path, {})
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are a mistake of the file, told with its path."""
+    (tmp_path / "oneoff.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidSettings, match=r"oneoff\.toml"):
+        load(tmp_path, {})
+
+
+def test_an_unknown_environment_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    """A misspelt --env must not fall back to anything."""
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff.environments.production]\n")
+    with pytest.raises(UsageError, match="did you mean 'production'"):
+        load(tmp_path, {}).environment_named("prodution")
