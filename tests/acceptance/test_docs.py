@@ -112,10 +112,10 @@ class Reader:
                 target.write_text(block.text, encoding="utf-8")
             elif block.language == "console" and block.tested_by is None:
                 for command in commands(block):
-                    self._execute(command, f"{page.relative_to(PROJECT)}, block of line {block.line}")
+                    self._execute(command, f"{page.name}, block of line {block.line}")
 
     def _execute(self, command: Command, place: str) -> None:
-        script = f'{command.line}\ncode=$?; pwd >"{self._where}"; exit $code'
+        script = f"trap 'pwd >\"{self._where}\"' EXIT\n{command.line}\n"
         ended = subprocess.run(
             ["sh", "-c", script],
             cwd=self._cwd,
@@ -217,6 +217,36 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_no_command_hides_from_this_test(page: Path) -> None:
-    """Whatever a reader would type stands in a console block."""
+    """Whatever a reader would type stands in a console block, and no block is indented out of sight."""
+    assert not re.search(r"^[ \t]+```", page.read_text(encoding="utf-8"), re.MULTILINE)
     for block in blocks(page):
         assert block.language not in {"sh", "bash", "shell"}, f"line {block.line} is not executed"
+
+
+@pytest.mark.parametrize(
+    ("block", "fails"),
+    [
+        ("$ exit 3  # exits 3", False),
+        ("$ exit 3", True),
+        ("$ true  # exits 3", True),
+        ("$ echo one   two\none two", False),
+        ("$ echo 12 members\n12 member", True),
+        ("$ echo 12 members\n… members", False),
+        ("$ printf 'a\\nb\\n'\na\nb", False),
+        ("$ printf 'a\\nb\\n'\nb\na", True),
+        ("$ mkdir x && cd x\n$ basename $PWD\nx", False),
+        ("$ cat note.txt\nwritten", False),
+        ("$ echo a \\\n  b\na b", False),
+    ],
+)
+def test_a_document_that_is_wrong_is_noticed(block: str, fails: bool, tmp_path: Path) -> None:
+    """The reader fails for another exit code and for output that is missing or in another order."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    page = tmp_path / "page.md"
+    page.write_text(f"<!-- file: note.txt -->\n```text\nwritten\n```\n\n```console\n{block}\n```\n")
+    if fails:
+        with pytest.raises(AssertionError, match="block of line 6"):
+            Reader(folder).play(page)
+    else:
+        Reader(folder).play(page)
