@@ -17,14 +17,13 @@ from datetime import date, time
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from sqlalchemy import Engine, exists, insert, select
 
 from flights.db import engine
 from flights.models import Airport, Base, Carrier, Flight
 
-T = TypeVar("T")
 Row = dict[str, Any]
 
 CHUNK = 20_000
@@ -92,10 +91,10 @@ def _airports() -> Iterator[Row]:
             yield {
                 "code": row["faa"],
                 "name": row["name"],
-                "latitude": _known(float, row["lat"]),
-                "longitude": _known(float, row["lon"]),
-                "altitude": _known(int, row["alt"]),
-                "timezone": _known(str, row["tzone"]),
+                "latitude": float(row["lat"]),
+                "longitude": float(row["lon"]),
+                "altitude": int(row["alt"]),
+                "timezone": _text(row["tzone"]),
             }
     for code, name, timezone in CARIBBEAN:
         yield {
@@ -114,23 +113,33 @@ def _flights() -> Iterator[Row]:
             yield {
                 "date": _day(row["year"], row["month"], row["day"]),
                 "carrier": row["carrier"],
-                "number": int(row["flight"]),
-                "tail_number": _known(str, row["tailnum"]),
+                "number": _number(row["flight"]),
+                "tail_number": _text(row["tailnum"]),
                 "origin": row["origin"],
                 "destination": row["dest"],
-                "scheduled_departure": _time(row["sched_dep_time"]),
-                "departure": _known(_time, row["dep_time"]),
-                "departure_delay": _known(int, row["dep_delay"]),
-                "scheduled_arrival": _time(row["sched_arr_time"]),
-                "arrival": _known(_time, row["arr_time"]),
-                "arrival_delay": _known(int, row["arr_delay"]),
-                "air_time": _known(int, row["air_time"]),
-                "distance": int(row["distance"]),
+                "scheduled_departure": _clock(row["sched_dep_time"]),
+                "departure": _clock(row["dep_time"]),
+                "departure_delay": _number(row["dep_delay"]),
+                "scheduled_arrival": _clock(row["sched_arr_time"]),
+                "arrival": _clock(row["arr_time"]),
+                "arrival_delay": _number(row["arr_delay"]),
+                "air_time": _number(row["air_time"]),
+                "distance": _number(row["distance"]),
             }
 
 
-def _known(read: Callable[[str], T], text: str) -> T | None:
-    return None if text == "NA" else read(text)
+@cache
+def _number(text: str) -> int | None:
+    return None if text == "NA" else int(text)
+
+
+@cache
+def _clock(text: str) -> time | None:
+    """``517`` is 05:17; ``2400`` is the midnight that ends a day."""
+    if text == "NA":
+        return None
+    hours, minutes = divmod(int(text), 100)
+    return time(hours % 24, minutes)
 
 
 @cache
@@ -138,11 +147,8 @@ def _day(year: str, month: str, day: str) -> date:
     return date(int(year), int(month), int(day))
 
 
-@cache
-def _time(text: str) -> time:
-    """``517`` is 05:17; ``2400`` is the midnight that ends a day."""
-    hours, minutes = divmod(int(text), 100)
-    return time(hours % 24, minutes)
+def _text(text: str) -> str | None:
+    return None if text == "NA" else text
 
 
 @contextmanager
