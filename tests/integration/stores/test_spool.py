@@ -127,10 +127,9 @@ def test_a_folder_that_became_read_only(open_to_all: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     """Where nothing can be set aside, the run is refused; where nothing ever was, nothing waits."""
     (tmp_path / "file").touch()
-    spool = FileSpool(tmp_path / "file" / "below")
-    assert list(spool.pending()) == []
+    assert list(FileSpool(tmp_path / "nowhere" / "at all").pending()) == []
     with pytest.raises(StoreUnavailable):
-        spool.reserve(R1)
+        FileSpool(tmp_path / "file" / "below").reserve(R1)
 
 
 def test_links_are_not_followed(spool: FileSpool, tmp_path: Path) -> None:
