@@ -23,7 +23,8 @@
     └── StoreConflict               1   another process changed the record first
 
     ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
-    └── RunStopped                      the task is made to end: interrupted, cancelled or timed out
+    ├── RunStopped                      the task is made to end: interrupted, cancelled or timed out
+    └── DryRunStopped                   a dry run's task tried what the seal holds back
 
 The first line of a class's docstring is its default message.
 """
@@ -165,3 +166,10 @@ class ControlSignal(BaseException):
 
 class RunStopped(ControlSignal):
     """The run has to end now."""
+
+
+class DryRunStopped(ControlSignal):
+    """The dry run stopped the task: it tried something that a dry run cannot let it do.
+
+    The seal has recorded it among the report's ``attempts`` before it is raised.
+    """

@@ -11,7 +11,7 @@ subject; the person's name is in the store's directory, outside the hashed bytes
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,7 @@ _TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.run.", ".v1"
 
 def new_event_id() -> str:
     """A random id, unique in any log."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,6 @@ class StoredEvent:
 class Observer:
     """The process that saw what it records."""
 
-    app: str
     host: str
     pid: int
 
@@ -114,9 +113,7 @@ def cancelled(
 ) -> Event:
     """``by`` asked for the end of the run. Where it had started, its outcome is an event of its own."""
     request: JSONObject = {"force": force, "reason": _text(reason)}
-    return _event(
-        "cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request
-    )
+    return _event("cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request)
 
 
 def source_of(app: str) -> str:
@@ -210,11 +207,11 @@ def _event(type_: str, run: Run, observer: Observer, at: datetime, **more: JSON)
         "started_at": None if run.started_at is None else rfc3339(run.started_at),
         "ended_at": None if run.ended_at is None else rfc3339(run.ended_at),
     }
-    return Event(type=type_, time=at, source=source_of(observer.app), run_id=run.id, data=data | more)
+    return Event(type=type_, time=at, source=source_of(run.app), run_id=run.id, data=data | more)
 
 
 def _initiator(actor: Actor) -> JSONObject:
-    claims = {name: _text(value) for name, value in actor.opaque_claims.items()}
+    claims: JSONObject = {name: _text(value) for name, value in actor.opaque_claims.items()}
     return {"kind": _text(actor.kind), "subject": _text(actor.subject), "claims": claims}
 
 

@@ -21,9 +21,12 @@ from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
+from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
 from oneoff.types import RunId, TaskName
 
+RAW = TaskName("exec")
+"""The task that stands in the records for a raw command."""
 FOUND_EFFECTS = 10
 """Exit code of a dry run with ``--exit-code`` that found effects."""
 
@@ -68,7 +71,7 @@ def task_command(task: Task) -> click.Command:
             texts = _collect(session, task, given)
             request = Request(
                 task=task,
-                database=session.registry.database,
+                registry=session.registry,
                 values=lambda: texts.read(task.parameters),
                 given=texts.given,
                 secrets=texts.secrets,
@@ -119,9 +122,7 @@ def _tell_ending(run: Run) -> None:
     if run.dry_run_report is not None:
         click.echo(render(run.dry_run_report))
     if run.active:
-        tell(
-            f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it, `oneoff wait {run.id}` waits"
-        )
+        tell(f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it")
         return
     tell(ending_line(run))
 
@@ -153,11 +154,18 @@ def run_command() -> None:
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
-    _perform(ctx, session, Request(task=_raw(command), options=_options(given)), given)
+    _perform(
+        ctx, session, Request(task=_raw(command), registry=_no_app(session), options=_options(given)), given
+    )
 
 
 def _raw(command: tuple[str, ...]) -> Task:
-    return Task(name=TaskName("exec"), help="A raw command.", command=command)
+    return Task(name=RAW, help="A raw command.", command=command)
+
+
+def _no_app(session: Session) -> Registry:
+    """A raw command needs no app; its records are the project's."""
+    return Registry(session.settings.root.name)
 
 
 @click.command(name="rerun", params=[*run_options()])
@@ -170,18 +178,16 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     if given["dry_run"]:
         arm()
-    if earlier.task == "exec":
-        task, database = _raw(earlier.command or ()), None
-    else:
-        task, database = session.registry.get(earlier.task), session.registry.database
-    for difference in rerun_differences(session.services, earlier, task):
+    registry = _no_app(session) if earlier.task == RAW else session.registry
+    task = _raw(earlier.command or ()) if earlier.task == RAW else registry.get(earlier.task)
+    for difference in rerun_differences(session.services, earlier, registry, task):
         tell(f"changed since run {earlier.id}: {difference}")
     secrets = collect_texts(
         tuple(parameter for parameter in task.parameters if parameter.secret), {}, session.services.asker
     )
     request = Request(
         task=task,
-        database=database,
+        registry=registry,
         values=lambda: parameters.thaw(task.parameters, frozen_parameters(earlier), secrets.secrets),
         secrets=secrets.secrets,
         options=_options(given),

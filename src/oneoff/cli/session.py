@@ -59,9 +59,7 @@ class Session:
                 self.settings,
                 asker=TerminalAsker(),
                 say=tell,
-                name=self._registry.name if self._registry else self.settings.root.name,
                 app=self._app,
-                version=self._registry.version if self._registry else self.settings.version,
             )
         return self._services
 

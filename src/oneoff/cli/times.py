@@ -13,7 +13,7 @@ def since(text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
     try:
-        return now - abs(durations.parse(text))
+        return now - abs(durations.parse_duration(text))
     except ValueError:
         pass
     try:

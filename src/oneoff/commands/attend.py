@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from oneoff.audit import event
-from oneoff.errors import StoreConflict
+from oneoff.errors import RunNotFound, StoreConflict
 from oneoff.protocols import RunQuery, Services
-from oneoff.runs import document
+from oneoff.runs.document import from_document
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import ACTIVE, EXECUTING, Status
-from oneoff.types import RunId, from_rfc3339
+from oneoff.types import RunId
 
 LEASE = timedelta(seconds=60)
 """Without a heartbeat for this long, a process that cannot be looked at counts as gone."""
@@ -88,20 +88,22 @@ def settle(
 
 def _recover(services: Services) -> None:
     for run_id, kept in services.spool.pending():
-        left = json.loads(kept)
-        outcome = document.outcome_from(left["outcome"])
-        run = services.store.get(run_id)
-        while run.status in EXECUTING | {Status.LOST} and run.fence == left["fence"]:
+        left = from_document(json.loads(kept))
+        try:
+            run = services.store.get(run_id)
+        except RunNotFound:  # of another store: it belongs to whoever opens that one
+            continue
+        while run.status in EXECUTING | {Status.LOST} and run.fence == left.fence:
             ended = replace(
-                run.ended(outcome, from_rfc3339(left["ended_at"])), dry_run_report=left["dry_run_report"]
+                run.ended(left.outcome or Outcome(status=left.status), left.ended_at or services.clock.now()),
+                dry_run_report=left.dry_run_report,
+                progress=left.progress,
             )
+            told = event.outcome(ended, services.observer, services.clock.now(), recovered=True)
             try:
-                services.store.save(
-                    ended, event.outcome(ended, services.observer, services.clock.now(), recovered=True)
-                )
+                run = services.store.save(ended, told)
             except StoreConflict:
                 run = services.store.get(run_id)
-                continue
-            services.say(f"recorded the outcome of run {run_id} that was left on disk: {outcome.status}")
-            break
+            else:
+                services.say(f"recorded the outcome of run {run_id}, left on disk before: {run.status}")
         services.spool.release(run_id)

@@ -27,11 +27,11 @@ from oneoff.errors import (
 )
 from oneoff.execution.execute import Execution, claim
 from oneoff.protocols import Seal, Services
-from oneoff.runs.run import FOREGROUND, Outcome, Run
+from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
-from oneoff.tasks.registry import code_digest
+from oneoff.tasks.registry import Registry, code_digest
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
@@ -61,8 +61,8 @@ class Request:
     """One wish to run a task."""
 
     task: Task
-    database: Any = None
-    """The app's handle, unresolved."""
+    registry: Registry
+    """The app that the task belongs to."""
     values: Callable[[], Mapping[str, Any]] = dict
     """Reads the parameters; raises InvalidParameters with all problems at once."""
     given: bool = False
@@ -108,11 +108,12 @@ def _record_of(
     task, options, now = request.task, request.options, services.clock.now()
     return Run(
         id=options.run_id or new_run_id(now),
+        app=request.registry.name,
         task=task.name,
         status=Status.REQUESTED,
         requested_at=now,
         actor=services.actor,
-        release=replace(services.release, code=code_digest(task)),
+        release=_release(services, request.registry, task),
         parameters=parameters.freeze(task.parameters, values),
         environment=environment.name,
         protected=environment.protected,
@@ -181,18 +182,29 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
     """
     options = request.options
     problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
-    if problem:
-        raise ReasonRequired(problem, next_step=f"{options.command_line} --reason '…'")
     demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
-    if demand is None:
-        return replace(run, confirmation="none needed")
-    how = policy.accepted(demand, yes=options.yes, confirm=options.confirm)
-    return replace(run, confirmation=how or _ask(services, options, demand))
+    how = policy.accepted(demand, yes=options.yes, confirm=options.confirm) if demand else "none needed"
+    if problem:
+        raise ReasonRequired(
+            problem, next_step=_way_out(options, demand if how is None else None, reason=True)
+        )
+    if how is None and demand is not None:
+        how = _ask(services, options, demand)
+    return replace(run, confirmation=how)
+
+
+def _way_out(options: Options, demand: policy.Demand | None, *, reason: bool = False) -> str:
+    """The command that would have worked."""
+    parts = [options.command_line]
+    if reason:
+        parts.append("--reason '…'")
+    if demand is not None:
+        parts.append("--yes" if demand.typed is None else f"--confirm {demand.typed}")
+    return " ".join(parts)
 
 
 def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
-    flag = "--yes" if demand.typed is None else f"--confirm {demand.typed}"
-    way_out = f"{options.command_line} {flag}"
+    way_out = _way_out(options, demand)
     if not services.asker.interactive:
         raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
     if demand.typed is None:
@@ -206,7 +218,7 @@ def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
-    database, seal = request.database, None
+    database, seal = request.registry.database, None
     if run.dry_run:
         database, seal = _sealed(services, request)
     elif database is not None:
@@ -236,12 +248,12 @@ def _sealed(services: Services, request: Request) -> tuple[Any, Seal]:
             f"{request.task.name} is a command: nothing can stop what another program writes",
             next_step="make it a Python task, or try it against a copy of the data",
         )
-    if request.database is None:
+    if request.registry.database is None:
         raise DryRunUnavailable(
             "the app names no database, so nothing can be held back",
             next_step="App(…, database=…) names it",
         )
-    handle = services.databases.resolve(request.database)
+    handle = services.databases.resolve(request.registry.database)
     return handle, services.databases.seal(handle)
 
 
@@ -270,9 +282,14 @@ def _refuse(services: Services, run_id: RunId, refusal: OneoffError) -> NoReturn
     raise refusal
 
 
-def rerun_differences(services: Services, earlier: Run, task: Task) -> list[str]:
+def _release(services: Services, registry: Registry, task: Task) -> Release:
+    here = services.release
+    return replace(here, version=registry.version or here.version, code=code_digest(task))
+
+
+def rerun_differences(services: Services, earlier: Run, registry: Registry, task: Task) -> list[str]:
     """What has changed in the code since ``earlier``, in words; empty where nothing is known to have."""
-    then, now = earlier.release, replace(services.release, code=code_digest(task))
+    then, now = earlier.release, _release(services, registry, task)
     names = {"version": "version", "commit": "commit", "code": "the task's file"}
     return [
         f"{words}: {getattr(then, name)} then, {getattr(now, name)} now"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
-from oneoff.types import JSONObject
+from oneoff.types import JSON, JSONObject
 
 LEVELS = ("static", "preview", "sealed", "copy")
 """Weakest first: nothing executed; read-only until the first write; real execution that the database
@@ -41,8 +42,10 @@ class DatabaseReport:
     """What one sealed database saw."""
 
     database: str
-    """What it is and where, without a password: ``sqlite data/flights.db``, ``postgresql shop on db:5432``."""
+    """What and where, without a password: ``sqlite data/flights.db``, ``postgresql shop on db:5432``."""
     level: str
+    measured: bool = True
+    """False where rows could not be counted: that no table is listed then says nothing."""
     tables: tuple[TableEffect, ...] = ()
     schema_changes: tuple[str, ...] = ()
     """``created table x`` and the like."""
@@ -54,7 +57,8 @@ class DatabaseReport:
     not_covered: tuple[str, ...] = ()
     """What this seal does not hold or does not see."""
     attempts: tuple[str, ...] = ()
-    """What the task tried and the seal stopped (a raw COMMIT, the original file): the dry run then fails."""
+    """What makes the dry run fail: what the task tried and the seal stopped (a raw COMMIT, the original
+    file), and what a real run's commit would have met (a deferred constraint)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ class Report:
     """What stops effects outside the database: none, audit hook, landlock."""
     complete: bool = True
     """False where the task ended early: the counts are then what was seen until there."""
-    not_covered: tuple[str, ...] = field(default=())
+    not_covered: tuple[str, ...] = ()
 
     @property
     def has_effects(self) -> bool:
@@ -87,5 +91,20 @@ class Report:
         )
 
     def document(self) -> JSONObject:
-        """The report as one JSON object, as ``-o json`` shows it and the store keeps it."""
-        raise NotImplementedError
+        """The report as one JSON object, as ``-o json`` shows it and the store keeps it.
+
+        Its fields are those of the classes here, and ``has_effects``.
+        """
+        return {**_plain(asdict(self)), "has_effects": self.has_effects}
+
+
+def _plain(fields: dict[str, Any]) -> JSONObject:
+    return {name: _json(value) for name, value in fields.items()}
+
+
+def _json(value: Any) -> JSON:
+    if isinstance(value, dict):
+        return _plain(value)
+    if isinstance(value, tuple):
+        return [_json(one) for one in value]
+    return round(value, 6) if isinstance(value, float) else cast("JSON", value)

@@ -36,11 +36,10 @@ from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
 from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
-from oneoff.runs import document
+from oneoff.runs.document import to_document
 from oneoff.runs.run import FOREGROUND, Outcome, Run
 from oneoff.runs.status import EXECUTING, EXIT_CODES, Status
 from oneoff.tasks.task import Task
-from oneoff.types import rfc3339
 
 
 def claim(run: Run, services: Services) -> Run:
@@ -180,8 +179,7 @@ class Execution:
             run = store.get(self._run.id)
             if run.fence != self._run.fence or run.status not in EXECUTING | {Status.LOST}:
                 return run  # another process answers for it by now
-            report = self._attempt.report.document() if self._attempt.report else None
-            ended = replace(run.ended(outcome, at), dry_run_report=report, progress=self._meter.current)
+            ended = self._ended(run, outcome, at)
             try:
                 saved = store.save(ended, event.outcome(ended, self._services.observer, at))
             except StoreConflict:
@@ -189,16 +187,16 @@ class Execution:
             self._services.spool.release(run.id)
             return saved
 
-    def _leave_behind(self, outcome: Outcome, at: datetime) -> None:
+    def _ended(self, run: Run, outcome: Outcome, at: datetime) -> Run:
         report = self._attempt.report
-        kept = {
-            "run_id": self._run.id,
-            "fence": self._run.fence,
-            "ended_at": rfc3339(at),
-            "outcome": document.outcome_document(outcome),
-            "dry_run_report": report.document() if report else None,
-        }
-        text = json.dumps(kept, ensure_ascii=False)
+        return replace(
+            run.ended(outcome, at),
+            dry_run_report=report.document() if report else None,
+            progress=self._meter.current,
+        )
+
+    def _leave_behind(self, outcome: Outcome, at: datetime) -> None:
+        text = json.dumps(to_document(self._ended(self._run, outcome, at)), ensure_ascii=False)
         print(f"ONEOFF-OUTCOME {text}", flush=True)
         with contextlib.suppress(OSError):  # it is printed; a second place is all that is lost
             self._services.spool.write(self._run.id, text.encode())

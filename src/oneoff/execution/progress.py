@@ -148,6 +148,6 @@ def bar(progress: Progress, pace: Pace, width: int) -> str:
         filled = room * min(max(progress.done, 0), total) // total
         text = f"[{'#' * filled}{'-' * (room - filled)}]  {text}"
     text = text[: max(width, 0)]
-    while cells(text) > width:
+    while text and cells(text) > width:
         text = text[:-1]
     return text

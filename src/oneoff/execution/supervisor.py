@@ -60,7 +60,6 @@ class Supervisor:
         self._leave_at: float | None = None
         self._handlers: dict[int, Any] = {}
         self._main = threading.main_thread()
-        self._done = False
         self._ended = threading.Event()
 
     def __enter__(self) -> Supervisor:
@@ -84,7 +83,6 @@ class Supervisor:
 
     def task_ended(self) -> None:
         """The task is over: no signal may end anything by force from here on."""
-        self._done = True
         self._ended.set()
         with contextlib.suppress(OSError):
             os.write(self._mouth, b"\0")
@@ -105,19 +103,19 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Runs in the task's thread. The watching thread decides; here only the end by force happens."""
-        if self._stop.forced and not self._done:
+        if self._stop.forced and not self._ended.is_set():
             raise RunStopped(self._stop.cause.words if self._stop.cause else "")
 
     def _watch(self) -> None:
         next_beat = self._clock.monotonic() + BEAT
-        while not self._done:
+        while not self._ended.is_set():
             moments = [next_beat, self._deadline, self._force_at, self._leave_at]
             nearest = min(moment for moment in moments if moment is not None)
             ready, _, _ = select.select([self._ear], [], [], max(0.0, nearest - self._clock.monotonic()))
             if ready:
                 for number in os.read(self._ear, 64):
                     self._heard(number)
-            if self._done:
+            if self._ended.is_set():
                 return
             now = self._clock.monotonic()
             self._act_on_time(now)
@@ -140,7 +138,7 @@ class Supervisor:
             self._ask(stopping.TIMEOUT)
         if self._force_at is not None and now >= self._force_at:
             self._force()
-        if self._leave_at is not None and now >= self._leave_at and not self._done:
+        if self._leave_at is not None and now >= self._leave_at and not self._ended.is_set():
             self._give_up()
 
     def _ask(self, cause: stopping.Cause) -> None:
@@ -152,7 +150,7 @@ class Supervisor:
         self._force_at = None
         self._leave_at = self._clock.monotonic() + LAST_GRACE
         self._stop.force()
-        if self._handlers and not self._done:
+        if self._handlers and not self._ended.is_set():
             signal.pthread_kill(self._main.ident or 0, signal.SIGTERM)
 
     def _report(self) -> None:

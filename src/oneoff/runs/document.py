@@ -19,6 +19,7 @@ _Part = TypeVar("_Part", bound=Actor | Process | Progress | Release)
 
 _PLAIN = (
     "id",
+    "app",
     "task",
     "environment",
     "protected",

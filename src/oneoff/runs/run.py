@@ -90,6 +90,8 @@ class Run:
     """One execution of a task."""
 
     id: RunId
+    app: str
+    """The name of the app that the task belongs to."""
     task: TaskName
     status: Status
     requested_at: datetime

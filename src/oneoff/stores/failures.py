@@ -65,6 +65,16 @@ _FOLDER = _Reason(
 _IS_FOLDER = _Reason(
     StoreUnavailable, "the store {path} is a folder, and has to be a file", "set ONEOFF_STORE to a file"
 )
+_SWAPPED = _Reason(
+    StoreUnavailable,
+    "the store {path} was removed or replaced while this process had it open",
+    "put the file back that was there; what was recorded until then is in it",
+)
+_HALF_GONE = _Reason(
+    StoreCorrupted,
+    "the store {path} is gone, and its last commits are still there in {path}-wal",
+    "put the store back beside it, or move {path}-wal and {path}-shm aside to begin a new store",
+)
 _OTHER = _Reason(
     StoreUnavailable, "the store {path} cannot be used: {error}", "`oneoff doctor` says what is wrong with it"
 )
@@ -116,6 +126,14 @@ def is_folder(path: Path) -> StoreUnavailable:
 
 def no_store(path: Path, why: str) -> StoreUnavailable:
     return _explained(_NO_STORE, why, path)
+
+
+def swapped(path: Path) -> StoreUnavailable:
+    return _explained(_SWAPPED, "", path)
+
+
+def half_gone(path: Path) -> StoreUnavailable:
+    return _explained(_HALF_GONE, "", path)
 
 
 def damaged(path: Path, why: str) -> StoreUnavailable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -82,7 +82,7 @@ class MemoryStore:
 
     def subject(self, actor: Actor) -> str:
         with self._lock:
-            return self._actors.setdefault((actor.kind, actor.name), secrets.token_hex(8))
+            return self._actors.setdefault((actor.kind, actor.name), os.urandom(8).hex())
 
     def actors(self) -> dict[str, Actor]:
         with self._lock:

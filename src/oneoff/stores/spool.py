@@ -39,7 +39,7 @@ class FileSpool:
     def reserve(self, run_id: RunId) -> None:
         """Set 64 KiB aside and keep the file open. What an earlier process left there is kept."""
         try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = os.open(self.folder, _FOLDER_FLAGS)
             try:
                 file = _open(folder, run_id, os.O_RDWR | os.O_CREAT)

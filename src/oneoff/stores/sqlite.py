@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -39,6 +38,7 @@ class SqliteStore:
         self._connection = connection
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._identity = sqlite_file.identity(path)
 
     @classmethod
     def open(cls, path: Path) -> SqliteStore:
@@ -135,7 +135,7 @@ class SqliteStore:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
         row = self._one(_SQL["select_subject"], who)
         if row is None:
-            self._read(_SQL["insert_actor"], {**who, "subject": secrets.token_hex(8)})
+            self._read(_SQL["insert_actor"], {**who, "subject": os.urandom(8).hex()})
             row = self._one(_SQL["select_subject"], who)
         if row is None:
             raise failures.damaged(self.path, "it does not keep the actors it is given")
@@ -160,8 +160,11 @@ class SqliteStore:
             )
         with self._lock:
             try:
+                if sqlite_file.identity(self.path) != self._identity:
+                    # SQLite would go on writing into a file that no name leads to.
+                    raise failures.swapped(self.path)
                 yield self._connection
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise failures.explain(error, self.path) from error
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -52,6 +53,9 @@ def prepare(path: Path) -> sqlite3.Connection:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that never makes the file, waits for others, and is durable at each commit."""
+    if not os.access(path, os.W_OK):
+        # SQLite would open it to read, and leave files beside it that nobody may write later.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -65,6 +69,15 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is; None where there is none any more."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -128,6 +141,9 @@ def _make(path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)  # two first runs at once: one builds, the other finds it
         if not path.exists():
+            if Path(f"{path}-wal").exists():
+                # SQLite would play the lost store's last commits into the new one.
+                raise failures.half_gone(path)
             _build(path.with_name(f"{path.name}.new"))
             path.with_name(f"{path.name}.new").rename(path)
             os.fsync(fd)

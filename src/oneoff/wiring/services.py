@@ -23,16 +23,12 @@ def local_services(
     *,
     asker: Asker,
     say: Callable[[str], None],
-    name: str,
     app: str | None = None,
-    version: str | None = None,
 ) -> Services:
     """Open the store and everything around it.
 
     Args:
-        name: what the records call the app.
         app: ``MODULE:NAME`` as it was given on the command line, for a process that is launched.
-        version: the app's version, for the release.
 
     Raises:
         StoreUnavailable: nothing can be recorded here, so nothing may run.
@@ -51,8 +47,8 @@ def local_services(
         clock=SystemClock(),
         asker=asker,
         actor=_with_subjects(actor, store),
-        observer=Observer(app=name, host=process.host, pid=process.pid),
-        release=current_release(settings.root, version),
+        observer=Observer(host=process.host, pid=process.pid),
+        release=current_release(settings.root, settings.version),
         say=say,
     )
 

@@ -41,6 +41,11 @@ def runs(pid: int) -> bool:
         return False
 
 
+def open_descriptors() -> list[str]:
+    """The numbers of this process's open files."""
+    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+
 def number_in(path: Path) -> int:
     """The number that a program writes into a file, once it is there."""
     eventually(lambda: path.exists() and path.read_text().endswith("\n"))

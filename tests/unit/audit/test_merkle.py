@@ -1,4 +1,4 @@
-"""The Merkle tree against the definitions of RFC 6962, written down a second time and as plainly as possible."""
+"""The Merkle tree against the definitions of RFC 6962, written down a second time, as plainly as possible."""
 
 from __future__ import annotations
 

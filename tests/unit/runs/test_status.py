@@ -13,6 +13,7 @@ from oneoff.types import RunId, TaskName
 NOW = datetime(2026, 11, 23, 3, 42, 53, tzinfo=UTC)
 RUN = Run(
     id=RunId("r1"),
+    app="shop",
     task=TaskName("noop"),
     status=Status.REQUESTED,
     requested_at=NOW,
@@ -36,14 +37,14 @@ def test_a_run_changes_only_as_the_table_says(before: Status, after: Status) -> 
 def test_every_status_is_in_the_table_and_either_active_or_final() -> None:
     """No status is forgotten anywhere."""
     assert set(TRANSITIONS) == set(Status)
-    assert ACTIVE | FINAL == set(Status)
+    assert set(Status) == ACTIVE | FINAL
     assert not ACTIVE & FINAL
     assert set(EXIT_CODES) == FINAL
     assert EXECUTING < ACTIVE
 
 
 def test_a_final_status_is_final_save_lost() -> None:
-    """Only `lost` may be replaced, and only by what the process itself brings; never by another active status."""
+    """Only `lost` may be replaced, and only by an ending that the process itself brings."""
     for status in FINAL - {Status.LOST}:
         assert TRANSITIONS[status] == frozenset()
     assert TRANSITIONS[Status.LOST] <= FINAL - {Status.LOST}
@@ -58,12 +59,12 @@ def test_every_active_status_can_end() -> None:
 def test_a_claim_makes_the_run_run_under_the_next_fence() -> None:
     """The fence counts the processes that took the run."""
     claimed = replace(RUN, fence=4).claimed(PROCESS, NOW)
-    assert (Status.RUNNING, 5, PROCESS, NOW) == (
+    assert (
         claimed.status,
         claimed.fence,
         claimed.process,
         claimed.started_at,
-    )
+    ) == (Status.RUNNING, 5, PROCESS, NOW)
 
 
 def test_an_outcome_decides_the_status() -> None:

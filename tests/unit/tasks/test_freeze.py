@@ -135,6 +135,13 @@ def test_a_secret_that_is_not_given_again_is_a_problem() -> None:
     assert {problem.parameter for problem in caught.value.problems} == {"x", "y"}
 
 
+def test_a_secret_given_again_is_checked_again() -> None:
+    """A secret that no process could be given is refused, without showing it."""
+    with pytest.raises(InvalidParameters, match="token: the secret holds a NUL character") as caught:
+        thaw(SECRETS, {}, {"token": "hunter2\0"})
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("hint", "bad"),
     [

@@ -95,6 +95,19 @@ def test_a_decorated_function_is_seen_through() -> None:
     assert ([p.name for p in parameters], takes_context) == (["carrier"], True)
 
 
+def test_the_place_is_where_somebody_wrote_the_function() -> None:
+    """An error names the line of the function itself, not that of its decorator."""
+
+    def purge(x: bytes) -> None: ...
+
+    @functools.wraps(purge)
+    def wrapper(*args: Any, **kwargs: Any) -> None: ...
+
+    with pytest.raises(InvalidDeclaration) as caught:
+        from_signature(wrapper)
+    assert f"({__file__}:{purge.__code__.co_firstlineno}), parameter x: " in caught.value.message
+
+
 def with_context_class(ctx: Context, /, x: int) -> None: ...
 def with_context_name(context: Ctx.Context, x: int) -> None: ...
 def with_generic_context(c: oneoff_context.Context[int], x: int) -> None: ...

@@ -1,0 +1,51 @@
+"""The start-up options that make every connection of this process and of its children read-only.
+
+``PGOPTIONS`` is read by libpq (https://www.postgresql.org/docs/current/libpq-envars.html), so it reaches
+psycopg, psycopg2, and ``psql`` in a child process. An ``options=`` in a connection string replaces it, and a
+pooler may drop it: therefore every connection that appears is read back as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+LOCK_TIMEOUT_SECONDS = 5
+"""A dry run must not queue behind, and so block, the live application for longer."""
+STATEMENT_TIMEOUT_SECONDS = 15 * 60
+"""The sealed transaction keeps its locks until it ends, so no statement of it may run for ever."""
+
+_VARIABLE = "PGOPTIONS"
+_OPTIONS = (
+    "-c default_transaction_read_only=on"
+    f" -c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
+    f" -c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s"
+)
+
+
+def arm(environ: MutableMapping[str, str]) -> None:
+    """Make the connections that are opened from now on read-only; options of the user's own are kept.
+
+    Meant for the moment before the app is imported in a dry run, so that a connection opened at import is
+    held too. Doing it twice changes nothing.
+    """
+    before = environ.get(_VARIABLE, "")
+    if not before.endswith(_OPTIONS):
+        environ[_VARIABLE] = f"{before} {_OPTIONS}".strip()
+
+
+class Armed:
+    """Read-only start-up options for the time of a block, the user's own ones back at its end."""
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        self._environ = environ
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        self._before = self._environ.get(_VARIABLE)
+        arm(self._environ)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._before is None:
+            self._environ.pop(_VARIABLE, None)
+        else:
+            self._environ[_VARIABLE] = self._before

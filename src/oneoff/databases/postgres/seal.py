@@ -1,0 +1,170 @@
+"""The seal of one PostgreSQL database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from oneoff.databases.postgres import connections, effects
+from oneoff.databases.postgres.interception import (
+    NOT_READ_ONLY,
+    USE_DIRECT_ADDRESS,
+    Intercepted,
+    describe,
+    refuse_open_connections,
+)
+from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
+from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.watching import without_password
+from oneoff.dryrun.report import DatabaseReport, TableEffect
+from oneoff.errors import DryRunStopped, DryRunUnavailable
+
+_NOT_COVERED = (
+    "sequences are not put back (nextval, setval), and advisory locks of the session end with it",
+    "NOTIFY is not delivered",
+    "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
+    "all connections of the task share one session: they see each other's uncommitted work",
+    "isolation levels are not applied",
+    "functions, types, policies and grants that the task changes are rolled back, and not listed",
+    "drivers other than psycopg 3: psycopg2 and psql are read-only; asyncpg and pg8000 are not held",
+    "code that means to get around the seal: for that, give the dry run a role that can only read",
+    f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
+)
+
+
+class PostgresSeal:
+    """Real execution in one transaction that the server refuses to commit."""
+
+    level = "sealed"
+
+    def __init__(self, *, connect: Callable[[], Any], dispose: Callable[[], None]) -> None:
+        """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
+        self._connect = connect
+        self._dispose = dispose
+        self._cleanup = ExitStack()
+        self._session: Session | None = None
+        self._before: effects.Schema = {}
+        self._tables: tuple[TableEffect, ...] = ()
+        self._schema_changes: tuple[str, ...] = ()
+        self._counting = "not measured: the dry run ended early"
+        self._measured = False
+
+    def __enter__(self) -> PostgresSeal:
+        """Raises DryRunUnavailable where the database cannot be sealed."""
+        _check_driver()
+        with ExitStack() as undo:
+            undo.enter_context(Armed(os.environ))
+            self._dispose()
+            refuse_open_connections()
+            session = self._open()
+            undo.callback(session.close)
+            self._before = self._seal(session)
+            undo.enter_context(Intercepted(session))
+            undo.callback(self._dispose_quietly)
+            self._session = session
+            self._cleanup = undo.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        session = self._opened
+        with self._cleanup, session.quiet():
+            try:
+                session.check("unseen")
+                self._read_effects(session)
+            except DryRunStopped:
+                self._counting = "not measured: the sealed transaction did not live until the end of the task"
+            except errors.Error as error:
+                session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
+
+    def report(self) -> DatabaseReport:
+        session = self._opened
+        return DatabaseReport(
+            database=session.database,
+            level=self.level,
+            measured=self._measured,
+            tables=self._tables,
+            schema_changes=self._schema_changes,
+            statements=session.statements.statements,
+            statements_left_out=session.statements.left_out,
+            counting=self._counting,
+            not_covered=session.notes.gaps + _NOT_COVERED,
+            attempts=session.notes.attempts,
+        )
+
+    @property
+    def _opened(self) -> Session:
+        assert self._session is not None, "the seal was never entered"
+        return self._session
+
+    def _open(self) -> Session:
+        connection = self._connected()
+        try:
+            identity = ask(connection.pgconn, sql("identify"))[0]
+            database = describe(connection)
+            if identity["read_only_default"] != "on":
+                raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
+            if identity["may_make_temporary_tables"] != "t":
+                raise DryRunUnavailable(
+                    f"the role {identity['role']} has no privilege TEMP on {database}, and without it the"
+                    " database cannot be made to refuse a commit",
+                    next_step=f"GRANT TEMP ON DATABASE {connection.info.dbname} TO {identity['role']}",
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return Session(connection, identity, database)
+
+    def _connected(self) -> Any:
+        try:
+            return self._connect()
+        except DryRunUnavailable:
+            raise
+        except Exception as error:  # the app's own connect function may raise anything
+            raise DryRunUnavailable(
+                f"the app's database cannot be reached: {without_password(one_line(error))}",
+                next_step="check that the server runs and that the app's settings lead to it",
+            ) from error
+
+    def _seal(self, session: Session) -> effects.Schema:
+        try:
+            session.open()
+            return effects.schema(session.pgconn)
+        except errors.Error as error:
+            raise DryRunUnavailable(
+                f"{session.database} does not let a dry run begin: {one_line(error)}",
+                next_step="a sealed dry run needs a primary server and a role with the privilege TEMP",
+            ) from error
+
+    def _read_effects(self, session: Session) -> None:
+        pgconn = session.pgconn
+        if pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            ask(pgconn, b"ROLLBACK TO SAVEPOINT _oneoff_base")
+        self._measured = session.identity["track_counts"] == "on"
+        self._counting = effects.COUNTING if self._measured else effects.NOT_COUNTED
+        self._tables = effects.rows(pgconn) if self._measured else ()
+        self._schema_changes = effects.schema_changes(self._before, effects.schema(pgconn))
+        try:
+            ask(pgconn, sql("unseal"))
+        except errors.IntegrityError as error:
+            session.notes.attempt(f"the commit of a real run would fail: {one_line(error)}")
+        finally:
+            ask(pgconn, b"ROLLBACK")
+
+    def _dispose_quietly(self) -> None:
+        with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
+            self._dispose()
+
+
+def _check_driver() -> None:
+    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
+    if missing:
+        raise DryRunUnavailable(
+            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
+            next_step="install psycopg >= 3.2, or report this version to the project",
+        )

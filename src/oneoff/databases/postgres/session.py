@@ -1,0 +1,164 @@
+"""The one physical session of a sealed dry run, and the rule that nobody gets past it."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any
+
+from psycopg import errors, pq
+
+from oneoff.databases.postgres.ledger import Ledger
+from oneoff.databases.watching import Notes, StatementLog
+from oneoff.errors import DryRunStopped
+
+Row = Mapping[str, str | None]
+
+_PATIENCE_SECONDS = 5.0
+_IDLE = pq.TransactionStatus.IDLE
+_FAILED = pq.TransactionStatus.INERROR
+_DONE = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
+
+TURNS_THE_GUARD_OFF = re.compile(
+    r"\b(?:set|reset|alter|set_config)\b[^;]*\b(?:default_)?transaction_read_only\b"
+    r"|\b(?:begin|start\s+transaction|set\s+(?:local\s+|session\s+characteristics\s+as\s+)?transaction)\b"
+    r"[^;]*\bread\s+write\b"
+    r"|\b(?:commit|end|rollback|abort)\b[^;]*\band\s+chain\b"
+    r"|\b_oneoff_(?:seal|parent)\b",
+    re.IGNORECASE,
+)
+"""Against a careless task, which the message then helps; a hostile one needs a role that can only read."""
+
+
+def sql(name: str) -> bytes:
+    """The text of one file of ``sql/``."""
+    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_bytes()
+
+
+def ask(pgconn: Any, query: bytes) -> list[Row]:
+    """Run a query on a raw libpq connection; every value as text. Raises psycopg.Error."""
+    result = pgconn.exec_(query)
+    if result.status not in _DONE:
+        raise errors.lookup(_sqlstate(result))(result.get_error_message("utf-8"))
+    names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+    return [
+        {name: _text(result.get_value(row, column)) for column, name in enumerate(names)}
+        for row in range(result.ntuples)
+    ]
+
+
+def _sqlstate(result: Any) -> str:
+    return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08000").decode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+class Session:
+    """A physical connection with one open transaction that cannot be committed."""
+
+    def __init__(self, connection: Any, identity: Row, database: str) -> None:
+        self.connection = connection
+        self.pgconn = connection.pgconn
+        self.identity = identity
+        self.database = database
+        self.lock = threading.RLock()  # reentrant: one thread may use two connections at once
+        self.ledger = Ledger()
+        self.notes = Notes()
+        self.statements = StatementLog()
+        self.closed = False
+        self.pid = os.getpid()
+        self._last: int | None = None
+        self._ended: DryRunStopped | None = None
+
+    def open(self) -> None:
+        """Begin the transaction and seal it. Raises psycopg.Error."""
+        if self.pgconn.transaction_status != _IDLE:
+            ask(self.pgconn, b"ROLLBACK")
+        ask(self.pgconn, sql("seal"))
+
+    @property
+    def ours(self) -> bool:
+        """False in a child process that was forked: it shares the socket, and must not use it."""
+        return os.getpid() == self.pid
+
+    @property
+    def broken(self) -> bool:
+        """Whether the transaction is gone: the server has refused a commit, or the task rolled it back."""
+        return self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
+
+    def check(self, statement: str) -> None:
+        """Stop the task where the transaction is gone. Raises DryRunStopped."""
+        if not self.ours:
+            raise self.notes.attempt("a forked child process used a connection of its parent")
+        if self.pgconn.transaction_status == pq.TransactionStatus.UNKNOWN:
+            raise self.notes.attempt(
+                f"the connection to {self.database} was lost in the middle of the dry run"
+            )
+        if self.broken and self._ended is None:
+            self._ended = self.notes.attempt(
+                f"the task ended the transaction by itself ({statement}), and the server rolled it back."
+                " Commit and roll back through the connection instead (connection.commit())"
+            )
+        if self.broken:
+            raise DryRunStopped(str(self._ended))
+
+    def before_statement(self, tenant: int, *, autocommit: bool, reads: bool) -> list[str]:
+        """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error."""
+        self.check("by an earlier statement")
+        failed, commands = self._failure(tenant)
+        commands += self.ledger.settle(tenant, failed=failed)
+        if self.ledger.doomed(tenant):
+            raise errors.InFailedSqlTransaction(
+                "current transaction is aborted, commands ignored until end of transaction block"
+            )
+        commands += self.ledger.begin(tenant, autocommit=autocommit)
+        if not reads:
+            self.ledger.wrote(tenant)
+        self._last = tenant
+        return commands
+
+    def end_of_transaction(self, tenant: int, *, commit: bool) -> list[str]:
+        """The commands for a tenant's commit or rollback. Raises DryRunStopped, Interleaved."""
+        if self.broken and not commit:
+            return []
+        self.check("COMMIT by an earlier statement")
+        failed, commands = self._failure(tenant)
+        if settled := self.ledger.settle(tenant, failed=failed):
+            return commands + settled
+        if commit and not failed:
+            return commands + self.ledger.commit(tenant)
+        return commands + self.ledger.rollback(tenant, failed=failed)
+
+    def _failure(self, tenant: int) -> tuple[bool, list[str]]:
+        """Whether this tenant's transaction has failed, and what undoes another one's that has."""
+        if self.pgconn.transaction_status != _FAILED or self._last is None:
+            return False, []
+        return (True, []) if self._last == tenant else (False, self.ledger.doom(self._last))
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Keep the task's threads out; a statement of theirs that still runs is cancelled."""
+        if not self.lock.acquire(timeout=_PATIENCE_SECONDS):
+            self.pgconn.get_cancel().cancel()
+            self.lock.acquire()
+        try:
+            self.closed = True
+            yield
+        finally:
+            self.lock.release()
+
+    def close(self) -> None:
+        """Roll everything back and leave. Never raises: a server that is gone has rolled back by itself."""
+        self.closed = True
+        self.connection.close()
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of a driver's message: the lines after it hold values."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,10 @@
+-- The one read-write transaction, and in it a row that violates a deferred foreign key between two temporary
+-- tables: from here on no COMMIT can succeed. See facts on deferred constraints:
+-- https://www.postgresql.org/docs/current/sql-set-constraints.html
+BEGIN READ WRITE;
+CREATE TEMPORARY TABLE _oneoff_parent (id integer PRIMARY KEY) ON COMMIT DROP;
+CREATE TEMPORARY TABLE _oneoff_seal (
+    id integer NOT NULL REFERENCES _oneoff_parent DEFERRABLE INITIALLY DEFERRED
+) ON COMMIT DROP;
+INSERT INTO _oneoff_seal VALUES (1);
+SAVEPOINT _oneoff_base

@@ -1,0 +1,178 @@
+"""The exact net difference of two SQLite files, table by table and by key."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from oneoff.databases.sqlite.connections import plain
+from oneoff.databases.sqlite.places import read_only
+from oneoff.dryrun.report import TableEffect
+
+_ROWID_NAMES = ("rowid", "_rowid_", "oid")
+_BEFORE, _AFTER = "before", "main"
+
+Schema = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What is different in the second file."""
+
+    tables: tuple[TableEffect, ...] = ()
+    schema_changes: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
+    """Tables whose rows could not be compared, with the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """What is needed to compare the rows of one table."""
+
+    columns: dict[str, str]
+    """Stored columns and their default, as an SQL expression."""
+    key: tuple[str, ...]
+    """The declared primary key, empty where there is none."""
+    rowid: str | None
+    """A name by which the rowid can be asked for; None WITHOUT ROWID."""
+
+
+def compare(before: Path, after: Path) -> Difference:
+    """Compare two closed files. Raises sqlite3.Error where one cannot be read."""
+    if _same_bytes_by_time(before, after):
+        return Difference()
+    with closing(plain(read_only(str(after)))) as connection:
+        connection.execute(f"ATTACH ? AS {_BEFORE}", (read_only(str(before)),))
+        old, new = _schema(connection, _BEFORE), _schema(connection, _AFTER)
+        effects, skipped = [], []
+        for name in sorted(_tables(connection, _BEFORE, old) | _tables(connection, _AFTER, new)):
+            try:
+                effects.append(_rows(connection, name, old, new))
+            except sqlite3.Error as error:  # a collation or a function that only the app has
+                skipped.append(f"rows of table {name} could not be compared: {error}")
+        return Difference(
+            tables=tuple(effect for effect in effects if effect.changed),
+            schema_changes=tuple(_schema_changes(old, new)),
+            not_compared=tuple(skipped),
+        )
+
+
+def _same_bytes_by_time(before: Path, after: Path) -> bool:
+    wal = after.with_name(after.name + "-wal")
+    return (
+        before.stat().st_mtime_ns == after.stat().st_mtime_ns
+        and before.stat().st_size == after.stat().st_size
+        and not (wal.exists() and wal.stat().st_size)
+    )
+
+
+def _schema(connection: sqlite3.Connection, database: str) -> Schema:
+    rows = connection.execute(
+        f"SELECT type, name, sql FROM {database}.sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    return {(kind, name): sql or "" for kind, name, sql in rows}
+
+
+def _tables(connection: sqlite3.Connection, database: str, schema: Schema) -> set[str]:
+    """The tables with rows of their own: virtual tables and the tables they are stored in are left out."""
+    ordinary = {name for kind, name in schema if kind == "table"}
+    return ordinary - _virtual(schema) - _shadows(connection, database, schema)
+
+
+def _virtual(schema: Schema) -> set[str]:
+    return {
+        name
+        for (kind, name), sql in schema.items()
+        if kind == "table" and sql.upper().startswith("CREATE VIRTUAL")
+    }
+
+
+def _shadows(connection: sqlite3.Connection, database: str, schema: Schema) -> set[str]:
+    if sqlite3.sqlite_version_info < (3, 37):  # no PRAGMA table_list: by name, as the modules make them
+        virtual = _virtual(schema)
+        return {name for kind, name in schema if any(name.startswith(f"{one}_") for one in virtual)}
+    return {row[1] for row in connection.execute(f"PRAGMA {database}.table_list") if row[2] == "shadow"}
+
+
+def _schema_changes(old: Schema, new: Schema) -> Iterator[str]:
+    for kind, name in sorted(old.keys() - new.keys()):
+        yield f"dropped {kind} {name}"
+    for kind, name in sorted(new.keys() - old.keys()):
+        yield f"created {kind} {name}"
+    for kind, name in sorted(old.keys() & new.keys()):
+        if old[kind, name] != new[kind, name]:
+            yield f"altered {kind} {name}"
+
+
+def _rows(connection: sqlite3.Connection, name: str, old: Schema, new: Schema) -> TableEffect:
+    rows_before = _count(connection, _BEFORE, name) if ("table", name) in old else 0
+    rows_after = _count(connection, _AFTER, name) if ("table", name) in new else 0
+    if not rows_before or not rows_after:
+        return TableEffect(table=name, inserted=rows_after, deleted=rows_before)
+    was, is_ = _describe(connection, _BEFORE, name), _describe(connection, _AFTER, name)
+    key = _join_key(connection, name, was, is_)
+    if key is None:
+        return TableEffect(table=name, inserted=rows_after, deleted=rows_before)
+    on = " AND ".join(f"n.{_quoted(column)} = o.{_quoted(column)}" for column in key)
+    kept, updated = connection.execute(
+        f"SELECT count(*), coalesce(sum({_differs(was, is_, key)}), 0)"
+        f" FROM {_AFTER}.{_quoted(name)} n JOIN {_BEFORE}.{_quoted(name)} o ON {on}"
+    ).fetchone()
+    return TableEffect(table=name, inserted=rows_after - kept, updated=updated, deleted=rows_before - kept)
+
+
+def _count(connection: sqlite3.Connection, database: str, name: str) -> int:
+    (rows,) = connection.execute(f"SELECT count(*) FROM {database}.{_quoted(name)}").fetchone()
+    return int(rows)
+
+
+def _describe(connection: sqlite3.Connection, database: str, name: str) -> _Table:
+    info = connection.execute(f"PRAGMA {database}.table_info({_quoted(name)})").fetchall()
+    columns = {column: default or "NULL" for _, column, _, _, default, _ in info}
+    key = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
+    taken = {column.lower() for column in columns}
+    rowid = next((alias for alias in _ROWID_NAMES if alias not in taken), None)
+    if rowid:
+        try:
+            connection.execute(f"SELECT {rowid} FROM {database}.{_quoted(name)} LIMIT 0")
+        except sqlite3.OperationalError:
+            rowid = None
+    return _Table(columns=columns, key=key, rowid=rowid)
+
+
+def _join_key(connection: sqlite3.Connection, name: str, was: _Table, is_: _Table) -> tuple[str, ...] | None:
+    """By which columns a row is the same row before and after; None where nothing says so."""
+    if was.key and was.key == is_.key and not _null_keys(connection, name, is_):
+        return was.key
+    return (is_.rowid,) if is_.rowid and is_.rowid == was.rowid else None
+
+
+def _null_keys(connection: sqlite3.Connection, name: str, table: _Table) -> bool:
+    """SQLite lets a primary key of a rowid table hold NULL, and any number of them."""
+    if table.rowid is None:
+        return False
+    null = " OR ".join(f"{_quoted(column)} IS NULL" for column in table.key)
+    return any(
+        connection.execute(f"SELECT 1 FROM {database}.{_quoted(name)} WHERE {null} LIMIT 1").fetchone()
+        for database in (_BEFORE, _AFTER)
+    )
+
+
+def _differs(was: _Table, is_: _Table, key: tuple[str, ...]) -> str:
+    """An SQL condition: whether a row holds other values than before.
+
+    A column that was added is compared with its default. ``COLLATE BINARY``, because a column's own collation
+    may call two different texts equal.
+    """
+    tests = []
+    for column, default in is_.columns.items():
+        before = f"o.{_quoted(column)}" if column in was.columns else f"({default})"
+        tests.append(f"n.{_quoted(column)} IS NOT {before} COLLATE BINARY")
+    return " OR ".join(tests) or "0"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,178 @@
+"""``sqlite3.connect`` for the time of a dry run: the declared database is its copy, others are read-only."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from oneoff.databases.sqlite.guard import FileGuard, Trusted
+from oneoff.databases.sqlite.places import moved, named, read_only, same_file
+from oneoff.databases.watching import StatementLog
+
+_PARAMETERS = (
+    "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri",
+)  # fmt: skip
+"""What ``sqlite3.connect`` takes by position after the database."""
+_HARMLESS_ATTACH = ("", ":memory:")  # VACUUM attaches "" itself
+
+_original = sqlite3.connect
+_active: list[Redirection] = []
+
+
+class Redirection:
+    """Sends one database to its copy for the time of a block."""
+
+    def __init__(self, copy: Path, guard: FileGuard, statements: StatementLog) -> None:
+        self.copy = copy
+        self.guard = guard
+        self.statements = statements
+        self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
+
+    def __enter__(self) -> None:
+        _active.append(self)
+        sqlite3.connect = sqlite3.dbapi2.connect = _connect
+
+    def __exit__(self, *exc_info: object) -> None:
+        _active.remove(self)
+        if not _active:
+            sqlite3.connect = sqlite3.dbapi2.connect = _original
+        for connection in list(self.opened):
+            try:
+                connection.close()
+            except sqlite3.ProgrammingError:  # it belongs to another thread, which may be gone
+                continue
+
+
+class CopyConnection(sqlite3.Connection):
+    """A connection of the task to the copy: statements are recorded, other files cannot be attached."""
+
+    redirection: Redirection
+    _asked: Callable[..., int] | None = None
+
+    def adopt(self, redirection: Redirection) -> None:
+        """Begin to watch."""
+        super().execute("PRAGMA synchronous = OFF")  # nobody needs the copy after a crash
+        self.redirection = redirection
+        super().set_authorizer(self._authorize)
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        return super().cursor(_recording(factory) if _is_class(factory, sqlite3.Cursor) else factory)
+
+    def execute(self, sql: str, *args: Any) -> Any:
+        return self.cursor().execute(sql, *args)
+
+    def executemany(self, sql: str, *args: Any) -> Any:
+        return self.cursor().executemany(sql, *args)
+
+    def executescript(self, sql_script: str) -> Any:
+        return self.cursor().executescript(sql_script)
+
+    def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
+        """The task's own authorizer is asked after ours."""
+        self._asked = authorizer_callback
+        super().set_authorizer(self._authorize)
+
+    def _authorize(self, action: int, *args: Any) -> int:
+        verdict = _forbid_attach(self.redirection.guard, action, args[0])
+        return self._asked(action, *args) if self._asked and not verdict else verdict
+
+
+class RecordingCursor(sqlite3.Cursor):
+    """A cursor that records its statements."""
+
+    def execute(self, sql: str, *args: Any) -> Any:
+        with self._recorded(sql):
+            return super().execute(sql, *args)
+
+    def executemany(self, sql: str, *args: Any) -> Any:
+        with self._recorded(sql):
+            return super().executemany(sql, *args)
+
+    def executescript(self, sql_script: str) -> Any:
+        with self._recorded(sql_script):
+            return super().executescript(sql_script)
+
+    @contextmanager
+    def _recorded(self, sql: str) -> Iterator[None]:
+        connection = self.connection
+        began = time.perf_counter()
+        yield
+        if isinstance(connection, CopyConnection) and hasattr(connection, "redirection"):
+            connection.redirection.statements.add(sql, self.rowcount, time.perf_counter() - began)
+
+
+def plain(uri: str) -> sqlite3.Connection:
+    """A connection of the seal itself, past every redirection and guard."""
+    with Trusted():
+        return _original(uri, uri=True)
+
+
+def _is_class(factory: Any, of: type[Any]) -> bool:
+    return isinstance(factory, type) and issubclass(factory, of)
+
+
+@cache
+def _recording(factory: Any) -> Any:
+    return (
+        RecordingCursor
+        if factory is sqlite3.Cursor
+        else type(factory.__name__, (factory, RecordingCursor), {})
+    )
+
+
+@cache
+def _watched(factory: Any) -> Any:
+    return (
+        CopyConnection
+        if factory is sqlite3.Connection
+        else type(factory.__name__, (factory, CopyConnection), {})
+    )
+
+
+def _forbid_attach(guard: FileGuard, action: int, file: str | None) -> int:
+    if action != sqlite3.SQLITE_ATTACH or file in _HARMLESS_ATTACH:
+        return sqlite3.SQLITE_OK
+    guard.notes.attempt(
+        f"ATTACH or VACUUM INTO {file or 'a file named by a parameter'}: it would write to a real file"
+    )
+    return sqlite3.SQLITE_DENY
+
+
+def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
+    kwargs |= dict(zip(_PARAMETERS, args, strict=False))
+    path = named(database, uri=bool(kwargs.get("uri")))
+    if path is None:
+        return _original(database, **kwargs)
+    for redirection in _active:
+        if same_file(path, redirection.guard.original):
+            return _open_copy(redirection, database, kwargs)
+    guard = _active[0].guard
+    with Trusted():
+        if guard.owns(path) or any(same_file(path, one.copy) for one in _active):
+            return _original(database, **kwargs)
+        if not os.path.exists(path):  # noqa: PTH110  # may be bytes
+            raise guard.notes.attempt(f"the task would create the database {path}, which is not declared")
+        guard.notes.gap(f"sqlite {path}: not the app's declared database, opened read-only")
+        return _original(read_only(path), **kwargs | {"uri": True})
+
+
+def _open_copy(redirection: Redirection, database: Any, kwargs: dict[str, Any]) -> Any:
+    factory = kwargs.get("factory", sqlite3.Connection)
+    if _is_class(factory, sqlite3.Connection):
+        kwargs["factory"] = _watched(factory)
+    with Trusted():
+        connection = _original(moved(database, redirection.copy, uri=bool(kwargs.get("uri"))), **kwargs)
+    if isinstance(connection, CopyConnection):
+        redirection.opened.add(connection)
+        connection.adopt(redirection)
+    else:  # the task's factory is a function: no statements, but the same guard
+        guard = redirection.guard
+        connection.set_authorizer(lambda action, file, *rest: _forbid_attach(guard, action, file))
+    return connection

@@ -1,0 +1,125 @@
+"""Refuses the roads to the original file that do not lead through ``sqlite3.connect`` as the app calls it.
+
+An audit hook (PEP 578) cannot be removed, so there is one per process, and it looks at nothing unless a seal
+is in force. It sees what Python does in this process and not what other programs or C libraries do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from oneoff.databases.sqlite.places import SIDE_FILES, named, same_file
+from oneoff.databases.watching import Notes
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_active: list[FileGuard] = []
+_installed = False
+_trusted = threading.local()
+
+
+class FileGuard:
+    """Guards one database file for the time of a block."""
+
+    def __init__(self, original: Path, notes: Notes, own: frozenset[Path]) -> None:
+        """``own``: databases of oneoff itself, which stay open to it."""
+        self.original = original
+        self.notes = notes
+        self._own = own
+        self._names = {original, *(original.with_name(original.name + side) for side in SIDE_FILES)}
+
+    def __enter__(self) -> None:
+        global _installed
+        if not _installed:
+            sys.addaudithook(_hook)
+            _installed = True
+        _active.append(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        _active.remove(self)
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is one of oneoff's own databases."""
+        return Path(path).absolute() in self._own or Path(path).resolve() in self._own
+
+    def protects(self, path: Any, directory: int | None = None) -> bool:
+        """Whether a path means the original or one of the files that SQLite keeps beside it."""
+        if isinstance(path, int):
+            return False
+        if same_file(path, self.original, directory=directory):
+            return True
+        try:
+            text = os.fsdecode(path)
+        except TypeError:
+            return False
+        return any(text.endswith(side) for side in SIDE_FILES) and Path(text).resolve() in self._names
+
+    def contains(self, path: Any) -> bool:
+        """Whether a path is a folder on the way to the original."""
+        return Path(os.fsdecode(path)).resolve() in self.original.parents
+
+    def refuse(self, what: str) -> None:
+        raise self.notes.attempt(f"{what}: {self.original} may not be touched in a dry run")
+
+
+class Trusted:
+    """The calls of this thread to ``sqlite3.connect`` are the seal's own for the time of a block."""
+
+    def __enter__(self) -> None:
+        _trusted.depth = getattr(_trusted, "depth", 0) + 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        _trusted.depth -= 1
+
+
+def _connect(guard: FileGuard, database: Any) -> None:
+    if getattr(_trusted, "depth", 0):
+        return
+    path = named(database, uri=os.fsdecode(database).startswith("file:"))
+    if path is None or guard.owns(path):
+        return
+    if guard.protects(path):
+        guard.refuse("the database was opened around the dry run, by a `connect` kept from before it")
+    raise guard.notes.attempt(f"{path} was opened around the dry run, and is not the declared database")
+
+
+def _open(guard: FileGuard, path: Any, mode: Any, flags: Any) -> None:
+    if isinstance(flags, int) and flags & _WRITING and guard.protects(path):
+        guard.refuse("the file was opened for writing")
+
+
+def _change(verb: str) -> Callable[..., None]:
+    def check(guard: FileGuard, path: Any, *rest: Any) -> None:
+        directory = rest[-1] if rest and isinstance(rest[-1], int) and rest[-1] >= 0 else None
+        if guard.protects(path, directory if verb == "removed" else None):
+            guard.refuse(f"the file was {verb}")
+
+    return check
+
+
+def _rename(guard: FileGuard, source: Any, target: Any, source_dir: int, target_dir: int) -> None:
+    if (
+        guard.protects(source, source_dir if source_dir >= 0 else None)
+        or guard.protects(target, target_dir if target_dir >= 0 else None)
+        or guard.contains(source)
+    ):
+        guard.refuse("the file was renamed or replaced")
+
+
+_CHECKS: dict[str, Callable[..., None]] = {
+    "sqlite3.connect": _connect,
+    "open": _open,
+    "os.rename": _rename,
+    "os.remove": _change("removed"),
+    "os.truncate": _change("truncated"),
+}
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if _active and (check := _CHECKS.get(event)):
+        for guard in tuple(_active):
+            check(guard, *args)

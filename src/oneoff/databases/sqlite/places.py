@@ -1,0 +1,50 @@
+"""Which file a path or a ``file:`` URI means (https://www.sqlite.org/uri.html)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+def named(database: Any, *, uri: bool) -> str | None:
+    """The path that ``sqlite3.connect(database)`` means, or None for a database without a file."""
+    text = os.fsdecode(database) if not isinstance(database, str) else database
+    if uri and text.startswith("file:"):
+        path, query = _parts(text)
+        return None if path in ("", ":memory:") or "mode=memory" in query.split("&") else path
+    return None if text in ("", ":memory:") else text
+
+
+def moved(database: Any, path: Path, *, uri: bool) -> str:
+    """The same database argument, naming another file; the query of a URI is kept."""
+    text = os.fsdecode(database) if not isinstance(database, str) else database
+    if uri and text.startswith("file:"):
+        query = _parts(text)[1]
+        return f"file:{quote(str(path))}" + (f"?{query}" if query else "")
+    return str(path)
+
+
+def read_only(path: str) -> str:
+    """The URI that opens an existing file without the right to write."""
+    return f"file:{quote(str(Path(path).absolute()))}?mode=ro"
+
+
+def same_file(one: Any, other: Path, *, directory: int | None = None) -> bool:
+    """Whether both name the same file, links followed; False where either does not exist."""
+    try:
+        found = os.stat(one, dir_fd=directory)
+        there = other.stat()
+    except (OSError, ValueError, TypeError):
+        return False
+    return (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    path, _, query = uri.removeprefix("file:").partition("#")[0].partition("?")
+    if path.startswith("//"):
+        path = "/" + path[2:].partition("/")[2]  # the authority, empty or "localhost"
+    return unquote(path), query

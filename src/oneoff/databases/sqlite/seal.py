@@ -1,0 +1,138 @@
+"""The seal of one SQLite database file."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from oneoff.databases.sqlite.compare import Difference, compare
+from oneoff.databases.sqlite.connections import Redirection, plain
+from oneoff.databases.sqlite.guard import FileGuard
+from oneoff.databases.sqlite.places import read_only, same_file
+from oneoff.databases.watching import Notes, StatementLog
+from oneoff.dryrun.report import DatabaseReport
+from oneoff.errors import DryRunUnavailable
+
+_COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
+_NOT_COVERED = (
+    "child processes and drivers other than sqlite3 that open the real file",
+    "rows that the live application writes while the dry run is under way are not seen by it",
+)
+
+
+class SqliteSeal:
+    """Real execution on a throw-away copy of the file."""
+
+    level = "copy"
+
+    def __init__(
+        self, path: Path, *, dispose: Callable[[], None], own: frozenset[Path] = frozenset()
+    ) -> None:
+        """``dispose`` empties the app's pool; ``own`` are databases of oneoff itself, left alone."""
+        self._path = path
+        self._dispose = dispose
+        self._own = own
+        self._notes = Notes()
+        self._statements = StatementLog()
+        self._difference: Difference | None = None
+        self._folder, self._watch = ExitStack(), ExitStack()
+        self._before = self._copy = Path()
+
+    def __enter__(self) -> SqliteSeal:
+        """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
+        original = self._checked()
+        self._dispose()
+        self._refuse_open_connections(original)
+        with ExitStack() as folder, ExitStack() as watch:
+            temporary = tempfile.TemporaryDirectory(prefix="oneoff-", ignore_cleanup_errors=True)
+            place = Path(folder.enter_context(temporary))
+            self._copy, self._before = place / original.name, place / f"{original.name}.before"
+            _check_room(original, place)
+            _copy(original, self._copy)
+            shutil.copy2(self._copy, self._before)
+            guard = FileGuard(original, self._notes, self._own)
+            watch.enter_context(guard)
+            watch.enter_context(Redirection(self._copy, guard, self._statements))
+            watch.callback(self._dispose_quietly)
+            self._watch, self._folder = watch.pop_all(), folder.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._folder:
+            self._watch.close()
+            try:
+                self._difference = compare(self._before, self._copy)
+            except (sqlite3.Error, OSError) as error:
+                self._notes.attempt(f"the copy could not be compared: {error}")
+
+    def report(self) -> DatabaseReport:
+        difference = self._difference or Difference()
+        return DatabaseReport(
+            database=f"sqlite {self._path}",
+            level=self.level,
+            measured=self._difference is not None,
+            tables=difference.tables,
+            schema_changes=difference.schema_changes,
+            statements=self._statements.statements,
+            statements_left_out=self._statements.left_out,
+            counting=_COUNTING if self._difference is not None else "not measured",
+            not_covered=(*self._notes.gaps, *difference.not_compared, *_NOT_COVERED),
+            attempts=self._notes.attempts,
+        )
+
+    def _checked(self) -> Path:
+        if self._path.is_file():
+            return self._path.resolve()
+        raise DryRunUnavailable(
+            f"the database file {self._path} does not exist, and a dry run creates none",
+            next_step="check the path in the app's settings, and the folder that the command is run in",
+        )
+
+    def _refuse_open_connections(self, original: Path) -> None:
+        for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)]:
+            try:
+                files = [row[2] for row in sqlite3.Connection.execute(connection, "PRAGMA database_list")]
+            except sqlite3.ProgrammingError as error:
+                if "thread" in str(error):
+                    self._notes.gap("a connection that another thread opened before the dry run began")
+                continue  # else it is closed
+            if any(same_file(file, original) for file in files):
+                raise DryRunUnavailable(
+                    f"a connection to {self._path} was opened before the dry run began, and cannot be sent to"
+                    " the copy",
+                    next_step="open it inside the task instead of at import",
+                )
+
+    def _dispose_quietly(self) -> None:
+        with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
+            self._dispose()
+
+
+def _check_room(original: Path, folder: Path) -> None:
+    wal = original.with_name(f"{original.name}-wal")
+    needed = 2 * (original.stat().st_size + (wal.stat().st_size if wal.exists() else 0))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DryRunUnavailable(
+            f"a dry run copies {original} twice, which takes {needed:,} bytes,"
+            f" and {folder.parent} has {free:,} free",
+            next_step="make room, or name a folder with more of it in TMPDIR",
+        )
+
+
+def _copy(original: Path, copy: Path) -> None:
+    """A consistent copy, also while the live application writes."""
+    try:
+        with closing(plain(read_only(str(original)))) as source, closing(plain(copy.as_uri())) as target:
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise DryRunUnavailable(
+            f"{original} cannot be copied: {error}",
+            next_step="check that it is an SQLite database and that this user may read it",
+        ) from error

@@ -1,0 +1,80 @@
+"""What a seal notes down while the task runs. Threads may add to both at once."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+from oneoff.dryrun.report import Statement
+from oneoff.errors import DryRunStopped
+
+_DIFFERENT_STATEMENTS = 200
+_TEXT_LENGTH = 2000
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+_KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """The text with the password of every URL and every ``password=`` in it masked."""
+    return _KEYWORD_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
+
+
+class StatementLog:
+    """The statements as the task sent them, without their values; equal ones are counted together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, Statement] = {}
+        self._left_out: set[int] = set()
+
+    def add(self, sql: str, rows: int, seconds: float) -> None:
+        """Count one execution. ``rows`` is what the driver says, -1 where it does not know."""
+        text = sql if len(sql) <= _TEXT_LENGTH else sql[:_TEXT_LENGTH] + "…"
+        with self._lock:
+            before = self._seen.get(text)
+            if before is None and len(self._seen) >= _DIFFERENT_STATEMENTS:
+                self._left_out.add(hash(text))
+                return
+            self._seen[text] = Statement(
+                sql=text,
+                times=(before.times if before else 0) + 1,
+                rows=(before.rows if before else 0) + max(rows, 0),
+                seconds=(before.seconds if before else 0.0) + seconds,
+            )
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """In the order of their first execution."""
+        with self._lock:
+            return tuple(self._seen.values())
+
+    @property
+    def left_out(self) -> int:
+        """How many different statements there were beyond those kept."""
+        return len(self._left_out)
+
+
+class Notes:
+    """Attempts that make the dry run fail and gaps to be named, each once and in order."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, None] = {}
+        self._gaps: dict[str, None] = {}
+
+    def attempt(self, text: str) -> DryRunStopped:
+        """Record what the task tried; the signal that ends the task is for the caller to raise."""
+        clean = without_password(text)
+        self._attempts.setdefault(clean)
+        return DryRunStopped(clean)
+
+    def gap(self, text: str) -> None:
+        """Record what the seal does not hold or does not see."""
+        self._gaps.setdefault(without_password(text))
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        return tuple(self._attempts)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        return tuple(self._gaps)

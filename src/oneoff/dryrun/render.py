@@ -1,0 +1,124 @@
+"""The report of a dry run as text, from its JSON document: the store keeps that, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+_LEVELS = {
+    "static": "nothing was executed",
+    "preview": "read-only, up to the first write",
+    "sealed": "executed for real in a transaction that the database refuses to commit",
+    "copy": "executed for real on a throw-away copy",
+}
+_SQL_WIDTH = 100
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The text for people of what :meth:`~oneoff.dryrun.report.Report.document` gives."""
+    return "\n".join(_lines(document)) + "\n"
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    databases: Sequence[Mapping[str, Any]] = document["databases"]
+    yield from _head(databases)
+    if not document["complete"]:
+        yield "INCOMPLETE: the task ended early. The counts are what was seen until there, not all of it."
+    for database in databases:
+        yield ""
+        yield f"{database['database']} ({database['level']})"
+        yield from _database(database)
+    if document["effects"]:
+        yield ""
+        yield from _list(
+            "Outside the database, recorded and not called",
+            (f"{effect['description']} ({effect['call']})" for effect in document["effects"]),
+        )
+    if not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
+        yield ""
+        yield "It would change nothing."
+    yield from _stopped(databases)
+    yield from _not_covered(document)
+
+
+def _head(databases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    levels = list(dict.fromkeys(database["level"] for database in databases))
+    if not levels:
+        yield "Dry run: no database was sealed, because the app declares none."
+    for level in levels:
+        yield f"Dry run, level {level}: {_LEVELS[level]}."
+
+
+def _database(database: Mapping[str, Any]) -> Iterator[str]:
+    changed = [table for table in database["tables"] if any(_rows(table))]
+    if changed:
+        yield from _table(
+            ("table", "inserted", "updated", "deleted"),
+            ((table["table"], *(f"{rows:,}" for rows in _rows(table))) for table in changed),
+            names_first=True,
+        )
+    elif database["measured"]:
+        yield "  no rows changed"
+    yield from _list("  schema changes", database["schema_changes"], indent="    ")
+    if database["statements"]:
+        yield "  statements"
+        yield from _table(
+            ("times", "rows", "seconds", "sql"),
+            (
+                (f"{one['times']:,}", f"{one['rows']:,}", f"{one['seconds']:.3f}", _one_line(one["sql"]))
+                for one in database["statements"]
+            ),
+            names_first=False,
+        )
+    if database["statements_left_out"]:
+        yield f"    and {database['statements_left_out']:,} other statements"
+    if database["counting"]:
+        yield f"  rows: {database['counting']}"
+
+
+def _is_sure(database: Mapping[str, Any]) -> bool:
+    return bool(database["measured"]) and not database["attempts"]
+
+
+def _stopped(databases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    attempts = [attempt for database in databases for attempt in database["attempts"]]
+    if attempts:
+        yield ""
+        yield from _list("STOPPED: what the task tried and a dry run does not allow", attempts)
+
+
+def _not_covered(document: Mapping[str, Any]) -> Iterator[str]:
+    gaps = [gap for database in document["databases"] for gap in database["not_covered"]]
+    gaps += document["not_covered"]
+    yield ""
+    yield from _list("Not covered", dict.fromkeys(gaps))
+    yield f"Guard against effects outside the database: {document['guard']}"
+
+
+def _rows(table: Mapping[str, Any]) -> tuple[int, int, int]:
+    return table["inserted"], table["updated"], table["deleted"]
+
+
+def _list(title: str, entries: Iterable[str], indent: str = "  ") -> Iterator[str]:
+    found = list(entries)
+    if found:
+        yield title
+        yield from (f"{indent}{entry}" for entry in found)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, names_first: bool) -> Iterator[str]:
+    """Aligned columns: numbers to the right; names to the left, in the first column or the last."""
+    table = [header, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    name = 0 if names_first else len(header) - 1
+    for row in table:
+        cells = (
+            cell.ljust(width) if column == name else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield ("    " + "  ".join(cells)).rstrip()
+
+
+def _one_line(sql: str) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= _SQL_WIDTH else line[: _SQL_WIDTH - 1] + "…"

@@ -1,0 +1,390 @@
+"""What every store has to do, whatever it keeps its records in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from oneoff.audit import event as events
+from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, root_of
+from oneoff.audit.verify import verify
+from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
+from oneoff.protocols import RunQuery, Store
+from oneoff.runs.run import Actor, Outcome, Progress, Run
+from oneoff.runs.status import Status
+from oneoff.types import RunId
+from tests.records import ANN, OBSERVER, PROCESS, START, begin, finish, later, make_run, note
+
+UNICODE = "größe Ω 漢字 \U0001f680 \x00 \u2028 broken \udcff"
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run ``work(0)`` to ``work(count - 1)`` at once; the first error is raised."""
+    barrier, errors = threading.Barrier(count), list[BaseException]()
+
+    def start(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def ids(store: Store, **query: object) -> list[str]:
+    return [run.id for run in store.find(RunQuery(**query))]  # type: ignore[arg-type]  # built by name
+
+
+class StoreContract:
+    """Subclasses bring a fixture ``store``: an empty store."""
+
+    # runs
+
+    def test_create_and_get(self, store: Store) -> None:
+        """A run that was created can be read, field for field."""
+        run = make_run(parameters={"older_than": 90, "names": ["a", None]}, command=("npm", "run"))
+        assert store.create(run, note(run)) == run
+        assert store.get(run.id) == run
+
+    def test_a_run_that_is_not_there(self, store: Store) -> None:
+        """Reading, saving and beating an unknown run say that it is not there."""
+        actions: list[Callable[[], object]] = [
+            lambda: store.get(RunId("r404")),
+            lambda: store.save(make_run("r404")),
+            lambda: store.beat(RunId("r404"), 1, START, None),
+        ]
+        for action in actions:
+            with pytest.raises(RunNotFound, match="r404"):
+                action()
+
+    def test_an_id_is_taken_once(self, store: Store) -> None:
+        """The same id twice is refused, and leaves neither a change nor an event."""
+        store.create(make_run(), note())
+        with pytest.raises(AlreadyStarted, match="r1"):
+            store.create(make_run(reason="second"), note())
+        assert store.get(RunId("r1")).reason is None
+        assert store.checkpoint().size == 1
+
+    def test_save_replaces_the_record(self, store: Store) -> None:
+        """A change is stored under the next version, and its event with it."""
+        run = begin(store, make_run())
+        assert run.version == 1
+        done = finish(store, run)
+        assert done.version == 2
+        assert store.get(run.id) == done
+        assert done.outcome == Outcome(status=Status.SUCCEEDED, exit_code=0, duration_ms=12)
+        assert [event.columns["type"] for event in store.events()] == ["requested", "starting", "outcome"]
+
+    def test_save_without_an_event(self, store: Store) -> None:
+        """Not every change is an event."""
+        run = store.create(make_run(), note())
+        store.save(replace(run, stop_requested="cancel"))
+        assert store.get(run.id).stop_requested == "cancel"
+        assert store.checkpoint().size == 1
+
+    def test_a_stale_save_is_refused(self, store: Store) -> None:
+        """Whoever read an older version may not write over a newer one, and leaves no event."""
+        stale = begin(store, make_run())
+        store.save(replace(stale, stop_requested="cancel"))
+        with pytest.raises(StoreConflict, match="r1"):
+            finish(store, stale)
+        assert store.get(stale.id).status is Status.RUNNING
+        assert store.checkpoint().size == 2
+
+    def test_unicode_everywhere(self, store: Store) -> None:
+        """Text of any script comes back as it was, undecodable bytes of an argument included."""
+        run = make_run(
+            task=UNICODE,
+            environment=UNICODE,
+            actor=Actor(kind="human", name=UNICODE, subject="5f37", claims={UNICODE: UNICODE}),
+            parameters={UNICODE: UNICODE},
+            reason=UNICODE,
+            command=(UNICODE,),
+            lock=UNICODE,
+        )
+        store.create(run, note(run))
+        assert store.get(run.id) == run
+        assert verify(store.events(), store.checkpoint, lambda _: False).ok
+
+    def test_a_parameter_of_a_megabyte(self, store: Store) -> None:
+        """A large parameter is kept whole with the run; its event holds a digest and stays small."""
+        run = make_run(parameters={"text": "ö" * 1_000_000})
+        store.create(run, events.requested(run, OBSERVER, START))
+        assert store.get(run.id) == run
+        (event,) = store.events()
+        assert len(event.body) < 2_000
+
+    # finding
+
+    def test_newest_first(self, store: Store) -> None:
+        """Runs are listed by the time of their request, then by id, newest first."""
+        for number in (2, 0, 1):
+            store.create(make_run(f"r{number}", requested_at=later(number)), note())
+        store.create(make_run("r1b", requested_at=later(1)), note())
+        assert ids(store) == ["r2", "r1b", "r1", "r0"]
+        assert ids(store, limit=2) == ["r2", "r1b"]
+        assert ids(store, limit=0) == []
+
+    def test_filters(self, store: Store) -> None:
+        """Each filter chooses, and together all of them have to fit."""
+        begin(store, make_run("a1"))
+        finish(store, begin(store, make_run("a2", requested_at=later(10), task="report")))
+        bob = Actor(kind="ci", name="bob", subject="b0b")
+        store.create(make_run("b1", requested_at=later(20), actor=bob), note())
+        assert ids(store, statuses=frozenset({Status.RUNNING, Status.REQUESTED})) == ["b1", "a1"]
+        assert ids(store, statuses=frozenset()) == []
+        assert ids(store, task="report") == ["a2"]
+        assert ids(store, actor="bob") == ids(store, actor="b0b") == ["b1"]
+        assert ids(store, since=later(10)) == ["b1", "a2"]
+        assert ids(store, since=later(10).astimezone(timezone(timedelta(hours=5)))) == ["b1", "a2"]
+        assert ids(store, id_prefix="a") == ["a2", "a1"]
+        assert ids(store, id_prefix="%") == ids(store, id_prefix="")[3:] == []
+        assert ids(store, task="purge", actor="ann", since=START, id_prefix="a", limit=5) == ["a1"]
+        assert ids(store, task=UNICODE) == []
+
+    # locks
+
+    def test_a_lock_is_held_by_one(self, store: Store) -> None:
+        """A second run under a lock is told which run holds it, since when, for whom and where."""
+        begin(store, make_run("r1", lock="flights"))
+        second = store.create(make_run("r2", lock="flights"), note())
+        with pytest.raises(LockHeld) as caught:
+            store.save(second.claimed(PROCESS, later(5)), note())
+        assert caught.value.message == (
+            'the lock "flights" is held by run r1 of purge,'
+            " executing since 2026-03-01T12:00:01.000000Z for ann on laptop"
+        )
+        assert "oneoff cancel r1" in caught.value.next_step
+        assert store.get(second.id) == second
+        assert store.checkpoint().size == 3
+
+    def test_a_stopping_run_holds_its_lock(self, store: Store) -> None:
+        """A run that was asked to stop is still at work."""
+        first = begin(store, make_run("r1", lock="flights"))
+        first = store.save(first.to(Status.STOPPING))
+        second = store.create(make_run("r2", lock="flights"), note())
+        with pytest.raises(LockHeld):
+            store.save(second.claimed(PROCESS, later(5)))
+        finish(store, first)
+        assert store.save(second.claimed(PROCESS, later(5))).status is Status.RUNNING
+
+    def test_locks_of_other_names_are_free(self, store: Store) -> None:
+        """Only the same name excludes; runs without a lock never do."""
+        for number, lock in enumerate(("a", "b", None, None)):
+            begin(store, make_run(f"r{number}", lock=lock))
+        assert len(ids(store, statuses=frozenset({Status.RUNNING}))) == 4
+
+    # beats
+
+    def test_a_beat_is_no_change(self, store: Store) -> None:
+        """A beat shows life and progress; it keeps the version and returns the record as it is now."""
+        run = begin(store, make_run())
+        stopping = store.save(replace(run, stop_requested="cancel"))
+        beaten = store.beat(run.id, run.fence, later(9), Progress(done=5, total=10, message="half"))
+        assert beaten == replace(
+            stopping, heartbeat_at=later(9), progress=Progress(done=5, total=10, message="half")
+        )
+        assert store.get(run.id) == beaten
+        assert store.find(RunQuery()) == [beaten]
+
+    def test_a_beat_without_progress_keeps_the_last(self, store: Store) -> None:
+        """No news of progress is no news."""
+        run = begin(store, make_run())
+        store.beat(run.id, run.fence, later(8), Progress(done=5))
+        beaten = store.beat(run.id, run.fence, later(9), None)
+        assert beaten is not None
+        assert (beaten.heartbeat_at, beaten.progress) == (later(9), Progress(done=5))
+
+    def test_a_stale_fence(self, store: Store) -> None:
+        """A process that lost the run is told so, and changes nothing."""
+        run = begin(store, make_run())
+        assert store.beat(run.id, run.fence - 1, later(9), Progress(done=1)) is None
+        assert store.beat(run.id, run.fence + 1, later(9), Progress(done=1)) is None
+        assert store.get(run.id) == run
+
+    def test_a_beat_after_the_end(self, store: Store) -> None:
+        """The record of a run that has ended is returned, and not touched: `lost` may have been too early."""
+        run = finish(store, begin(store, make_run()), Status.LOST)
+        assert store.beat(run.id, run.fence, later(99), Progress(done=1)) == run
+        assert store.get(run.id) == run
+
+    def test_a_save_does_not_undo_a_beat(self, store: Store) -> None:
+        """A beat that came after the run was read outlives the change."""
+        run = begin(store, make_run())
+        store.beat(run.id, run.fence, later(9), Progress(done=5))
+        saved = store.save(replace(run, stop_requested="cancel"))
+        assert (saved.heartbeat_at, saved.progress) == (later(9), Progress(done=5))
+        assert store.get(run.id) == saved
+
+    def test_a_save_brings_newer_progress(self, store: Store) -> None:
+        """Progress at the time of the last beat, or later, is stored with the change."""
+        run = begin(store, make_run())
+        beaten = store.beat(run.id, run.fence, later(9), Progress(done=5))
+        assert beaten is not None
+        store.save(replace(beaten, progress=Progress(done=6)))
+        assert store.get(run.id).progress == Progress(done=6)
+
+    # the audit log
+
+    def test_an_empty_log(self, store: Store) -> None:
+        """A new log has no events, and the root of the empty tree."""
+        assert store.checkpoint() == Checkpoint(0, EMPTY_ROOT)
+        assert list(store.events()) == []
+
+    def test_events_in_order(self, store: Store) -> None:
+        """Events come in order, with their bytes as they were, from any place, for all or one run."""
+        made = [note(make_run(f"r{number % 3}")) for number in range(20)]
+        for event in made:
+            store.record(event)
+        stored = list(store.events())
+        assert [event.seq for event in stored] == list(range(20))
+        assert [event.body for event in stored] == [events.encode(event) for event in made]
+        assert [event.columns for event in stored] == [
+            events.columns(events.decode(event.body)) for event in stored
+        ]
+        assert list(store.events(start=15)) == stored[15:]
+        assert list(store.events(start=20)) == []
+        assert list(store.events(run_id=RunId("r1"))) == stored[1::3]
+        assert list(store.events(start=5, run_id=RunId("r1"))) == stored[7::3]
+        assert store.checkpoint() == Checkpoint(20, root_of([event.leaf for event in stored]))
+
+    def test_more_events_than_are_read_at_once(self, store: Store) -> None:
+        """A long log is read whole, also while it grows."""
+        for _ in range(510):
+            store.record(note())
+        reading = store.events()
+        first = next(reading)
+        store.record(note())
+        assert [first.seq, *(event.seq for event in reading)][:510] == list(range(510))
+        assert len(list(store.events(run_id=RunId("r1")))) == 511
+
+    def test_an_event_is_recorded_once(self, store: Store) -> None:
+        """The same event id twice is refused, and takes the change of the run with it."""
+        event = note()
+        run = store.create(make_run(), event)
+        actions: list[Callable[[], object]] = [
+            lambda: store.record(event),
+            lambda: store.save(replace(run, reason="changed"), event),
+            lambda: store.create(make_run("r2"), event),
+        ]
+        for action in actions:
+            with pytest.raises(StoreConflict, match=event.id):
+                action()
+        assert store.get(run.id) == run
+        assert ids(store) == ["r1"]
+        assert store.checkpoint().size == 1
+
+    def test_an_event_that_does_not_fit_leaves_no_change(self, store: Store) -> None:
+        """Where the event cannot be recorded, the run does not change."""
+        run = store.create(make_run(), note())
+        monster = replace(note(), data={"text": "x" * 70_000})
+        actions: list[Callable[[], object]] = [
+            lambda: store.save(replace(run, reason="changed"), monster),
+            lambda: store.create(make_run("r2"), monster),
+        ]
+        for action in actions:
+            with pytest.raises(ValueError, match="does not fit"):
+                action()
+        assert (store.get(run.id), ids(store)) == (run, ["r1"])
+
+    # actors
+
+    def test_subjects(self, store: Store) -> None:
+        """An actor has one opaque subject for ever, told apart by kind and name; the directory knows whom."""
+        ann = store.subject(ANN)
+        assert ann == store.subject(replace(ANN, subject="", claims={"CI_USER": "x"}))
+        assert (
+            len({ann, store.subject(replace(ANN, kind="ci")), store.subject(replace(ANN, name="bob"))}) == 3
+        )
+        assert "ann" not in ann
+        assert store.actors()[ann] == Actor(kind="human", name="ann", subject=ann)
+        assert len(store.actors()) == 3
+
+    def test_a_subject_of_any_script(self, store: Store) -> None:
+        """A name in any script has a subject, too."""
+        actor = Actor(kind="human", name=UNICODE)
+        assert store.subject(actor) == store.subject(actor)
+
+    # many at once
+
+    def test_one_thread_wins(self, store: Store) -> None:
+        """Of many that change the same version, one wins; the others are told."""
+        run, wins = begin(store, make_run()), list[Run]()
+
+        def change(number: int) -> None:
+            try:
+                wins.append(store.save(replace(run, reason=str(number)), note()))
+            except StoreConflict:
+                return
+
+        in_threads(8, change)
+        assert [store.get(run.id)] == wins
+        assert store.checkpoint().size == 3
+
+    def test_no_change_is_lost(self, store: Store) -> None:
+        """Threads that try again until they win all get their change in, and the log has no gap."""
+        run = begin(store, make_run(progress=Progress(done=0)))
+
+        def count(number: int) -> None:
+            for _ in range(5):
+                while True:
+                    now = store.get(run.id)
+                    assert now.progress is not None
+                    try:
+                        store.save(replace(now, progress=Progress(done=now.progress.done + 1)), note())
+                        break
+                    except StoreConflict:
+                        continue
+
+        in_threads(4, count)
+        assert store.get(run.id).progress == Progress(done=20)
+        assert verify(store.events(), store.checkpoint, lambda _: True).problems == ()
+        assert store.checkpoint().size == 22
+
+    def test_one_run_gets_the_lock(self, store: Store) -> None:
+        """Of many runs that start under one lock at once, one executes."""
+        runs = [store.create(make_run(f"r{number}", lock="one"), note()) for number in range(6)]
+        refused = list[str]()
+
+        def start(number: int) -> None:
+            try:
+                store.save(runs[number].claimed(PROCESS, later(1)))
+            except LockHeld:
+                refused.append(runs[number].id)
+
+        in_threads(6, start)
+        assert len(refused) == 5
+        assert len(ids(store, statuses=frozenset({Status.RUNNING}))) == 1
+
+    def test_beats_beside_changes(self, store: Store) -> None:
+        """A heartbeat in one thread and changes in another do not disturb each other."""
+        run = begin(store, make_run())
+
+        def work(number: int) -> None:
+            nonlocal run
+            for step in range(20):
+                if number:
+                    assert store.beat(run.id, 1, later(step + 5), Progress(done=step)) is not None
+                else:
+                    run = store.save(replace(run, reason=str(step)), note())
+
+        in_threads(2, work)
+        now = store.get(run.id)
+        assert (now.version, now.reason, now.progress) == (21, "19", Progress(done=19))
+
+    def test_times_in_any_zone(self, store: Store) -> None:
+        """Times are kept as moments; the zone they were given in does not matter."""
+        moment = datetime(2026, 3, 1, 17, 0, tzinfo=timezone(timedelta(hours=5)))
+        run = store.create(make_run(requested_at=moment), note())
+        assert store.get(run.id).requested_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

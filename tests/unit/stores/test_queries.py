@@ -1,0 +1,25 @@
+"""The hand-written SQL is found, whole and used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from oneoff.stores import queries, sqlite
+
+
+def test_blocks() -> None:
+    """A block is found by its name, without its comments."""
+    blocks = queries.load("sqlite.sql")
+    assert blocks["update_head"] == "UPDATE audit_head SET size = :size, frontier = :frontier;"
+    assert blocks["where_task"] == "task = :task"
+    assert not any("--" in block for block in blocks.values())
+
+
+def test_every_block_is_used() -> None:
+    """No SQL is dead, and none is missing."""
+    source = Path(sqlite.__file__).read_text()
+    named = set(re.findall(r'"((?:select|insert|update|find)_\w+|beat|newest_first)"', source))
+    filters = {name for name in queries.load("sqlite.sql") if name.startswith("where_")}
+    assert named | filters == set(queries.load("sqlite.sql"))
+    assert all(f'"{name.removeprefix("where_")}":' in source for name in filters)
