@@ -14,7 +14,7 @@ from oneoff.runs.status import Status
 from oneoff.types import RunId, TaskName
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-OBSERVER = Observer(app="shop", host="laptop", pid=4711)
+OBSERVER = Observer(host="laptop", pid=4711)
 ANN = Actor(kind="human", name="ann", subject="5f3759df")
 PROCESS = Process(host="laptop", machine="boot/1", pid=4711, started="1234")
 
@@ -26,6 +26,7 @@ def later(seconds: float) -> datetime:
 def make_run(run_id: str = "r1", **changes: Any) -> Run:
     run = Run(
         id=RunId(run_id),
+        app="shop",
         task=TaskName("purge"),
         status=Status.REQUESTED,
         requested_at=START,

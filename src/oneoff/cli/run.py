@@ -15,7 +15,6 @@ from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
 from oneoff.commands.runs import get
-from oneoff.databases import arm
 from oneoff.dryrun.render import render
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
@@ -24,6 +23,7 @@ from oneoff.tasks import parameters
 from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
 from oneoff.types import RunId, TaskName
+from oneoff.wiring.services import arm_dry_run
 
 RAW = TaskName("exec")
 """The task that stands in the records for a raw command."""
@@ -42,7 +42,7 @@ class TaskGroup(ShowingGroup):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if "--dry-run" in args:
-            arm()  # before the app is imported: a connection that it opens then is read-only too
+            arm_dry_run()  # before the app is imported: a connection that it opens then is read-only too
         with showing_errors():
             return super().resolve_command(ctx, args)
 
@@ -177,7 +177,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     earlier = get(session.services, given["run"])
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     if given["dry_run"]:
-        arm()
+        arm_dry_run()
     registry = _no_app(session) if earlier.task == RAW else session.registry
     task = _raw(earlier.command or ()) if earlier.task == RAW else registry.get(earlier.task)
     for difference in rerun_differences(session.services, earlier, registry, task):

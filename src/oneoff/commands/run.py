@@ -218,11 +218,7 @@ def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
-    database, seal = request.registry.database, None
-    if run.dry_run:
-        database, seal = _sealed(services, request)
-    elif database is not None:
-        database = services.databases.resolve(database)
+    seal = _seal(services, request) if run.dry_run else None
     try:
         claimed = claim(run, services)
     except LockHeld:
@@ -230,7 +226,14 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
         claimed = claim(run, services)
     except StoreConflict:
         return _overtaken(services, run)
-    execution = Execution(claimed, request.task, values, services, database=database, seal=seal)
+    execution = Execution(
+        claimed,
+        request.task,
+        values,
+        services,
+        open_database=lambda: services.databases.resolve(request.registry.database),
+        seal=seal,
+    )
     return execution.perform(keep_stdout=request.options.keep_stdout)
 
 
@@ -242,19 +245,14 @@ def _overtaken(services: Services, run: Run) -> Run:
     raise AlreadyStarted(f"run {run.id} was started meanwhile, {_where(now)}")
 
 
-def _sealed(services: Services, request: Request) -> tuple[Any, Seal]:
+def _seal(services: Services, request: Request) -> Seal:
     if request.task.command is not None:
         raise DryRunUnavailable(
             f"{request.task.name} is a command: nothing can stop what another program writes",
             next_step="make it a Python task, or try it against a copy of the data",
         )
-    if request.registry.database is None:
-        raise DryRunUnavailable(
-            "the app names no database, so nothing can be held back",
-            next_step="App(…, database=…) names it",
-        )
-    handle = services.databases.resolve(request.registry.database)
-    return handle, services.databases.seal(handle)
+    databases = services.databases
+    return databases.seal(databases.resolve(request.registry.database))
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:

@@ -14,7 +14,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -69,14 +69,14 @@ class Execution:
         values: Mapping[str, Any],
         services: Services,
         *,
-        database: Any = None,
+        open_database: Callable[[], Any] = lambda: None,
         seal: Seal | None = None,
     ) -> None:
         self._run = run
         self._task = task
         self._values = values
         self._services = services
-        self._database = database
+        self._open_database = open_database
         self._seal = seal
         self._stop = Stop()
         self._attempt = Attempt(command=task.command is not None)
@@ -138,7 +138,7 @@ class Execution:
             log=self._log,
             report_progress=self._meter.update,
             stop=self._stop,
-            open_database=lambda: self._database,
+            open_database=self._open_database,
         )
         try:
             with self._seal or contextlib.nullcontext():

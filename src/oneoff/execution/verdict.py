@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from oneoff.dryrun.report import Report
-from oneoff.errors import Refused, RunStopped
+from oneoff.dryrun.report import DatabaseReport, Report
+from oneoff.errors import DryRunStopped, Refused, RunStopped
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -41,12 +41,12 @@ def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
         return replace(known, status=Status.REFUSED, error=attempt.error.message)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
-    if error is not None:
-        return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error))
-    attempts = [tried for database in _databases(attempt.report) for tried in database]
-    if attempts:
+    attempts = [tried for database in _databases(attempt.report) for tried in database.attempts]
+    if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
         tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)
+    if error is not None:
+        return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error))
     return known
 
 
@@ -76,8 +76,8 @@ def _traceback(error: BaseException | None) -> str | None:
     return None if error is None or isinstance(error, SystemExit) else own_traceback(error)
 
 
-def _databases(report: Report | None) -> list[tuple[str, ...]]:
-    return [database.attempts for database in report.databases] if report else []
+def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
+    return report.databases if report else ()
 
 
 def _rows(report: Report | None) -> JSONObject | None:
@@ -86,7 +86,7 @@ def _rows(report: Report | None) -> JSONObject | None:
         return None
     return {
         table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
-        for database in report.databases
+        for database in _databases(report)
         for table in database.tables
         if table.changed
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 from oneoff.audit.event import Observer
-from oneoff.databases import LocalDatabases
+from oneoff.databases.handles import Databases
+from oneoff.databases.postgres.options import arm
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Services, Store
@@ -42,7 +44,7 @@ def local_services(
         store=store,
         spool=FileSpool(settings.state_dir),
         processes=processes,
-        databases=LocalDatabases(),
+        databases=Databases(own=[settings.store]),
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
@@ -65,3 +67,11 @@ def _with_subjects(actor: Actor, store: Store) -> Actor:
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     prefix = [sys.executable, "-m", "oneoff", *(["--app", app] if app else [])]
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
+
+
+def arm_dry_run() -> None:
+    """Before the app is imported: what it connects to PostgreSQL from now on may only read.
+
+    A dry run opens the one transaction that may write by itself.
+    """
+    arm(os.environ)

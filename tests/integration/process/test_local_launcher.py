@@ -45,6 +45,7 @@ def run() -> Run:
     """A run that is confirmed."""
     return Run(
         id=RunId("r1"),
+        app="shop",
         task=TaskName("purge"),
         status=Status.LAUNCHED,
         requested_at=datetime.now(UTC),
@@ -155,7 +156,7 @@ from pathlib import Path
 from oneoff.launchers.local import LocalLauncher
 from oneoff.runs.run import Actor, Release, Run
 from oneoff.runs.status import Status
-run = Run(id="r1", task="purge", status=Status.LAUNCHED, requested_at=datetime.now(UTC),
+run = Run(id="r1", app="shop", task="purge", status=Status.LAUNCHED, requested_at=datetime.now(UTC),
           actor=Actor(kind="human", name="me"), release=Release())
 LocalLauncher(Path(sys.argv[1]), command_prefix=[sys.executable, "-c", sys.argv[2]]).launch(run, {})
 print("launched", flush=True)

@@ -95,7 +95,9 @@ class SqliteSeal:
         )
 
     def _refuse_open_connections(self, original: Path) -> None:
-        for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)]:
+        for connection in [
+            thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)
+        ]:
             try:
                 files = [row[2] for row in sqlite3.Connection.execute(connection, "PRAGMA database_list")]
             except sqlite3.ProgrammingError as error:
