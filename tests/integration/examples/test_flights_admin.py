@@ -7,13 +7,13 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
-from flights.admin import admin
-from flights.db import connect
-from flights.models import Airport, Base, Carrier, Flight
 from sqlalchemy import Engine, func, insert, select
 
 import oneoff
 from flights import notify
+from flights.admin import admin
+from flights.db import connect
+from flights.models import Airport, Base, Carrier, Flight
 from oneoff import testing
 
 
