@@ -16,17 +16,16 @@ from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
 from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
+from oneoff.errors import UsageError
 from oneoff.runs.document import to_document
-from oneoff.runs.run import Run
+from oneoff.runs.run import RAW, Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
 from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
-from oneoff.types import RunId, TaskName
+from oneoff.types import RunId
 from oneoff.wiring.services import arm_dry_run
 
-RAW = TaskName("exec")
-"""The task that stands in the records for a raw command."""
 FOUND_EFFECTS = 10
 """Exit code of a dry run with ``--exit-code`` that found effects."""
 
@@ -149,14 +148,17 @@ def run_command() -> None:
 
 
 @click.command(name="exec", params=[*run_options()], context_settings={"allow_interspersed_args": False})
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
-    _perform(
-        ctx, session, Request(task=_raw(command), registry=_no_app(session), options=_options(given)), given
-    )
+    if not command and given["run_id"]:  # a launched one: its record knows the command
+        command = get(session.services, given["run_id"]).command or ()
+    if not command:
+        raise UsageError("there is no command", next_step="oneoff exec -- COMMAND ARGUMENTS…")
+    request = Request(task=_raw(command), registry=_no_app(session), options=_options(given))
+    _perform(ctx, session, request, given)
 
 
 def _raw(command: tuple[str, ...]) -> Task:

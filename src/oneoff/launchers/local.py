@@ -13,7 +13,7 @@ from pathlib import Path
 from oneoff.errors import Refused
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.logs import log_path, open_log
-from oneoff.runs.run import Process, Run
+from oneoff.runs.run import RAW, Process, Run
 
 
 class LocalLauncher:
@@ -54,7 +54,8 @@ class LocalLauncher:
             StoreUnavailable: its log cannot be opened.
             Refused: the system could not start a process.
         """
-        command = [*self._command_prefix, "run", run.task, "--run-id", run.id, *self._options]
+        verb = [RAW] if run.task == RAW else ["run", run.task]
+        command = [*self._command_prefix, *verb, "--run-id", run.id, *self._options]
         if secrets:
             command.append("--secrets-from-stdin")
         log = open_log(log_path(self._state_dir, run.id))
