@@ -87,9 +87,7 @@ def letting_go(run: Run) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if run.active:
-            tell(
-                f"\nrun {run.id} goes on: `oneoff wait {run.id}` waits again, `oneoff cancel {run.id}` ends it"
-            )
+            tell(f"\nrun {run.id} goes on; `oneoff cancel {run.id}` ends it")
         sys.exit(LET_GO)
 
 

@@ -48,7 +48,10 @@ def _ending(run: Run) -> Outcome:
         return Outcome(
             status=Status.LOST, error="its process is gone without a word; what it did is not known"
         )
-    return Outcome(status=Status.REFUSED, error="its process ended before the task started; nothing ran")
+    return Outcome(
+        status=Status.REFUSED,
+        error="its process ended before the task started: nothing ran; its log may say why",
+    )
 
 
 def _evidence(services: Services, run: Run) -> str:
