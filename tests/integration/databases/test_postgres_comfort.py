@@ -109,9 +109,8 @@ def _nested_blocks(connect: Connect) -> list[Any]:
 def _block_in_autocommit(connect: Connect) -> list[Any]:
     with connect(autocommit=True) as one:
         one.execute("DELETE FROM item WHERE id = 1")
-        with one.transaction() as block:
+        with one.transaction(force_rollback=True):
             one.execute("DELETE FROM item WHERE id = 2")
-            raise psycopg.Rollback(block)
         one.rollback()
         return [_ids(one)]
 
