@@ -60,7 +60,7 @@ class Server:
     def psql(self, statement: str, database: str) -> None:
         """Run a statement in another process, where no seal of this one reaches."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        command = [str(self.binaries / "psql"), "-X", "-q", "-d", self.url(database), "-c", statement]
+        command: list[Any] = [self.binaries / "psql", "-X", "-q", "-d", self.url(database), "-c", statement]
         subprocess.run(command, check=True, capture_output=True, env=environ)
 
     @contextmanager

@@ -164,8 +164,10 @@ def _what_is(connection: Any) -> Path | str:
 def _sqlite_file(connection: Any) -> Path | None:
     if not _is_a(connection, "sqlite3", "Connection"):
         return None
-    rows = connection.execute("PRAGMA database_list").fetchall()
-    return Path(rows[0][2]) if rows and rows[0][2] else None
+    from oneoff.databases.sqlite.connections import attached_files
+
+    files = attached_files(connection)
+    return Path(files[0]) if files and files[0] else None
 
 
 def _sqlite_path(database: str) -> Path:

@@ -109,9 +109,8 @@ def _nested_blocks(connect: Connect) -> list[Any]:
 def _block_in_autocommit(connect: Connect) -> list[Any]:
     with connect(autocommit=True) as one:
         one.execute("DELETE FROM item WHERE id = 1")
-        with one.transaction() as block:
+        with one.transaction(force_rollback=True):
             one.execute("DELETE FROM item WHERE id = 2")
-            raise psycopg.Rollback(block)
         one.rollback()
         return [_ids(one)]
 
@@ -166,7 +165,7 @@ def _many_and_streams(connect: Connect) -> list[Any]:
         with cursor.copy("COPY (SELECT id FROM item WHERE id < 3 ORDER BY id) TO STDOUT") as copy:
             copied = [row[0] for row in copy.rows()]
         cursor.executemany("UPDATE item SET n = 0 WHERE id = %s RETURNING id", [(1,), (2,)], returning=True)
-        returned = [result.fetchone() for result in cursor.results()]
+        returned = [cursor.fetchone(), cursor.nextset(), cursor.fetchone()]
         return [streamed, copied, returned, _ids(one)]
 
 

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors, sql
 
 from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import TURNS_THE_GUARD_OFF, Session, one_line
+from oneoff.databases.postgres.session import Session, one_line, turns_the_guard_off
 from oneoff.errors import DryRunStopped
 
 NEEDED = ("_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok")
@@ -168,7 +168,7 @@ class WatchedCursor(psycopg.Cursor[Any]):
         connection: Any = self._conn
         session: Session = connection.session
         text = _text(query)
-        if TURNS_THE_GUARD_OFF.search(text):
+        if turns_the_guard_off(text):
             raise session.notes.attempt(f"the task turns the dry run's guard off: {_start(text)}")
         with connection.lock:
             if connection.sealed:

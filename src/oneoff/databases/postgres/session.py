@@ -23,7 +23,10 @@ _IDLE = pq.TransactionStatus.IDLE
 _FAILED = pq.TransactionStatus.INERROR
 _DONE = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY}
 
-TURNS_THE_GUARD_OFF = re.compile(
+_SUSPICIOUS = re.compile(
+    r"transaction_read_only|read\s+write|and\s+chain|_oneoff_(?:seal|parent)", re.IGNORECASE
+)
+_TURNS_THE_GUARD_OFF = re.compile(
     r"\b(?:set|reset|alter|set_config)\b[^;]*\b(?:default_)?transaction_read_only\b"
     r"|\b(?:begin|start\s+transaction|set\s+(?:local\s+|session\s+characteristics\s+as\s+)?transaction)\b"
     r"[^;]*\bread\s+write\b"
@@ -31,7 +34,14 @@ TURNS_THE_GUARD_OFF = re.compile(
     r"|\b_oneoff_(?:seal|parent)\b",
     re.IGNORECASE,
 )
-"""Against a careless task, which the message then helps; a hostile one needs a role that can only read."""
+
+
+def turns_the_guard_off(statement: str) -> bool:
+    """Whether a statement's text means to get around the seal.
+
+    Against a careless task, which the message then helps; a hostile one needs a role that can only read.
+    """
+    return bool(_SUSPICIOUS.search(statement) and _TURNS_THE_GUARD_OFF.search(statement))
 
 
 def sql(name: str) -> bytes:

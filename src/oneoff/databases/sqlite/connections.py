@@ -44,7 +44,7 @@ class Redirection:
         for connection in list(self.opened):
             try:
                 connection.close()
-            except sqlite3.ProgrammingError:  # it belongs to another thread, which may be gone
+            except sqlite3.Error:  # it belongs to another thread, which may be gone
                 continue
 
 
@@ -105,6 +105,13 @@ class RecordingCursor(sqlite3.Cursor):
         yield
         if isinstance(connection, WatchedConnection) and connection.statements:
             connection.statements.add(sql, self.rowcount, time.perf_counter() - began)
+
+
+def attached_files(connection: sqlite3.Connection) -> list[str]:
+    """The files of any connection, the main database's first. Raises sqlite3.ProgrammingError."""
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None  # the app's own may make anything of a row
+    return [row[2] for row in cursor.execute("PRAGMA database_list")]
 
 
 def plain(uri: str) -> sqlite3.Connection:

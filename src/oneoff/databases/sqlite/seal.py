@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from oneoff.databases.sqlite.compare import Difference, compare
-from oneoff.databases.sqlite.connections import Redirection, plain
+from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import read_only, same_file
 from oneoff.databases.watching import Notes, StatementLog
@@ -99,7 +99,7 @@ class SqliteSeal:
             thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)
         ]:
             try:
-                files = [row[2] for row in sqlite3.Connection.execute(connection, "PRAGMA database_list")]
+                files = attached_files(connection)
             except sqlite3.ProgrammingError as error:
                 if "thread" in str(error):
                     self._notes.gap("a connection that another thread opened before the dry run began")

@@ -1,5 +1,5 @@
 -- The one read-write transaction, and in it a row that violates a deferred foreign key between two temporary
--- tables: from here on no COMMIT can succeed. See facts on deferred constraints:
+-- tables: from here on no COMMIT can succeed. Deferred constraints are checked at commit:
 -- https://www.postgresql.org/docs/current/sql-set-constraints.html
 BEGIN READ WRITE;
 CREATE TEMPORARY TABLE _oneoff_parent (id integer PRIMARY KEY) ON COMMIT DROP;
