@@ -26,6 +26,8 @@ from oneoff.errors import (
     UsageError,
 )
 from oneoff.execution.execute import Execution, claim
+from oneoff.execution.signals import Signals
+from oneoff.execution.stopping import Stop
 from oneoff.protocols import Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
@@ -99,7 +101,7 @@ def run(services: Services, request: Request) -> Run:
     except Refused as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
-        _refuse(services, requested.id, NotConfirmed("the question was not answered"))
+        _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
 
 
 def _record_of(
@@ -157,13 +159,10 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
         attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=refusal.message))
         services.store.record(event.refused(attempt, services.observer, services.clock.now()))
         raise refusal
+    if request.given and parameters.freeze(request.task.parameters, request.values()) != existing.parameters:
+        raise AlreadyStarted(f"run {existing.id} was asked for with other parameters")
     try:
         values = parameters.thaw(request.task.parameters, existing.parameters, request.secrets)
-        if (
-            request.given
-            and parameters.freeze(request.task.parameters, request.values()) != existing.parameters
-        ):
-            raise AlreadyStarted(f"run {existing.id} was asked for with other parameters")
         return _execute(services, request, existing, values)
     except (Refused, InvalidParameters) as refusal:
         _refuse(services, existing.id, refusal)
@@ -219,22 +218,29 @@ def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     seal = _seal(services, request) if run.dry_run else None
+    with Signals(Stop()) as signals:
+        try:
+            claimed = _claim(services, run)
+        except StoreConflict:
+            return _overtaken(services, run)
+        execution = Execution(
+            claimed,
+            request.task,
+            values,
+            services,
+            signals=signals,
+            open_database=lambda: services.databases.resolve(request.registry.database),
+            seal=seal,
+        )
+        return execution.perform(keep_stdout=request.options.keep_stdout)
+
+
+def _claim(services: Services, run: Run) -> Run:
     try:
-        claimed = claim(run, services)
+        return claim(run, services)
     except LockHeld:
         attend(services)  # the holder may be gone
-        claimed = claim(run, services)
-    except StoreConflict:
-        return _overtaken(services, run)
-    execution = Execution(
-        claimed,
-        request.task,
-        values,
-        services,
-        open_database=lambda: services.databases.resolve(request.registry.database),
-        seal=seal,
-    )
-    return execution.perform(keep_stdout=request.options.keep_stdout)
+        return claim(run, services)
 
 
 def _overtaken(services: Services, run: Run) -> Run:
@@ -261,10 +267,11 @@ def _launch(services: Services, request: Request, run: Run) -> Run:
     with contextlib.suppress(StoreConflict):  # it has reported already, and says itself which process it is
         launched = services.store.save(replace(launched, process=process))
     deadline = services.clock.monotonic() + REPORT_WITHIN
-    while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
-        time.sleep(0.05)
-        attend(services)
-        launched = services.store.get(run.id)
+    with contextlib.suppress(KeyboardInterrupt):  # it runs on without us
+        while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
+            time.sleep(0.05)
+            attend(services)
+            launched = services.store.get(run.id)
     return launched
 
 
