@@ -57,7 +57,7 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        self.let_go()
         for fd in (self._ear, self._mouth):
             with contextlib.suppress(OSError):  # a task may close what it did not open
                 os.close(fd)
@@ -70,8 +70,8 @@ class Signals:
                 self._handlers[number] = signal.signal(number, self._on_signal)
         _hearing.append(self)
 
-    def _restore(self) -> None:
-        """Also in a forked child: it must not report its own signals here."""
+    def let_go(self) -> None:
+        """Signals mean what they did before. In a forked child too: its own are not the run's."""
         if self not in _hearing:
             return
         _hearing.remove(self)
@@ -134,4 +134,4 @@ def _restore_in_forks() -> None:
 
 def _forget() -> None:
     for signals in tuple(_hearing):
-        signals._restore()
+        signals.let_go()

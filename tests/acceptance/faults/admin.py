@@ -52,6 +52,11 @@ def slow(seconds: float = 0.3) -> None:
     time.sleep(seconds)
 
 
+@app.task
+def slow_failure() -> None:
+    raise ValueError("x" * 100_000)
+
+
 @app.task(lock="door")
 def locked() -> None:
     mark("ran")
