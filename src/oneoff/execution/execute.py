@@ -161,7 +161,6 @@ class Execution:
         self._output.callback(self._print_traceback)
         self._output.callback(self._meter.close)
         self._supervised()
-        self._result = self._outcome()
 
     def _print_traceback(self) -> None:
         if self._result is not None and self._result.traceback:
@@ -182,6 +181,7 @@ class Execution:
                     self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
+            self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
 
     def _work(self) -> None:
         if self._stop.look():

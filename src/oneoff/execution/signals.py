@@ -127,11 +127,33 @@ class Signals:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
+class _Mask(threading.local):
+    """The signals that this thread blocked before it began to fork."""
+
+    before: set[signal.Signals | int] | None = None
+
+
+_mask = _Mask()
+
+
 @cache
 def _restore_in_forks() -> None:
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(before=_hold_back, after_in_parent=_deliver, after_in_child=_forget)
+
+
+def _hold_back() -> None:
+    """A signal to the child must find the handlers that it is to have, not ours."""
+    if _hearing:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, CAUSES)
+
+
+def _deliver() -> None:
+    if _mask.before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+        _mask.before = None
 
 
 def _forget() -> None:
     for signals in tuple(_hearing):
         signals.let_go()
+    _deliver()

@@ -364,6 +364,10 @@ def bad_recursion_limit() -> None:
     sys.setrecursionlimit(120)
 
 
+def bad_file_limit() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+
+
 def bad_child_in_a_pool() -> None:
     from multiprocessing import get_context
 

@@ -42,6 +42,7 @@ ENDINGS: dict[str, tuple[int, Status, str]] = {
     "handlers": (0, SUCCEEDED, ""),
     "locale": (0, SUCCEEDED, ""),
     "recursion_limit": (0, SUCCEEDED, ""),
+    "file_limit": (0, SUCCEEDED, ""),
     "close_all": (7, SUCCEEDED, ""),
     "own_exit": (0, LOST, "its process is gone"),
     "abort": (-6, LOST, "its process is gone"),

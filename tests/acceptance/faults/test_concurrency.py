@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import subprocess
+import time
+
 from oneoff.runs.status import Status
 from tests.acceptance.faults.project import Project, all_finished, finished
 
@@ -50,7 +56,7 @@ def test_one_id_five_processes(project: Project) -> None:
 
 
 def test_a_launched_run_is_taken_once(project: Project) -> None:
-    """Four processes take up the same launched run at once: one executes it, with its room for the outcome."""
+    """Four processes take up the same launched run: one executes it, and keeps its room."""
     launch = project.folder / "launch"
     launcher = project.start("run", "locked", "--detach", "--run-id", "r1", pause=["save", 2, str(launch)])
     project.until(launch.with_suffix(".here").exists)
@@ -67,21 +73,8 @@ def test_a_launched_run_is_taken_once(project: Project) -> None:
     assert not room.exists()
 
 
-def test_a_launcher_that_is_slow_to_note_down_the_process(project: Project) -> None:
-    """The child is about to claim, and the launcher changes the record under it: the run goes on."""
-    launch, claim = project.folder / "launch", project.folder / "claim"
-    launcher = project.start("run", "noop", "--detach", "--run-id", "r1", kill=["save", 1, "after"])
-    assert finished(launcher) == -9
-    taking = project.start("run", "noop", "--run-id", "r1", pause=["save", 1, str(claim)])
-    assert finished(taking) == 3  # its launcher is dead: refused, whatever comes later
-    assert not launch.exists()
-    assert (project.executions(), project.the_run().status) == (0, Status.REFUSED)
-
-
 def test_a_frozen_run_is_not_lost(project: Project) -> None:
     """A stopped process is alive, however long it has not beaten."""
-    import signal
-
     process = project.started("run", "locked")
     process.send_signal(signal.SIGSTOP)
     assert project.the_run().status is Status.RUNNING
@@ -93,14 +86,12 @@ def test_a_frozen_run_is_not_lost(project: Project) -> None:
 
 def test_a_detached_run_survives_its_launcher_and_its_terminal(project: Project) -> None:
     """SIGKILL to the launcher's whole session, and the terminal closed."""
-    import os
-    import pty
-    import subprocess
-
     master, slave = pty.openpty()
     shell = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", "sh", "-c", '"$@"; touch launched; sleep 60', "sh"]
-        + project.command("run", "locked", "--detach"),
+        [
+            *("setsid", "--ctty", "--wait", "sh", "-c", '"$@"; touch launched; sleep 60', "sh"),
+            *project.command("run", "locked", "--detach"),
+        ],
         cwd=project.folder,
         stdin=slave,
         stdout=slave,
@@ -125,8 +116,6 @@ def test_a_detached_run_survives_its_launcher_and_its_terminal(project: Project)
 def test_a_clock_that_jumps(project: Project) -> None:
     """Hours forwards and backwards between beats: a run alive here is not lost, and its duration is right."""
     process = project.started("run", "locked", jump=36_000, beat=0.05)
-    import time
-
     time.sleep(0.3)
     assert project.the_run().status is Status.RUNNING
     assert project.oneoff("runs", jump=36_000).returncode == 0
