@@ -15,7 +15,10 @@ from oneoff.runs.status import FINAL, Status
 from tests.acceptance.faults.project import QUICK, Project, finished
 
 ASKING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-BLOCKED = ["loop", "sleep", "select", "sql", "lock", "swallowing_errors", "async"]
+BLOCKED = [
+    *("sleep", "sql", "swallowing_errors"),
+    *(pytest.param(how, marks=pytest.mark.slow) for how in ("loop", "select", "lock", "async")),
+]
 
 
 def the_end(project: Project) -> tuple[Status, str]:

@@ -14,7 +14,6 @@ import pytest
 
 from oneoff.runs.status import Status
 from tests.acceptance.faults.project import QUICK, Project, all_finished, finished
-from tests.records import make_run, note
 
 RECORDED_ONCE = ["requested", "starting", "outcome"]
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
@@ -147,18 +146,6 @@ def test_the_store_is_damaged_during_the_run(project: Project) -> None:
     assert "succeeded" in (ended.stderr if ended.returncode == 0 else ended.stdout)
     again = project.oneoff("run", "noop")
     assert (again.returncode, project.executions()) == (3, 1)
-
-
-def test_a_file_size_limit_during_the_run(project: Project) -> None:
-    """The room that was set aside takes what the store cannot."""
-    services = project.services()  # while it is open, the file with the newest commits only grows
-    while not (log := project.folder / ".oneoff" / "store.db-wal").exists() or log.stat().st_size < 65_536:
-        services.store.record(note(make_run("r0")))
-    ended = project.oneoff("run", "bad", "--how", "file_limit", "--run-id", "r1")
-    services.store.close()
-    assert ended.returncode == 7, ended.stderr
-    assert project.oneoff("runs").returncode == 0
-    assert project.events("r1") == RECORDED_ONCE
 
 
 def on_small_disk(project: Project, *script: str) -> list[str]:

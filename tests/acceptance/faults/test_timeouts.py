@@ -7,7 +7,10 @@ import pytest
 from oneoff.runs.status import Status
 from tests.acceptance.faults.project import QUICK, Project
 
-HOWS = ["loop", "sleep", "sql", "swallowing_errors", "swallowing_all", "async", "with_own_handler"]
+HOWS = [
+    *("loop", "sleep", "swallowing_errors", "swallowing_all"),
+    *(pytest.param(how, marks=pytest.mark.slow) for how in ("sql", "async", "with_own_handler")),
+]
 
 
 def check(project: Project, task: str, *arguments: str, code: int = 6) -> None:
