@@ -31,6 +31,7 @@ from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
+from oneoff.tasks.kind import shown
 from oneoff.tasks.registry import Registry, code_digest
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
@@ -189,7 +190,7 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
             problem, next_step=_way_out(options, demand if how is None else None, reason=True)
         )
     if how is None and demand is not None:
-        how = _ask(services, options, demand)
+        how = _ask(services, options, demand, run)
     return replace(run, confirmation=how)
 
 
@@ -203,10 +204,11 @@ def _way_out(options: Options, demand: policy.Demand | None, *, reason: bool = F
     return " ".join(parts)
 
 
-def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
+def _ask(services: Services, options: Options, demand: policy.Demand, run: Run) -> str:
     way_out = _way_out(options, demand)
     if not services.asker.interactive:
         raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
+    services.say(_in_words(run))
     if demand.typed is None:
         if services.asker.confirm(demand.question):
             return "answered"
@@ -215,6 +217,12 @@ def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
     if answer == demand.typed:
         return "environment typed"
     raise NotConfirmed(f"{answer!r} is not {demand.typed!r}", next_step=way_out)
+
+
+def _in_words(run: Run) -> str:
+    """What is about to run, and where, for whoever has to confirm it or wants to follow it."""
+    given = [f"{name}={shown(value)}" for name, value in run.parameters.items() if value is not None]
+    return " ".join([f"{run.task} in {run.environment}", *(["with", ", ".join(given)] if given else [])])
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
@@ -234,6 +242,7 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
         open_database=lambda: services.databases.resolve(request.registry.database),
         seal=seal,
     )
+    services.say(f"run {run.id} starts{' as a dry run' if run.dry_run else ''}: {_in_words(run)}")
     return execution.perform(keep_stdout=request.options.keep_stdout)
 
 
