@@ -21,7 +21,11 @@ from oneoff.runs.status import EXIT_CODES, Status
 
 @click.command("runs")
 @click.option(
-    "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeat it."
+    "--status",
+    "statuses",
+    type=click.Choice([status.value for status in Status]),
+    multiple=True,
+    help="Only these; repeat it.",
 )
 @click.option("--task", metavar="TASK", help="Only runs of this task.")
 @click.option("--actor", metavar="NAME", help="Only runs that this person asked for.")

@@ -13,6 +13,8 @@ from oneoff.types import JSONObject, RunId, TaskName
 
 FOREGROUND = "foreground"
 """The launcher of a run that executes in the process that was asked for it."""
+RAW = TaskName("exec")
+"""The task that stands in the records for a raw command."""
 
 
 class InvalidTransition(OneoffError):
