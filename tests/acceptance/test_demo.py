@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import demo
 import pytest
+
+import demo
 
 EXAMPLE = Path(demo.__file__).parent
 

@@ -39,7 +39,8 @@ def purge_flights(
         done += gone
         ctx.progress(done, total, "flights deleted")
     ctx.log.info("deleted", flights=done)
-    ctx.effect("tell the people on duty", notify.tell, f"purged {done:,} flights before {before}")
+    if done:
+        ctx.effect("tell the people on duty", notify.tell, f"purged {done:,} flights before {before}")
 
 
 @admin.task(confirm="This gives all flights of a carrier to another. Continue?", lock="flights")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from oneoff.cli.output import emit, output_option, table
 from oneoff.cli.session import Session
 from oneoff.commands.audit import log, verify
 from oneoff.commands.runs import get
+from oneoff.runs.run import Actor
 
 TAMPERED = 1
 
@@ -32,30 +34,33 @@ def log_command(session: Session, /, run: str | None, output: str) -> None:
     documents = [
         _document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)
     ]
-    emit(documents, lambda: _table(documents), output)
+    emit(documents, lambda: _table(documents, session.services.store.actors()), output)
 
 
 def _document(seq: int, body: bytes, leaf: bytes) -> dict[str, Any]:
     return {"seq": seq, "leaf": leaf.hex(), "event": json.loads(body)}
 
 
-def _table(documents: list[dict[str, Any]]) -> str:
+def _table(documents: list[dict[str, Any]], actors: Mapping[str, Actor]) -> str:
     if not documents:
         return "no events"
     return table(
-        ["SEQ", "TIME", "EVENT", "RUN", "TASK", "ACTOR", "WHAT"], [_row(entry) for entry in documents]
+        ["SEQ", "TIME", "EVENT", "RUN", "TASK", "ACTOR", "WHAT"],
+        [_row(entry, actors) for entry in documents],
     )
 
 
-def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+def _row(entry: dict[str, Any], actors: Mapping[str, Actor]) -> tuple[object, ...]:
+    """The log itself holds an opaque subject; the name is looked up in the directory, and may be gone."""
     event, data = entry["event"], entry["event"]["data"]
+    subject = data.get("initiator", {}).get("subject", "")
     return (
         entry["seq"],
         event["time"],
         short_type(event["type"]),
         event.get("subject", ""),
         data.get("target", {}).get("task", ""),
-        data.get("initiator", {}).get("subject", ""),
+        actors[subject].name if subject in actors else subject,
         _what(data),
     )
 

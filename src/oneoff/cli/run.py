@@ -180,11 +180,15 @@ def run_command() -> None:
 
 
 @click.command(name="exec", params=[*run_options()], context_settings={"allow_interspersed_args": False})
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
+    if not command and given["run_id"]:  # a launched one: its record knows the command
+        command = get(session.services, given["run_id"]).command or ()
+    if not command:
+        raise UsageError("there is no command", next_step="oneoff exec -- COMMAND ARGUMENTS…")
     options = _options(ctx, given, command)
     _perform(ctx, session, Request(task=_raw(command), registry=_no_app(session), options=options), given)
 

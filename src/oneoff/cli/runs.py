@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,6 +19,9 @@ from oneoff.protocols import RunQuery
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
+
+LET_GO = 130
+"""Exit code of a command that was interrupted while it watched a run: 128 + SIGINT, as a shell has it."""
 
 
 @click.command("runs")
@@ -72,9 +77,24 @@ def _table(runs: list[Run]) -> str:
 @click.pass_obj
 def logs_command(session: Session, /, run: str, follow: bool) -> None:
     """Print what a run has printed, byte for byte."""
-    for chunk in follow_log(session.services, get(session.services, run), follow=follow):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    followed = get(session.services, run)
+    with letting_go(followed):
+        for chunk in follow_log(session.services, followed, follow=follow):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+
+
+@contextmanager
+def letting_go(run: Run) -> Iterator[None]:
+    """Ctrl-C lets go of the run that is watched, and does nothing to it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.active:
+            tell(
+                f"\nrun {run.id} goes on: `oneoff wait {run.id}` waits again, `oneoff cancel {run.id}` ends it"
+            )
+        sys.exit(LET_GO)
 
 
 @click.command("wait")
@@ -84,7 +104,9 @@ def logs_command(session: Session, /, run: str, follow: bool) -> None:
 def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
     """Wait for the end of a run and exit as it did."""
     session: Session = ctx.obj
-    ended = wait(session.services, get(session.services, run))
+    awaited = get(session.services, run)
+    with letting_go(awaited):
+        ended = wait(session.services, awaited)
     emit(to_document(ended), lambda: ending_line(ended), output)
     ctx.exit(EXIT_CODES[ended.status])
 
@@ -137,6 +159,7 @@ def run_text(run: Run) -> str:
             ("started", run.started_at),
             ("ended", run.ended_at),
             ("took", duration(outcome.duration_ms) if outcome else None),
+            ("rows", "not measured" if run.started_at and not run.dry_run else None),
             (
                 "progress",
                 progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),

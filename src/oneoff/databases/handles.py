@@ -21,6 +21,9 @@ SUPPORTED = (
 )
 
 
+_TIMESTAMP_GRAIN_NS = 100_000_000  # a file's times are those of the kernel's last tick
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sqlite:
     """A database file."""
@@ -131,7 +134,7 @@ def _from_function(function: Callable[[], Any]) -> Sqlite | Postgres:
 
 def _called(function: Callable[[], Any], look: Callable[[Any], None] = lambda connection: None) -> Any:
     """What the function gives; a connection is looked at and closed, and leaves no new, empty file behind."""
-    began = time.time_ns()
+    began = time.time_ns() - _TIMESTAMP_GRAIN_NS
     given = function()
     if inspect.iscoroutine(given):
         given.close()

@@ -19,7 +19,7 @@ from oneoff.runs.run import RAW, Process, Run
 class LocalLauncher:
     """Starts ``PREFIX… run TASK --run-id ID OPTION…`` detached; implements ``protocols.Launcher``.
 
-    A raw command is started as ``PREFIX… exec --run-id ID OPTION… -- COMMAND…``.
+    A raw command is started as ``PREFIX… exec --run-id ID OPTION…``: its record knows the command.
 
     The child leads a session of its own, appends its output to the run's log, and keeps this process's
     folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
@@ -76,13 +76,13 @@ class LocalLauncher:
         return process
 
     def _command(self, run: Run, *, secrets: bool) -> list[str]:
-        verb = ["exec"] if run.task == RAW else ["run", run.task]
+        verb = [RAW] if run.task == RAW else ["run", run.task]
         command = [*self._command_prefix, *verb, "--run-id", run.id, *self._options]
-        if run.dry_run:
+        if run.dry_run:  # said before the app is imported, so that it connects read-only
             command.append("--dry-run")
         if secrets:
             command.append("--secrets-from-stdin")
-        return [*command, "--", *(run.command or ())] if run.task == RAW else command
+        return command
 
 
 def _spawn(command: Sequence[str], *, log: int, pipe: bool) -> subprocess.Popen[bytes]:

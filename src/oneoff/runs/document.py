@@ -66,7 +66,7 @@ def from_document(document: Mapping[str, Any]) -> Run:
     """The inverse of :func:`to_document`.
 
     Raises:
-        ValueError, KeyError, TypeError: this is no run, or one with a status of a newer version.
+        AttributeError, KeyError, TypeError, ValueError: this is no run, or its status is of a newer version.
     """
     status = Status(document["status"])
     values: dict[str, Any] = {name: document[name] for name in _PLAIN if name in document}

@@ -219,7 +219,7 @@ class SqliteStore:
                 heartbeat_at=None if heartbeat_at is None else from_rfc3339(heartbeat_at),
                 progress=None if progress is None else progress_from(json.loads(progress)),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise failures.damaged(self.path, f"a run in it cannot be read ({error!r})") from error
 
 

@@ -18,14 +18,16 @@ Dump = dict[str, dict[Any, Any]]
 def of_postgres(server: Server, database: str) -> Any:
     """Every row of every table, and every column, index and function there is."""
     tables = server.execute(
-        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        " ORDER BY 1",
         database=database,
     )
     schema = server.execute(
-        "SELECT relname::text, relkind::text, attname::text FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+        "SELECT relname::text, relkind::text, attname::text"
+        " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
         " WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
-        " UNION ALL SELECT proname::text, 'function', '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-        " ORDER BY 1, 2, 3",
+        " UNION ALL SELECT proname::text, 'function', '' FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace ORDER BY 1, 2, 3",
         database=database,
     )
     rows = {

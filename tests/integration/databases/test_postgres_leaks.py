@@ -314,7 +314,7 @@ def test_psql_in_a_child_process_cannot_write(shop: Shop) -> None:
     results: list[subprocess.CompletedProcess[str]] = []
 
     def task(shop: Shop) -> None:
-        command = [shop.server.binaries / "psql", "-X", "-d", shop.url, "-c", _WRITE]
+        command: list[Any] = [shop.server.binaries / "psql", "-X", "-d", shop.url, "-c", _WRITE]
         results.append(subprocess.run(command, capture_output=True, text=True, check=False))
 
     before = shop.fingerprint()
@@ -397,7 +397,7 @@ def test_an_asynchronous_connection_is_refused(shop: Shop) -> None:
     import asyncio
 
     def task(shop: Shop) -> None:
-        asyncio.run(psycopg.AsyncConnection.connect(shop.url))  # type: ignore[arg-type]  # any awaitable
+        asyncio.run(psycopg.AsyncConnection.connect(shop.url))
 
     before = shop.fingerprint()
     report = _dry(shop, task)

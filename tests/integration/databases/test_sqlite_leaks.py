@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -134,7 +135,8 @@ def _own_connection_class(shop: Shop) -> None:
 
 
 def _factory_function(shop: Shop) -> None:
-    _write(sqlite3.connect(shop.path, factory=lambda *args, **kwargs: sqlite3.Connection(*args, **kwargs)))
+    connect: Any = sqlite3.connect  # its stub knows classes only
+    _write(connect(shop.path, factory=lambda *args, **kwargs: sqlite3.Connection(*args, **kwargs)))
 
 
 def _thread(shop: Shop) -> None:
@@ -181,11 +183,31 @@ def _kept_connect_by_uri(shop: Shop) -> None:
 
 
 def _attach(shop: Shop) -> None:
-    with closing(sqlite3.connect(":memory:")) as scratch, closing(sqlite3.connect(shop.path)) as connection:
-        scratch.execute("SELECT 1")
+    with closing(sqlite3.connect(shop.path)) as connection:
         connection.execute(f"ATTACH '{str(shop.path).replace(chr(39), chr(39) * 2)}' AS real")
         connection.execute("UPDATE real.account SET balance = 0")
         connection.commit()
+
+
+def _attach_to(connection: sqlite3.Connection, shop: Shop) -> None:
+    with closing(connection):
+        connection.execute("ATTACH ? AS real", (str(shop.path),))
+        connection.execute("UPDATE real.account SET balance = 0")
+        connection.commit()
+
+
+def _attach_to_memory(shop: Shop) -> None:
+    _attach_to(sqlite3.connect(":memory:"), shop)
+
+
+def _attach_to_memory_around(shop: Shop) -> None:
+    _attach_to(_kept_connect(":memory:"), shop)
+
+
+def _attach_to_another_database(shop: Shop) -> None:
+    other = shop.path.parent.parent / "other.db"
+    other.write_bytes(b"")
+    _attach_to(sqlite3.connect(other), shop)
 
 
 def _attach_by_parameter(shop: Shop) -> None:
@@ -260,7 +282,8 @@ def _new_database(shop: Shop) -> None:
 
 
 STOPPED = [
-    _connect_kept_from_before, _connection_class_itself, _kept_connect_by_uri, _attach, _attach_by_parameter,
+    _connect_kept_from_before, _connection_class_itself, _kept_connect_by_uri, _attach,
+    _attach_to_memory, _attach_to_memory_around, _attach_to_another_database, _attach_by_parameter,
     _attach_with_own_authorizer, _vacuum_into, _rename_onto, _rename_away, _rename_folder, _overwrite,
     _patch_bytes, _truncate, _remove, _remove_folder, _journal, _swallowed, _new_database,
 ]  # fmt: skip

@@ -7,13 +7,13 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
-from flights.admin import admin
-from flights.db import connect
-from flights.models import Airport, Base, Carrier, Flight
 from sqlalchemy import Engine, func, insert, select
 
 import oneoff
 from flights import notify
+from flights.admin import admin
+from flights.db import connect
+from flights.models import Airport, Base, Carrier, Flight
 from oneoff import testing
 
 
@@ -76,6 +76,7 @@ def test_a_purge_that_has_to_stop_stops(engine: Engine, outbox: Path) -> None:
     """No batch begins once the end was asked for."""
     testing.run(admin, "purge-flights", {"before": date(2013, 1, 8)}, db=engine, stop=True)
     assert number_of_flights(engine) == 10
+    assert not outbox.exists()
 
 
 def test_a_dry_run_tells_nobody(engine: Engine, outbox: Path) -> None:

@@ -9,11 +9,11 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
-from flights.db import connect
-from flights.models import Airport, Carrier, Flight
 from sqlalchemy import Engine, func, select
 
 from flights import load, maintenance, reports
+from flights.db import connect
+from flights.models import Airport, Carrier, Flight
 
 
 @pytest.fixture

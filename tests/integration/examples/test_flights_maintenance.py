@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flights.db import connect
-from flights.models import Airport, Base, Carrier, Flight
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from flights import maintenance, reports
+from flights.db import connect
+from flights.models import Airport, Base, Carrier, Flight
 
 FLIGHT: dict[str, Any] = {
     "date": date(2013, 1, 1),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from flights.db import connect
-from flights.models import Base
-from flights.web import create_app
 from sqlalchemy import Engine
 
 from flights import load
+from flights.db import connect
+from flights.models import Base
+from flights.web import create_app
 
 
 @pytest.fixture

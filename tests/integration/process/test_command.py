@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from oneoff.errors import CommandNotStarted, OneoffError
+from oneoff.execution import guardian
 from oneoff.execution.command import Child, CommandResult, run_command
 from oneoff.execution.guardian import GRACE_SECONDS
 from tests.integration.process.helpers import eventually, number_in, open_descriptors, program, runs
@@ -193,6 +194,9 @@ def test_stopping_reaches_grandchildren(tmp_path: Path, deed: str) -> None:
     assert not runs(number_in(grandchild))
 
 
+STOPS_WITH_9 = 'trap "exit 9" TERM; echo 0 > "$1.tmp"; mv "$1.tmp" "$1"; while :; do sleep 0.01; done'
+
+
 def test_a_command_may_take_its_time_to_stop(tmp_path: Path) -> None:
     """SIGTERM asks: a command that cleans up and exits by itself keeps its exit code."""
     ready = tmp_path / "ready"
@@ -201,19 +205,22 @@ def test_a_command_may_take_its_time_to_stop(tmp_path: Path) -> None:
         number_in(ready)
         child.terminate()
 
-    script = 'trap "exit 9" TERM; echo 0 > "$1.tmp"; mv "$1.tmp" "$1"; while :; do sleep 0.01; done'
-    assert run_command(shell(script, ready), environ=ENVIRON, on_start=on_start) == CommandResult(exit_code=9)
+    result = run_command(shell(STOPS_WITH_9, ready), environ=ENVIRON, on_start=on_start)
+    assert result == CommandResult(exit_code=9)
 
 
-def test_a_stopped_command_hears_a_terminate() -> None:
-    """A process that was stopped (Ctrl-Z, SIGSTOP) is woken up to end."""
+def test_a_stopped_command_hears_a_terminate(tmp_path: Path) -> None:
+    """A command that was stopped (SIGSTOP) is woken up, so that it can end in its own way."""
+    ready = tmp_path / "ready"
 
     def on_start(child: Child) -> None:
+        number_in(ready)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGSTOP)
         child.terminate()
 
-    assert run_command(["sleep", "60"], environ=ENVIRON, on_start=on_start) == CommandResult(signal="SIGTERM")
+    result = run_command(shell(STOPS_WITH_9, ready), environ=ENVIRON, on_start=on_start)
+    assert result == CommandResult(exit_code=9)
 
 
 def test_stopping_what_has_ended_does_nothing() -> None:
@@ -264,6 +271,7 @@ def test_without_leftovers_there_is_no_waiting() -> None:
 
 PARENT = """
 import os, sys
+from oneoff.execution import guardian
 from oneoff.execution.command import run_command
 run_command(sys.argv[1:], environ=os.environ, on_start=lambda child: None)
 """
@@ -294,6 +302,24 @@ def test_a_parent_killed_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
     time.sleep(0.3)
     pids = [number_in(path) for path in tmp_path.glob("pid*") if path.suffix == ""]
     eventually(lambda: not any(map(runs, pids)), within=2)
+
+
+def test_a_guardian_that_comes_too_late_starts_nothing(tmp_path: Path) -> None:
+    """The parent was killed while its guardian was starting: a run that is lost must not begin."""
+    control, parent = os.pipe()
+    os.close(parent)
+    reader, status = os.pipe()
+    subprocess.run(
+        [sys.executable, "-I", "-S", guardian.__file__, str(control), str(status), "touch", tmp_path / "x"],
+        pass_fds=(control, status),
+        timeout=10,
+        check=True,
+    )
+    os.close(control)
+    os.close(status)
+    with os.fdopen(reader) as lines:
+        assert lines.read() == ""
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_killed_guardian_takes_the_command_with_it(tmp_path: Path) -> None:

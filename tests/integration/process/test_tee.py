@@ -92,7 +92,7 @@ with tee(log):
     subprocess.Popen(["sh", "-c", child, sys.argv[2]])
     while not os.path.exists(sys.argv[2]): time.sleep(0.01)
     began = time.monotonic()
-print(time.monotonic() - began)
+print(time.monotonic() - began, flush=True)
 os.close(1); os.close(2)
 """
     pid_file = tmp_path / "pid"
@@ -130,6 +130,20 @@ def test_a_slow_reader_gets_everything(log: Path) -> None:
         assert len(out.read()) == 150_000
     assert process.wait(10) == 0
     assert log.stat().st_size == 150_000
+
+
+def test_a_stdout_that_does_not_block_gets_everything(log: Path) -> None:
+    """Another program that shares the pipe made it non-blocking: a full pipe is waited for all the same."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    process = subprocess.Popen(
+        program(HEAD + "with tee(log): sys.stdout.buffer.write(b'x' * 300_000)", log), stdout=writer
+    )
+    os.close(writer)
+    eventually(lambda: log.exists() and log.stat().st_size > 65_536)  # more than the pipe holds
+    with os.fdopen(reader, "rb") as out:
+        assert len(out.read()) == 300_000
+    assert process.wait(10) == 0
 
 
 def test_a_reader_that_leaves_does_not_disturb_the_task(log: Path) -> None:
@@ -244,6 +258,28 @@ if pid: os.waitpid(pid, 0)
 """
     done = run(HEAD + code, log)
     assert (done.returncode, done.stdout) == (0, b"x\nx\n")
+
+
+def test_a_forked_child_does_not_wait_for_a_lock_that_nobody_holds(log: Path) -> None:
+    """A task forks while output is on its way to a slow terminal: the child leaves the status line alone."""
+    code = """
+import pty, threading
+from oneoff.execution.terminal import Terminal
+master, slave = pty.openpty()
+reader, writer = os.pipe()
+terminal = Terminal(slave)
+threading.Thread(target=terminal.write, args=(writer, b"x" * 100_000)).start()
+os.read(reader, 1)  # the lock is held from now on, until somebody reads the rest
+if not (pid := os.fork()):
+    terminal.show("x")
+    os._exit(0)
+deadline = time.monotonic() + 5
+while not (ended := os.waitpid(pid, os.WNOHANG)[0]) and time.monotonic() < deadline: time.sleep(0.01)
+os.kill(pid, 9) if not ended else None
+os.read(reader, 100_000)
+sys.exit(not ended)
+"""
+    assert run(HEAD + code, log).returncode == 0
 
 
 def test_nothing_is_left_open(log: Path) -> None:

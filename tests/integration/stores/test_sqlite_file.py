@@ -264,6 +264,9 @@ def test_a_table_that_is_gone(filled: Path) -> None:
     [
         "UPDATE run SET body = '{' WHERE id = 'r7'",
         "UPDATE run SET body = '{}' WHERE id = 'r7'",
+        "UPDATE run SET body = '[]' WHERE id = 'r7'",
+        "UPDATE run SET body = json_set(body, '$.actor', 'ann') WHERE id = 'r7'",
+        "UPDATE run SET body = json_set(body, '$.status', 'dreaming') WHERE id = 'r7'",
         "UPDATE run SET progress = '{' WHERE id = 'r7'",
         "UPDATE run SET heartbeat_at = 'never' WHERE id = 'r7'",
     ],

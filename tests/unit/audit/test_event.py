@@ -39,7 +39,7 @@ def test_exact_bytes() -> None:
     )  # fmt: skip
     assert events.encode(event).decode() == (
         '{"data":{"action":"run","confirmation":null,"ended_at":null,'
-        '"initiator":{"kind":"human","subject":"5f3759df"},"observer":{"host":"laptop","pid":4711},'
+        '"initiator":{"claims":{},"kind":"human","subject":"5f3759df"},"observer":{"host":"laptop","pid":4711},'
         '"parameters":{"name":"Größe","older_than":90,"rate":"0.5"},"reason":"ticket 7",'
         '"release":{"code":null,"commit":null,"oneoff":"0.1.0","version":"1.2"},'
         '"requested_at":"2026-03-01T12:00:00.000000Z","rerun_of":null,"started_at":null,'
@@ -175,18 +175,27 @@ def test_outcome() -> None:
 def test_cancelled_names_who_cancelled() -> None:
     """The initiator of a cancellation is whoever asked for it, not whoever started the run."""
     bob = Actor(kind="human", name="bob", subject="b0b")
-    data = body_of(events.cancelled(make_run(), OBSERVER, START, by=bob, force=True))["data"]
+    data = body_of(
+        events.cancelled(make_run(), OBSERVER, START, by=bob, force=True, reason="it is in the way")
+    )["data"]
     assert data["action"] == "cancel"
-    assert data["initiator"] == {"kind": "human", "subject": "b0b"}
-    assert data["request"] == {"force": True}
+    assert data["initiator"] == {"kind": "human", "subject": "b0b", "claims": {}}
+    assert data["request"] == {"force": True, "reason": "it is in the way"}
 
 
 def test_no_name_in_the_hashed_bytes() -> None:
     """A person's name and claims stay outside, so that they can be erased."""
-    actor = Actor(kind="ci", name="Ann Example", subject="5f37", claims={"GITHUB_ACTOR": "ann-example"})
+    actor = Actor(
+        kind="ci",
+        name="Ann Example",
+        subject="5f37",
+        claims={"GITHUB_ACTOR": "ann-example"},
+        opaque_claims={"GITHUB_ACTOR": "0c70"},
+    )
     body = events.encode(events.requested(make_run(actor=actor), OBSERVER, START))
     assert b"xample" not in body
     assert b"5f37" in body
+    assert b"0c70" in body
 
 
 def test_columns() -> None:

@@ -42,6 +42,7 @@ def runs(draw: st.DrawFn) -> Run:
     )
     drawn: dict[str, Any] = {
         "id": st.builds(RunId, text),
+        "app": text,
         "task": st.builds(TaskName, text),
         "requested_at": moments,
         "actor": st.builds(
@@ -95,7 +96,13 @@ def test_stable_names() -> None:
     document = to_document(run)
     assert document["status"] == "failed"
     assert document["requested_at"] == "2026-03-01T12:00:00.000000Z"
-    assert document["actor"] == {"kind": "human", "name": "ann", "subject": "5f3759df", "claims": {}}
+    assert document["actor"] == {
+        "kind": "human",
+        "name": "ann",
+        "subject": "5f3759df",
+        "claims": {},
+        "opaque_claims": {},
+    }
     assert document["release"] == {"version": "1.2", "commit": None, "code": None, "oneoff": "0.1.0"}
     assert document["command"] == ["npm", "run"]
     assert (document["exit_code"], document["error"], document["duration_ms"]) == (3, "boom", 12)
@@ -113,7 +120,7 @@ def test_a_newer_minor_version_can_be_read() -> None:
 
 def test_an_older_version_can_be_read() -> None:
     """Fields that are missing have their defaults."""
-    needed = ("id", "task", "status", "requested_at", "actor", "release")
+    needed = ("id", "app", "task", "status", "requested_at", "actor", "release")
     document = {name: value for name, value in to_document(make_run()).items() if name in needed}
     assert from_document(document) == make_run()
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from oneoff.databases.sqlite.guard import FileGuard, Trusted
+from oneoff.databases.sqlite.guard import FileGuard, Trusted, forbid_attach
 from oneoff.databases.sqlite.places import moved, named, read_only, same_file
 from oneoff.databases.watching import StatementLog
 
@@ -20,8 +20,6 @@ _PARAMETERS = (
     "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri",
 )  # fmt: skip
 """What ``sqlite3.connect`` takes by position after the database."""
-_HARMLESS_ATTACH = ("", ":memory:")  # VACUUM attaches "" itself
-
 _original = sqlite3.connect
 _active: list[Redirection] = []
 
@@ -50,16 +48,17 @@ class Redirection:
                 continue
 
 
-class CopyConnection(sqlite3.Connection):
-    """A connection of the task to the copy: statements are recorded, other files cannot be attached."""
+class WatchedConnection(sqlite3.Connection):
+    """A connection of the task: no other file can be attached to it, and statements are recorded."""
 
-    redirection: Redirection
+    guard: FileGuard
+    statements: StatementLog | None = None
     _asked: Callable[..., int] | None = None
 
-    def adopt(self, redirection: Redirection) -> None:
-        """Begin to watch."""
-        super().execute("PRAGMA synchronous = OFF")  # nobody needs the copy after a crash
-        self.redirection = redirection
+    def watch(self, guard: FileGuard, statements: StatementLog | None) -> None:
+        """Begin to watch; statements are recorded where there is a log for them."""
+        self.guard = guard
+        self.statements = statements
         super().set_authorizer(self._authorize)
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
@@ -80,7 +79,7 @@ class CopyConnection(sqlite3.Connection):
         super().set_authorizer(self._authorize)
 
     def _authorize(self, action: int, *args: Any) -> int:
-        verdict = _forbid_attach(self.redirection.guard, action, args[0])
+        verdict = forbid_attach(self.guard, action, args[0])
         return self._asked(action, *args) if self._asked and not verdict else verdict
 
 
@@ -104,8 +103,8 @@ class RecordingCursor(sqlite3.Cursor):
         connection = self.connection
         began = time.perf_counter()
         yield
-        if isinstance(connection, CopyConnection) and hasattr(connection, "redirection"):
-            connection.redirection.statements.add(sql, self.rowcount, time.perf_counter() - began)
+        if isinstance(connection, WatchedConnection) and connection.statements:
+            connection.statements.add(sql, self.rowcount, time.perf_counter() - began)
 
 
 def plain(uri: str) -> sqlite3.Connection:
@@ -130,49 +129,44 @@ def _recording(factory: Any) -> Any:
 @cache
 def _watched(factory: Any) -> Any:
     return (
-        CopyConnection
+        WatchedConnection
         if factory is sqlite3.Connection
-        else type(factory.__name__, (factory, CopyConnection), {})
+        else type(factory.__name__, (factory, WatchedConnection), {})
     )
-
-
-def _forbid_attach(guard: FileGuard, action: int, file: str | None) -> int:
-    if action != sqlite3.SQLITE_ATTACH or file in _HARMLESS_ATTACH:
-        return sqlite3.SQLITE_OK
-    guard.notes.attempt(
-        f"ATTACH or VACUUM INTO {file or 'a file named by a parameter'}: it would write to a real file"
-    )
-    return sqlite3.SQLITE_DENY
 
 
 def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
     kwargs |= dict(zip(_PARAMETERS, args, strict=False))
     path = named(database, uri=bool(kwargs.get("uri")))
+    guard = _active[0].guard
     if path is None:
-        return _original(database, **kwargs)
+        return _opened(guard, None, database, kwargs)
     for redirection in _active:
         if same_file(path, redirection.guard.original):
-            return _open_copy(redirection, database, kwargs)
-    guard = _active[0].guard
-    with Trusted():
-        if guard.owns(path) or any(same_file(path, one.copy) for one in _active):
+            copy = moved(database, redirection.copy, uri=bool(kwargs.get("uri")))
+            connection = _opened(redirection.guard, redirection.statements, copy, kwargs)
+            if isinstance(connection, WatchedConnection):  # sqlite3's own class takes no weak reference
+                redirection.opened.add(connection)
+            return connection
+    if guard.owns(path):
+        with Trusted():
             return _original(database, **kwargs)
-        if not os.path.exists(path):  # noqa: PTH110  # may be bytes
-            raise guard.notes.attempt(f"the task would create the database {path}, which is not declared")
-        guard.notes.gap(f"sqlite {path}: not the app's declared database, opened read-only")
-        return _original(read_only(path), **kwargs | {"uri": True})
+    if not os.path.exists(path):  # noqa: PTH110  # may be bytes
+        raise guard.notes.attempt(f"the task would create the database {path}, which is not declared")
+    guard.notes.gap(f"sqlite {path}: not the app's declared database, opened read-only")
+    return _opened(guard, None, read_only(path), kwargs | {"uri": True})
 
 
-def _open_copy(redirection: Redirection, database: Any, kwargs: dict[str, Any]) -> Any:
+def _opened(guard: FileGuard, statements: StatementLog | None, database: Any, kwargs: dict[str, Any]) -> Any:
     factory = kwargs.get("factory", sqlite3.Connection)
     if _is_class(factory, sqlite3.Connection):
         kwargs["factory"] = _watched(factory)
     with Trusted():
-        connection = _original(moved(database, redirection.copy, uri=bool(kwargs.get("uri"))), **kwargs)
-    if isinstance(connection, CopyConnection):
-        redirection.opened.add(connection)
-        connection.adopt(redirection)
+        connection = _original(database, **kwargs)
+    if statements is not None:
+        connection.execute("PRAGMA synchronous = OFF")  # nobody needs the copy after a crash
+    if isinstance(connection, WatchedConnection):
+        connection.watch(guard, statements)
     else:  # the task's factory is a function: no statements, but the same guard
-        guard = redirection.guard
-        connection.set_authorizer(lambda action, file, *rest: _forbid_attach(guard, action, file))
+        connection.set_authorizer(lambda action, file, *rest: forbid_attach(guard, action, file))
     return connection

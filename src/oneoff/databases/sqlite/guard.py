@@ -7,16 +7,18 @@ is in force. It sees what Python does in this process and not what other program
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from oneoff.databases.sqlite.places import SIDE_FILES, named, same_file
 from oneoff.databases.watching import Notes
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_HARMLESS_ATTACH = ("", ":memory:")  # VACUUM attaches "" itself
 _active: list[FileGuard] = []
 _installed = False
 _trusted = threading.local()
@@ -62,7 +64,7 @@ class FileGuard:
         """Whether a path is a folder on the way to the original."""
         return Path(os.fsdecode(path)).resolve() in self.original.parents
 
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str) -> NoReturn:
         raise self.notes.attempt(f"{what}: {self.original} may not be touched in a dry run")
 
 
@@ -76,11 +78,23 @@ class Trusted:
         _trusted.depth -= 1
 
 
+def forbid_attach(guard: FileGuard, action: int, file: str | None) -> int:
+    """An SQLite authorizer: no file may be attached, since it would be written for real."""
+    if action != sqlite3.SQLITE_ATTACH or file in _HARMLESS_ATTACH:
+        return sqlite3.SQLITE_OK
+    guard.notes.attempt(
+        f"ATTACH or VACUUM INTO {file or 'a file named by a parameter'}: it would write to a real file"
+    )
+    return sqlite3.SQLITE_DENY
+
+
 def _connect(guard: FileGuard, database: Any) -> None:
     if getattr(_trusted, "depth", 0):
         return
     path = named(database, uri=os.fsdecode(database).startswith("file:"))
-    if path is None or guard.owns(path):
+    if path is None:  # it could attach the file
+        guard.refuse("a database in memory was opened by a `connect` kept from before the dry run")
+    if guard.owns(path):
         return
     if guard.protects(path):
         guard.refuse("the database was opened around the dry run, by a `connect` kept from before it")

@@ -1,0 +1,104 @@
+"""The report as a document, and as text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from oneoff.dryrun.render import render
+from oneoff.dryrun.report import DatabaseReport, Report, Statement, SuppressedEffect, TableEffect
+
+_DATABASE = DatabaseReport(
+    database="sqlite data/flights.db",
+    level="copy",
+    tables=(
+        TableEffect(table="flights", updated=12, deleted=128430),
+        TableEffect(table="planes", inserted=1),
+        TableEffect(table="airports"),
+    ),
+    schema_changes=("created table x",),
+    statements=(Statement(sql="DELETE\n  FROM flights", times=1, rows=128430, seconds=0.31),),
+    statements_left_out=3,
+    counting="exact",
+    not_covered=("child processes",),
+)
+_REPORT = Report(
+    databases=(_DATABASE,),
+    effects=(SuppressedEffect(description="notify support", call="shop.mail.send"),),
+    guard="none",
+)
+
+
+def _text(report: Report) -> str:
+    return render(json.loads(json.dumps(report.document())))
+
+
+def test_the_document_is_plain_json() -> None:
+    """It has the fields of the report, survives JSON, and says whether there are effects."""
+    document = json.loads(json.dumps(_REPORT.document()))
+    assert document["has_effects"] is True
+    assert document["databases"][0]["tables"][0] == {
+        "table": "flights",
+        "inserted": 0,
+        "updated": 12,
+        "deleted": 128430,
+    }
+    assert document["effects"] == [{"description": "notify support", "call": "shop.mail.send"}]
+
+
+def test_the_text_for_people() -> None:
+    """Level first, then rows aligned, schema, statements, effects, and what is not covered."""
+    assert _text(_REPORT) == (
+        "Dry run, level copy: executed for real on a throw-away copy.\n"
+        "\n"
+        "sqlite data/flights.db (copy)\n"
+        "    table    inserted  updated  deleted\n"
+        "    flights         0       12  128,430\n"
+        "    planes          1        0        0\n"
+        "  schema changes\n"
+        "    created table x\n"
+        "  statements\n"
+        "    times     rows  seconds  sql\n"
+        "        1  128,430    0.310  DELETE FROM flights\n"
+        "    and 3 other statements\n"
+        "  rows: exact\n"
+        "\n"
+        "Outside the database, recorded and not called\n"
+        "  notify support (shop.mail.send)\n"
+        "\n"
+        "Not covered\n"
+        "  child processes\n"
+        "Guard against effects outside the database: none\n"
+    )
+
+
+def test_a_task_without_effects_is_said_to_change_nothing() -> None:
+    """The empty case is a plain sentence."""
+    report = Report(databases=(DatabaseReport(database="sqlite a.db", level="copy"),))
+    assert not report.has_effects
+    assert "It would change nothing." in _text(report)
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    """Incomplete, stopped or unmeasured: never "nothing"; what is wrong comes out loud."""
+    empty = DatabaseReport(database="sqlite a.db", level="copy")
+    incomplete = _text(Report(databases=(empty,), complete=False))
+    stopped = _text(Report(databases=(replace(empty, attempts=("a raw COMMIT",)),)))
+    unmeasured = _text(Report(databases=(replace(empty, measured=False, counting="not measured"),)))
+    assert incomplete.splitlines()[1].startswith("INCOMPLETE")
+    assert "STOPPED" in stopped
+    assert "a raw COMMIT" in stopped
+    assert "no rows changed" not in unmeasured
+    for text in (incomplete, stopped, unmeasured):
+        assert "nothing" not in text
+
+
+def test_a_task_without_a_database_is_no_sealed_one() -> None:
+    """Where nothing was sealed the text says so."""
+    assert _text(Report(databases=())).startswith("Dry run: no database was sealed")
+
+
+def test_a_schema_change_is_an_effect() -> None:
+    """Also one that touches no row."""
+    changed = DatabaseReport(database="d", level="sealed", schema_changes=("dropped table x",))
+    assert Report(databases=(changed,)).has_effects
