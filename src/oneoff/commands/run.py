@@ -104,6 +104,8 @@ def run(services: Services, request: Request) -> Run:
     except Refused as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
+        if services.store.get(requested.id).status is not Status.REQUESTED:
+            raise  # launched already: whoever watches it lets go of it
         _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
 
 
