@@ -64,6 +64,8 @@ class FileSpool:
             file = self._files.get(run_id)
         if file is None:
             raise OSError(errno.EBADF, f"no room was set aside for run {run_id}")
+        if os.fstat(file).st_nlink == 0:
+            raise OSError(errno.ENOENT, f"the room that was set aside for run {run_id} was removed")
         _write_all(file, _header(document) + document)
         os.fsync(file)
 
