@@ -52,7 +52,7 @@ from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
 from oneoff.tasks.task import Task
 
 LAST_WORDS_SECONDS = 2.0
-"""For what is printed before a process leaves its task behind: a terminal may be paused."""
+"""How long a run that has ended waits for its output to be taken: a terminal may be paused."""
 SHORT_TRACEBACK = 8_000
 """Characters of a traceback that are kept where there is no room for all of it."""
 
@@ -127,27 +127,43 @@ class Execution:
         Raises:
             OutcomeUnrecorded: the task has ended, and the store cannot take the outcome.
         """
-        try:
-            with own_streams(), self._output:
+        with own_streams():
+            try:
                 self._carry_out(keep_stdout)
-        except Exception as error:  # of our own, around the task: what is known is recorded all the same
-            if self._began is None:
-                self._attempt.error = error
-        try:
-            return self._record(self._result or self._outcome())
-        except OutcomeUnrecorded as error:
-            _print_outcome(error)
-            raise
+            except Exception as error:  # of our own, around the task: what is known is recorded all the same
+                if self._began is None:
+                    self._attempt.error = error
+            with self._closing_output():
+                outcome = self._result or self._outcome()
+                try:
+                    return self._record(outcome)
+                except OutcomeUnrecorded as error:
+                    unrecorded = error
+        _print_outcome(unrecorded)
+        raise unrecorded
+
+    @contextlib.contextmanager
+    def _closing_output(self) -> Iterator[None]:
+        """The block comes after the last output where that is quick; a reader that is not cannot delay it."""
+        closing = threading.Thread(target=self._output.close, name="oneoff-closing", daemon=True)
+        closing.start()
+        closing.join(LAST_WORDS_SECONDS)
+        yield
+        self._signals.let_go()
+        with contextlib.suppress(KeyboardInterrupt):  # nobody wants the rest; the run is recorded
+            closing.join()
 
     def _carry_out(self, keep_stdout: bool) -> None:
         self._output.enter_context(_stdout_aside(keep_stdout))
         terminal = self._output.enter_context(self._diverted())
         self._log = RunLogger(run_id=self._run.id, task=self._run.task, as_text=terminal.isatty)
         self._meter = ProgressMeter(terminal=terminal, log=self._log)
-        with contextlib.closing(self._meter):
-            self._supervised()
-        self._result = self._outcome()
-        if self._result.traceback:
+        self._output.callback(self._print_traceback)
+        self._output.callback(self._meter.close)
+        self._supervised()
+
+    def _print_traceback(self) -> None:
+        if self._result is not None and self._result.traceback:
             with contextlib.suppress(Exception):  # the task may have done anything to stderr
                 print(self._result.traceback, file=sys.stderr, end="", flush=True)
 
@@ -165,6 +181,7 @@ class Execution:
                     self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
+            self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
 
     def _work(self) -> None:
         if self._stop.look():
@@ -331,7 +348,7 @@ def _stdout_aside(wanted: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError, ValueError):  # the task may have closed it
+        with contextlib.suppress(Exception):  # the task may have closed or replaced it
             sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)

@@ -57,7 +57,7 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        self.let_go()
         for fd in (self._ear, self._mouth):
             with contextlib.suppress(OSError):  # a task may close what it did not open
                 os.close(fd)
@@ -70,8 +70,8 @@ class Signals:
                 self._handlers[number] = signal.signal(number, self._on_signal)
         _hearing.append(self)
 
-    def _restore(self) -> None:
-        """Also in a forked child: it must not report its own signals here."""
+    def let_go(self) -> None:
+        """Signals mean what they did before. In a forked child too: its own are not the run's."""
         if self not in _hearing:
             return
         _hearing.remove(self)
@@ -127,11 +127,33 @@ class Signals:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
+class _Mask(threading.local):
+    """The signals that this thread blocked before it began to fork."""
+
+    before: set[signal.Signals | int] | None = None
+
+
+_mask = _Mask()
+
+
 @cache
 def _restore_in_forks() -> None:
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(before=_hold_back, after_in_parent=_deliver, after_in_child=_forget)
+
+
+def _hold_back() -> None:
+    """A signal to the child must find the handlers that it is to have, not ours."""
+    if _hearing:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, CAUSES)
+
+
+def _deliver() -> None:
+    if _mask.before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+        _mask.before = None
 
 
 def _forget() -> None:
     for signals in tuple(_hearing):
-        signals._restore()
+        signals.let_go()
+    _deliver()

@@ -52,6 +52,11 @@ def slow(seconds: float = 0.3) -> None:
     time.sleep(seconds)
 
 
+@app.task
+def slow_failure() -> None:
+    raise ValueError("x" * 100_000)
+
+
 @app.task(lock="door")
 def locked() -> None:
     mark("ran")
@@ -357,6 +362,10 @@ def bad_locale() -> None:
 
 def bad_recursion_limit() -> None:
     sys.setrecursionlimit(120)
+
+
+def bad_file_limit() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
 
 
 def bad_child_in_a_pool() -> None:

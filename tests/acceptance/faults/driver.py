@@ -8,6 +8,7 @@ What a test wants is done to the program from outside, so that the product needs
 * ``kill_at_statement``: SIGKILL just before the nth SQL statement on the store;
 * ``kill_within``: SIGKILL after a number of seconds, wherever the process is;
 * ``jump``: seconds by which the wall clock jumps, to and fro, each time it is read;
+* ``fill``: ``[step, nth, file]``, makes the disk full before that call, with a file of this name;
 * ``pause``: ``[step, nth, file]``, waits before that call until the file is there, and tells so by FILE.here.
 """
 
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -89,12 +91,23 @@ def _wrapped(method: Callable[..., Any], name: str, spec: dict[str, Any]) -> Cal
             _die()
         if spec.get("pause", [])[:2] == [name, calls]:
             _pause(Path(spec["pause"][2]))
+        if spec.get("fill", [])[:2] == [name, calls]:
+            fill(Path(spec["fill"][2]))
         result = method(*args, **kwargs)
         if spec.get("kill") == [name, calls, "after"]:
             _die()
         return result
 
     return wrapper
+
+
+def fill(ballast: Path) -> None:
+    """Take what room is left on the disk."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65536, 512, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
 
 
 def _pause(until: Path) -> None:

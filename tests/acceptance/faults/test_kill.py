@@ -12,7 +12,7 @@ from tests.acceptance.faults.project import Project, all_finished, finished
 
 KILLED = -9
 PROTOCOL = ("create 1", "reserve 1", "save 1", "_work 1", "save 2", "release 1")
-"""What a run does, in order: record the intent, take room, claim, work, record the outcome, give the room back."""
+"""What a run does, in order: intent, room for the outcome, claim, work, outcome, the room given back."""
 NEVER_STARTED, LOST, SUCCEEDED = Status.REFUSED, Status.LOST, Status.SUCCEEDED
 TRUTH = {
     ("create", 1, "before"): (None, 0),
@@ -117,7 +117,7 @@ def test_killed_before_every_statement(first: bool, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_time(project: Project) -> None:
-    """Many processes with one lock and without, killed at random: every start has one end, and only one runs."""
+    """Many processes at once, with a lock and without: every start has one end, and one id runs once."""
     chance = random.Random(20260301)
     for number in range(40):
         task = chance.choice(["noop", "locked", "slow"])

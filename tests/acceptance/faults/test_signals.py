@@ -6,10 +6,12 @@ import os
 import pty
 import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from oneoff.runs.status import Status
+from oneoff.runs.status import FINAL, Status
 from tests.acceptance.faults.project import QUICK, Project, finished
 
 ASKING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -55,7 +57,7 @@ def test_a_task_that_sleeps_is_ended_after_the_grace(number: signal.Signals, pro
 @pytest.mark.parametrize("how", BLOCKED)
 def test_a_second_signal_ends_the_task_now(how: str, project: Project) -> None:
     """Also where it waits in the system, in SQLite, or swallows every Exception."""
-    process = project.started("run", "forever", "--how", how)
+    process = project.started("run", "forever", "--how", how, **QUICK)
     process.send_signal(signal.SIGINT)
     project.until(lambda: not pending(process.pid))
     process.send_signal(signal.SIGINT)
@@ -65,12 +67,12 @@ def test_a_second_signal_ends_the_task_now(how: str, project: Project) -> None:
 
 def pending(pid: int) -> bool:
     """Whether a signal waits to be handled: two of a kind would become one."""
-    with open(f"/proc/{pid}/status") as file:
-        masks = [line.split()[1] for line in file if line.startswith(("SigPnd", "ShdPnd"))]
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [line.split()[1] for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
     return any(int(mask, 16) for mask in masks)
 
 
-@pytest.mark.parametrize("how", ["swallowing_all", "with_own_handler", "without_the_pipe"])
+@pytest.mark.parametrize("how", ["swallowing_all", "with_own_handler"])
 def test_a_task_that_resists_is_left_behind(how: str, project: Project) -> None:
     """It swallows even RunStopped, or took the signal for itself: the process leaves, with the truth told."""
     process = project.started("run", "forever", "--how", how, **QUICK)
@@ -79,19 +81,27 @@ def test_a_task_that_resists_is_left_behind(how: str, project: Project) -> None:
     assert the_end(project)[0] is Status.CANCELLED
 
 
-def test_a_terminal_that_takes_nothing_cannot_hold_up_the_end(project: Project) -> None:
-    """The task waits for a reader that reads nothing; the time limit holds, and the outcome is recorded."""
+@pytest.mark.parametrize("task", ["forever-timed", "slow-failure"])
+def test_a_reader_that_reads_nothing_cannot_hold_up_the_record(task: str, project: Project) -> None:
+    """`| less`: the outcome is recorded, and the rest of the output waits for its reader."""
     reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 65_536)
+    os.set_blocking(writer, True)
     process = subprocess.Popen(
-        project.command("run", "forever-timed", "--how", "printing", **QUICK),
+        project.command("run", task, *(["--how", "printing"] if task == "forever-timed" else []), **QUICK),
         cwd=project.folder,
         stdout=writer,
         stderr=writer,
     )
     os.close(writer)
-    assert process.wait(20) == 6
+    project.until(lambda: project.runs() and project.the_run().status in FINAL)
+    assert the_end(project)[0] is (Status.TIMED_OUT if task == "forever-timed" else Status.FAILED)
+    assert process.poll() is None
     os.close(reader)
-    assert the_end(project)[0] is Status.TIMED_OUT
+    assert process.wait(20) == (6 if task == "forever-timed" else 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
