@@ -21,9 +21,8 @@ class AppGroup(TaskGroup):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        return super().make_context(
-            info_name, args, parent, obj=Session(None, registry=self._registry), **extra
-        )
+        extra["obj"] = Session(None, registry=self._registry)
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def app_group(registry: Registry) -> click.Group:

@@ -129,7 +129,10 @@ def _secret(parameter: Parameter, raw: str | None, asker: Asker) -> str | None:
             return None
         if not asker.interactive:
             raise ValueError(f"is a secret and nobody can be asked for it: give {parameter.option} @FILE")
-        return asker.secret(parameter.name)
+        answer = asker.secret(parameter.name)
+        if not answer:
+            raise ValueError("is a secret and was not given")
+        return answer
     if not raw.startswith("@"):
         raise ValueError("is a secret and must not stand on a command line: give @FILE, or be asked for it")
     return _content(raw)

@@ -17,7 +17,8 @@ output_option = click.option(
 def emit(document: Any, text: Callable[[], str], output: str) -> None:
     """Print one result in the form that was asked for; the text is made only where it is wanted."""
     if output == "json":
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        # JSON is UTF-8 whatever the locale (RFC 8259); half a surrogate pair stays as its escape.
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False).encode(errors="backslashreplace"))
     else:
         click.echo(text())
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from oneoff.cli.options import Texts, collect_texts, run_options, task_options
+from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
@@ -18,11 +20,11 @@ from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
 from oneoff.errors import UsageError
 from oneoff.runs.document import to_document
-from oneoff.runs.run import RAW, Run
+from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
 from oneoff.tasks.registry import Registry
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import RAW, Task
 from oneoff.types import RunId
 from oneoff.wiring.services import arm_dry_run
 
@@ -55,8 +57,14 @@ def _task_first(args: list[str]) -> list[str]:
     for option in run_options():
         (flags if option.is_flag else valued).update(option.opts)
     position = 0
-    while position < len(args) and args[position] in flags | valued:
-        position += 2 if args[position] in valued else 1
+    while position < len(args):
+        word, has_value, _ = args[position].partition("=")
+        if word in valued and not has_value:
+            position += 2
+        elif word in flags | valued or word[:2] in valued:  # --reason=…, -ojson
+            position += 1
+        else:
+            break
     return args[position : position + 1] + args[:position] + args[position + 1 :]
 
 
@@ -67,6 +75,11 @@ def task_command(task: Task) -> click.Command:
     def callback(ctx: click.Context, /, **given: Any) -> None:
         with showing_errors():
             session = _session(ctx)
+            if given["detach"] and not session.found_by_others:
+                raise UsageError(
+                    "a process of its own would not find this app",
+                    next_step='name it in the project: app = "MODULE:NAME" under [tool.oneoff]',
+                )
             texts = _collect(session, task, given)
             request = Request(
                 task=task,
@@ -74,7 +87,7 @@ def task_command(task: Task) -> click.Command:
                 values=lambda: texts.read(task.parameters),
                 given=texts.given,
                 secrets=texts.secrets,
-                options=_options(given),
+                options=_options(ctx, given),
             )
             _perform(ctx, session, request, given)
 
@@ -93,7 +106,7 @@ def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
     return collect_texts(task.parameters, dict(given), session.services.asker)
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
     run_id = given["run_id"]
     return Options(
         environment=given["environment"],
@@ -103,15 +116,34 @@ def _options(given: Mapping[str, Any]) -> Options:
         reason=given["reason"],
         detach=given["detach"],
         run_id=RunId(run_id) if run_id else None,
-        command_line=" ".join(["oneoff", *map(shlex.quote, sys.argv[1:])]),
+        command_with=_command_with(ctx, command),
         keep_stdout=given["output"] == "json",
     )
+
+
+def _command_with(ctx: click.Context, command: Sequence[str]) -> Callable[[Sequence[str]], str]:
+    """Makes what was typed into the command that works: with further options, and without an id used up."""
+    typed = sys.argv[1 : len(sys.argv) - len(command)]
+    if command and typed[-1:] == ["--"]:
+        typed.pop()
+    head = [ctx.find_root().info_name or "oneoff", *map(shlex.quote, _without_id(typed))]
+    tail = ["--", *map(shlex.quote, command)] if command else []
+    return lambda options: " ".join([*head, *options, *tail])
+
+
+def _without_id(words: Sequence[str]) -> Iterator[str]:
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--run-id":
+            next(remaining, None)
+        elif not word.startswith("--run-id="):
+            yield word
 
 
 def _perform(ctx: click.Context, session: Session, request: Request, given: Mapping[str, Any]) -> None:
     ended = run(session.services, request)
     if given["output"] == "json":
-        click.echo(json.dumps(to_document(ended), indent=2, ensure_ascii=False))
+        emit(to_document(ended), str, "json")
     else:
         _tell_ending(ended)
     ctx.exit(_exit_code(ended, exit_code=given["exit_code"]))
@@ -157,8 +189,8 @@ def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) 
         command = get(session.services, given["run_id"]).command or ()
     if not command:
         raise UsageError("there is no command", next_step="oneoff exec -- COMMAND ARGUMENTS…")
-    request = Request(task=_raw(command), registry=_no_app(session), options=_options(given))
-    _perform(ctx, session, request, given)
+    options = _options(ctx, given, command)
+    _perform(ctx, session, Request(task=_raw(command), registry=_no_app(session), options=options), given)
 
 
 def _raw(command: tuple[str, ...]) -> Task:
@@ -170,29 +202,50 @@ def _no_app(session: Session) -> Registry:
     return Registry(session.settings.root.name)
 
 
-@click.command(name="rerun", params=[*run_options()])
+@click.command(
+    name="rerun",
+    params=[*run_options()],
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 @click.argument("run", metavar="RUN")
 @click.pass_context
 def rerun_command(ctx: click.Context, /, **given: Any) -> None:
-    """Run again with the parameters of an earlier run; says what has changed in the code since."""
+    """Run again with the parameters of an earlier run, in its environment; says what has changed since.
+
+    Secrets are kept nowhere: they are asked for again, or given as --NAME @FILE.
+    """
     session = _session(ctx)
     earlier = get(session.services, given["run"])
     given["dry_run"] = given["dry_run"] or earlier.dry_run
+    given["environment"] = given["environment"] or earlier.environment
     if given["dry_run"]:
         arm_dry_run()
     registry = _no_app(session) if earlier.task == RAW else session.registry
     task = _raw(earlier.command or ()) if earlier.task == RAW else registry.get(earlier.task)
     for difference in rerun_differences(session.services, earlier, registry, task):
         tell(f"changed since run {earlier.id}: {difference}")
-    secrets = collect_texts(
-        tuple(parameter for parameter in task.parameters if parameter.secret), {}, session.services.asker
-    )
+    secrets = _secrets_again(ctx, session, earlier, task)
     request = Request(
         task=task,
         registry=registry,
         values=lambda: parameters.thaw(task.parameters, frozen_parameters(earlier), secrets.secrets),
         secrets=secrets.secrets,
-        options=_options(given),
+        options=_options(ctx, given),
         rerun_of=earlier,
     )
     _perform(ctx, session, request, given)
+
+
+def _secrets_again(ctx: click.Context, session: Session, earlier: Run, task: Task) -> Texts:
+    """The secrets that the earlier run had, and those that the task wants by now."""
+    wanted = tuple(
+        replace(parameter, required=parameter.required or earlier.parameters.get(parameter.name) is not None)
+        for parameter in task.parameters
+        if parameter.secret
+    )
+    given = click.Command(ctx.info_name, params=[*task_options(wanted)]).make_context(
+        ctx.info_name, ctx.args, parent=ctx.parent
+    )
+    texts = collect_texts(wanted, given.params, session.services.asker)
+    texts.read(wanted)
+    return texts

@@ -26,7 +26,11 @@ LET_GO = 130
 
 @click.command("runs")
 @click.option(
-    "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeat it."
+    "--status",
+    "statuses",
+    type=click.Choice([status.value for status in Status]),
+    multiple=True,
+    help="Only these; repeat it.",
 )
 @click.option("--task", metavar="TASK", help="Only runs of this task.")
 @click.option("--actor", metavar="NAME", help="Only runs that this person asked for.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ class Session:
     def __init__(self, app: str | None, *, registry: Registry | None = None) -> None:
         self._app = app
         self._registry = registry
+        self._embedded = registry is not None
         self._settings: Settings | None = None
         self._services: Services | None = None
 
@@ -40,12 +42,20 @@ class Session:
         return self._settings
 
     @property
+    def found_by_others(self) -> bool:
+        """Whether a process of its own finds the same app; an app's own CLI may have no settings for that."""
+        return not self._embedded or self.settings.app is not None
+
+    @property
     def registry(self) -> Registry:
         """The app's tasks; raises AppNotFound or AppBroken."""
         if self._registry is None:
+            from contextlib import redirect_stdout
+
             from oneoff.wiring.project import load_registry
 
-            self._registry = load_registry(self.settings, self._app)
+            with redirect_stdout(sys.stderr):  # what the app prints when it is imported is no result of ours
+                self._registry = load_registry(self.settings, self._app)
         return self._registry
 
     @property

@@ -8,8 +8,9 @@ from oneoff.cli.output import emit, fields, output_option, table
 from oneoff.cli.runs import run_text
 from oneoff.cli.session import Session
 from oneoff.commands.runs import LATEST, get
-from oneoff.errors import RunNotFound, TaskNotFound
+from oneoff.errors import OneoffError, RunNotFound, TaskNotFound, UsageError
 from oneoff.runs.document import to_document
+from oneoff.runs.run import Run
 from oneoff.tasks.schema import json_schema
 from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
@@ -51,21 +52,35 @@ def tasks_command(session: Session, /, output: str) -> None:
 @click.pass_obj
 def show_command(session: Session, /, reference: str, output: str) -> None:
     """Show one task, or one run by its id, the beginning of its id, or @latest."""
+    found = _find(session, reference)
+    if isinstance(found, Run):
+        emit(to_document(found), lambda: run_text(found), output)
+    else:
+        emit(task_document(found), lambda: task_text(found), output)
+
+
+def _find(session: Session, reference: str) -> Run | Task:
+    """A whole id names a run; a name is a task's before it is the beginning of an id."""
     try:
         run = get(session.services, reference)
-    except RunNotFound as no_run:
+    except UsageError as no_run:  # none, or several
         if reference == LATEST:
             raise
-        task = _task(session, reference, no_run)
-        emit(task_document(task), lambda: task_text(task), output)
-    else:
-        emit(to_document(run), lambda: run_text(run), output)
+        return _task(session, reference, no_run)
+    if reference in (LATEST, run.id):
+        return run
+    try:
+        return session.registry.get(reference)
+    except OneoffError:  # no such task; or a broken app, which nobody needs to see a run
+        return run
 
 
-def _task(session: Session, reference: str, no_run: RunNotFound) -> Task:
+def _task(session: Session, reference: str, no_run: UsageError) -> Task:
     try:
         return session.registry.get(reference)
     except TaskNotFound as no_task:
+        if not isinstance(no_run, RunNotFound):
+            raise no_run from None
         raise TaskNotFound(
             f"{no_task.message}, and no run of that id", next_step=f"{no_task.next_step}; {no_run.next_step}"
         ) from None

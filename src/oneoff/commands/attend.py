@@ -48,9 +48,9 @@ def _ending(run: Run) -> Outcome:
         return Outcome(
             status=Status.LOST, error="its process is gone without a word; what it did is not known"
         )
+    hint = f"; `oneoff logs {run.id}` may say why" if run.status is Status.LAUNCHED else ""
     return Outcome(
-        status=Status.REFUSED,
-        error="its process ended before the task started: nothing ran; its log may say why",
+        status=Status.REFUSED, error=f"its process ended before the task started; nothing ran{hint}"
     )
 
 

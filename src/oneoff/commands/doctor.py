@@ -9,6 +9,7 @@ from typing import Protocol
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
 from oneoff.errors import OneoffError
+from oneoff.execution.failure import summary
 from oneoff.protocols import Finding, RunQuery, Services
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
@@ -40,6 +41,8 @@ def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Findi
     except OneoffError as error:
         message = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
         return Finding(name=name, ok=False, message=message, next_step=error.next_step)
+    except Exception as error:  # of the app's own code: its database cannot be reached, say
+        return Finding(name=name, ok=False, message=summary(error))
 
 
 def _settings(sources: Sources) -> str:

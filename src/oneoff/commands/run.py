@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -26,13 +27,15 @@ from oneoff.errors import (
     UsageError,
 )
 from oneoff.execution.execute import Execution, claim
+from oneoff.execution.failure import summary
 from oneoff.execution.signals import Signals
 from oneoff.execution.stopping import Stop
-from oneoff.protocols import Seal, Services
+from oneoff.protocols import Asker, Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
+from oneoff.tasks.kind import shown
 from oneoff.tasks.registry import Registry, code_digest
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
@@ -52,8 +55,8 @@ class Options:
     reason: str | None = None
     detach: bool = False
     run_id: RunId | None = None
-    command_line: str = "oneoff run …"
-    """What was typed, for the command that would have worked."""
+    command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
+    """What was typed, with further options: the command that would have worked."""
     keep_stdout: bool = False
     """Standard output belongs to a document that follows; the task's own goes to standard error."""
 
@@ -101,6 +104,8 @@ def run(services: Services, request: Request) -> Run:
     except Refused as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
+        if services.store.get(requested.id).status is not Status.REQUESTED:
+            raise  # launched already: whoever watches it lets go of it
         _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
 
 
@@ -147,25 +152,54 @@ def _existing(services: Services, request: Request) -> Run | None:
 
 def _take_up(services: Services, request: Request, existing: Run) -> Run:
     """The id is known: execute what was launched under it, and nothing a second time."""
+    other = _differs(request, existing)
+    if other:
+        _turn_away(
+            services,
+            existing,
+            AlreadyStarted(
+                f"run {existing.id} was asked for {other}", next_step="a new run needs another --run-id"
+            ),
+        )
     if existing.status in FINAL:
         services.say(f"run {existing.id} has ended before: {existing.status}; it is not started again")
         return existing
     if existing.status is not Status.LAUNCHED:
         state = "is running" if existing.status in EXECUTING else "waits for its confirmation"
-        refusal = AlreadyStarted(
-            f"run {existing.id} {state} already, {_where(existing)}",
-            next_step=f"`oneoff wait {existing.id}` waits for its end",
+        _turn_away(
+            services,
+            existing,
+            AlreadyStarted(
+                f"run {existing.id} {state} already, {_where(existing)}",
+                next_step=f"`oneoff wait {existing.id}` waits for its end",
+            ),
         )
-        attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=refusal.message))
-        services.store.record(event.refused(attempt, services.observer, services.clock.now()))
-        raise refusal
-    if request.given and parameters.freeze(request.task.parameters, request.values()) != existing.parameters:
-        raise AlreadyStarted(f"run {existing.id} was asked for with other parameters")
     try:
         values = parameters.thaw(request.task.parameters, existing.parameters, request.secrets)
         return _execute(services, request, existing, values)
     except (Refused, InvalidParameters) as refusal:
         _refuse(services, existing.id, refusal)
+
+
+def _differs(request: Request, existing: Run) -> str | None:
+    """How this wish differs from what was asked for under the same id; None where it does not."""
+    task, options = request.task, request.options
+    if options.dry_run != existing.dry_run:
+        return "as a dry run" if existing.dry_run else "as a real run"
+    if options.environment is not None and options.environment != existing.environment:
+        return f"in the environment {existing.environment}"
+    if task.command != existing.command:
+        return "with another command"
+    if request.given and parameters.freeze(task.parameters, request.values()) != existing.parameters:
+        return "with other parameters"
+    return None
+
+
+def _turn_away(services: Services, existing: Run, refusal: Refused) -> NoReturn:
+    """Record an attempt that is refused and leaves the run of its id as it is; raise the refusal."""
+    attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=refusal.message))
+    services.store.record(event.refused(attempt, services.observer, services.clock.now()))
+    raise refusal
 
 
 def _where(run: Run) -> str:
@@ -188,32 +222,46 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
             problem, next_step=_way_out(options, demand if how is None else None, reason=True)
         )
     if how is None and demand is not None:
-        how = _ask(services, options, demand)
+        how = _ask(services, options, demand, run)
     return replace(run, confirmation=how)
 
 
 def _way_out(options: Options, demand: policy.Demand | None, *, reason: bool = False) -> str:
     """The command that would have worked."""
-    parts = [options.command_line]
-    if reason:
-        parts.append("--reason '…'")
+    missing = ["--reason '…'"] if reason else []
     if demand is not None:
-        parts.append("--yes" if demand.typed is None else f"--confirm {demand.typed}")
-    return " ".join(parts)
+        missing.append("--yes" if demand.typed is None else f"--confirm {demand.typed}")
+    return options.command_with(missing)
 
 
-def _ask(services: Services, options: Options, demand: policy.Demand) -> str:
+def _ask(services: Services, options: Options, demand: policy.Demand, run: Run) -> str:
     way_out = _way_out(options, demand)
     if not services.asker.interactive:
         raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
+    services.say(_in_words(run))
+    try:
+        how, refusal = _answer(services.asker, demand)
+    except (KeyboardInterrupt, EOFError):
+        raise NotConfirmed("the question was not answered", next_step=way_out) from None
+    if refusal:
+        raise NotConfirmed(refusal, next_step=way_out)
+    return how
+
+
+def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
+    """How it was confirmed, and why it was not."""
     if demand.typed is None:
-        if services.asker.confirm(demand.question):
-            return "answered"
-        raise NotConfirmed("not confirmed", next_step=way_out)
-    answer = services.asker.text(f"{demand.question} Type {demand.typed} to go on")
+        return ("answered", "") if asker.confirm(demand.question) else ("", "not confirmed")
+    answer = asker.text(f"{demand.question} Type {demand.typed} to go on")
     if answer == demand.typed:
-        return "environment typed"
-    raise NotConfirmed(f"{answer!r} is not {demand.typed!r}", next_step=way_out)
+        return "environment typed", ""
+    return "", f"{answer!r} is not {demand.typed!r}"
+
+
+def _in_words(run: Run) -> str:
+    """What is about to run, and where, for whoever has to confirm it or wants to follow it."""
+    given = [f"{name}={shown(value)}" for name, value in run.parameters.items() if value is not None]
+    return " ".join([f"{run.task} in {run.environment}", *(["with", ", ".join(given)] if given else [])])
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
@@ -232,6 +280,7 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             open_database=lambda: services.databases.resolve(request.registry.database),
             seal=seal,
         )
+        services.say(f"run {run.id} starts{' as a dry run' if run.dry_run else ''}: {_in_words(run)}")
         return execution.perform(keep_stdout=request.options.keep_stdout)
 
 
@@ -258,7 +307,13 @@ def _seal(services: Services, request: Request) -> Seal:
             next_step="make it a Python task, or try it against a copy of the data",
         )
     databases = services.databases
-    return databases.seal(databases.resolve(request.registry.database))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # the app's own code runs here, and may print
+            return databases.seal(databases.resolve(request.registry.database))
+    except OneoffError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error)}") from error
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:

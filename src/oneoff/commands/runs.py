@@ -106,7 +106,7 @@ def cancel(services: Services, run: Run, *, force: bool, reason: str | None) -> 
         if run.status in EXECUTING:
             wanted = replace(
                 run if run.status is Status.STOPPING else run.to(Status.STOPPING),
-                stop_requested="kill" if force else "cancel",
+                stop_requested="kill" if force or run.stop_requested == "kill" else "cancel",
             )
         else:
             wanted = run.ended(Outcome(status=Status.CANCELLED, error="cancelled before it started"), now)

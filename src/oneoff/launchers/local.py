@@ -13,11 +13,14 @@ from pathlib import Path
 from oneoff.errors import Refused
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.logs import log_path, open_log
-from oneoff.runs.run import RAW, Process, Run
+from oneoff.runs.run import Process, Run
+from oneoff.tasks.task import RAW
 
 
 class LocalLauncher:
     """Starts ``PREFIX… run TASK --run-id ID OPTION…`` detached; implements ``protocols.Launcher``.
+
+    A raw command is started as ``PREFIX… exec --run-id ID OPTION…``: its record knows the command.
 
     The child leads a session of its own, appends its output to the run's log, and keeps this process's
     folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
@@ -54,10 +57,7 @@ class LocalLauncher:
             StoreUnavailable: its log cannot be opened.
             Refused: the system could not start a process.
         """
-        verb = [RAW] if run.task == RAW else ["run", run.task]
-        command = [*self._command_prefix, *verb, "--run-id", run.id, *self._options]
-        if secrets:
-            command.append("--secrets-from-stdin")
+        command = self._command(run, secrets=bool(secrets))
         log = open_log(log_path(self._state_dir, run.id))
         try:
             child = _spawn(command, log=log, pipe=bool(secrets))
@@ -75,6 +75,15 @@ class LocalLauncher:
         # Whoever lives longer than the child must reap it; whoever does not need not wait.
         threading.Thread(target=child.wait, name=f"oneoff-reap-{child.pid}", daemon=True).start()
         return process
+
+    def _command(self, run: Run, *, secrets: bool) -> list[str]:
+        verb = [RAW] if run.task == RAW else ["run", run.task]
+        command = [*self._command_prefix, *verb, "--run-id", run.id, *self._options]
+        if run.dry_run:  # said before the app is imported, so that it connects read-only
+            command.append("--dry-run")
+        if secrets:
+            command.append("--secrets-from-stdin")
+        return command
 
 
 def _spawn(command: Sequence[str], *, log: int, pipe: bool) -> subprocess.Popen[bytes]:
