@@ -54,7 +54,7 @@ def slow(seconds: float = 0.3) -> None:
 
 @app.task
 def slow_failure() -> None:
-    raise ValueError("x" * 100_000)
+    raise ValueError("x" * 300_000)
 
 
 @app.task(lock="door")
