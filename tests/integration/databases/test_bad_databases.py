@@ -65,6 +65,12 @@ def test_a_disk_without_room(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "TMPDIR" in refused.next_step
 
 
+def test_no_place_for_a_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own error becomes a refusal: nothing ran, so the run has not failed."""
+    monkeypatch.setattr("tempfile.tempdir", str(file.with_name("nowhere")))
+    assert "TMPDIR" in _refusal(f"sqlite:///{file}").next_step
+
+
 @pytest.mark.parametrize(
     "handle",
     [
