@@ -149,6 +149,16 @@ def test_a_connection_from_before_the_dry_run_that_may_write(database_url: str) 
         assert "opened before the dry run" in _refusal(database_url).message
 
 
+def test_a_connection_from_before_that_the_server_has_ended_is_no_obstacle(
+    postgres: Server, database_url: str
+) -> None:
+    """Nothing can be written through a connection that is gone, though its client has not noticed."""
+    with psycopg.connect(database_url) as connection:
+        postgres.execute(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        with Databases().seal(database_url):
+            pass
+
+
 def test_a_read_only_connection_from_before_is_no_obstacle(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
