@@ -155,6 +155,11 @@ class OutcomeUnrecorded(OneoffError):
 
     exit_code = 7
 
+    def __init__(self, message: str = "", *, next_step: str = "", document: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.document = document
+        """The run with its outcome, as JSON."""
+
 
 class StoreConflict(OneoffError):
     """Another process changed the record first."""

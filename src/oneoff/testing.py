@@ -46,7 +46,7 @@ def run(
     """Call a task as a real run would.
 
     Args:
-        values: The parameters, as Python values or in their JSON form.
+        values: The parameters, as Python values; a secret may be given as plain text.
         db: What ``ctx.db`` is; the app's own handle where None.
         stop: Whether ``ctx.should_stop`` is True from the start.
 

@@ -20,11 +20,11 @@ from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
 from oneoff.errors import UsageError
 from oneoff.runs.document import to_document
-from oneoff.runs.run import RAW, Run
+from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
 from oneoff.tasks.registry import Registry
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import RAW, Task
 from oneoff.types import RunId
 from oneoff.wiring.services import arm_dry_run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,7 +76,20 @@ class Session:
 
 def tell(text: str) -> None:
     """Say something to the person at work; standard output stays the result's."""
-    click.echo(text, err=True)
+    with nobody_listening():
+        click.echo(text, err=True)
+
+
+@contextmanager
+def nobody_listening() -> Iterator[None]:
+    """A terminal that is gone changes nothing about the result, nor about the exit code."""
+    try:
+        yield
+    except OSError:
+        import os
+
+        with suppress(OSError):  # else Python tries again at its end, and exits with 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class ShownError(click.ClickException):
@@ -91,6 +104,10 @@ class ShownError(click.ClickException):
         return self.error.exit_code
 
     def show(self, file: Any = None) -> None:
+        with nobody_listening():
+            self._show()
+
+    def _show(self) -> None:
         if isinstance(self.error, AppBroken) and self.error.__cause__ is not None:
             from oneoff.execution.failure import own_traceback
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from oneoff.errors import UsageError
 from oneoff.tasks import durations
+from oneoff.tasks.kind import Unfit
 
 
 def since(text: str | None, now: datetime) -> datetime | None:
@@ -14,7 +15,9 @@ def since(text: str | None, now: datetime) -> datetime | None:
         return None
     try:
         return now - abs(durations.parse_duration(text))
-    except ValueError:
+    except OverflowError:  # longer ago than a calendar goes back
+        return datetime.min.replace(tzinfo=UTC)
+    except Unfit:
         pass
     try:
         moment = datetime.fromisoformat(text)

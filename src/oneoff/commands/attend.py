@@ -91,7 +91,11 @@ def settle(
 
 def _recover(services: Services) -> None:
     for run_id, kept in services.spool.pending():
-        left = from_document(json.loads(kept))
+        try:
+            left = from_document(json.loads(kept))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            services.say(f"the outcome of run {run_id}, left on disk before, cannot be read: {error!r}")
+            continue
         try:
             run = services.store.get(run_id)
         except RunNotFound:  # of another store: it belongs to whoever opens that one

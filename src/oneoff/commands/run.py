@@ -28,6 +28,8 @@ from oneoff.errors import (
 )
 from oneoff.execution.execute import Execution, claim
 from oneoff.execution.failure import summary
+from oneoff.execution.signals import Signals
+from oneoff.execution.stopping import Stop
 from oneoff.protocols import Asker, Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
@@ -101,6 +103,10 @@ def run(services: Services, request: Request) -> Run:
         return _execute(services, request, confirmed, values)
     except Refused as refusal:
         _refuse(services, requested.id, refusal)
+    except (KeyboardInterrupt, EOFError):
+        if services.store.get(requested.id).status is not Status.REQUESTED:
+            raise  # launched already: whoever watches it lets go of it
+        _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
 
 
 def _record_of(
@@ -260,23 +266,30 @@ def _in_words(run: Run) -> str:
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     seal = _seal(services, request) if run.dry_run else None
+    with Signals(Stop()) as signals:
+        try:
+            claimed = _claim(services, run)
+        except StoreConflict:
+            return _overtaken(services, run)
+        execution = Execution(
+            claimed,
+            request.task,
+            values,
+            services,
+            signals=signals,
+            open_database=lambda: services.databases.resolve(request.registry.database),
+            seal=seal,
+        )
+        services.say(f"run {run.id} starts{' as a dry run' if run.dry_run else ''}: {_in_words(run)}")
+        return execution.perform(keep_stdout=request.options.keep_stdout)
+
+
+def _claim(services: Services, run: Run) -> Run:
     try:
-        claimed = claim(run, services)
+        return claim(run, services)
     except LockHeld:
         attend(services)  # the holder may be gone
-        claimed = claim(run, services)
-    except StoreConflict:
-        return _overtaken(services, run)
-    execution = Execution(
-        claimed,
-        request.task,
-        values,
-        services,
-        open_database=lambda: services.databases.resolve(request.registry.database),
-        seal=seal,
-    )
-    services.say(f"run {run.id} starts{' as a dry run' if run.dry_run else ''}: {_in_words(run)}")
-    return execution.perform(keep_stdout=request.options.keep_stdout)
+        return claim(run, services)
 
 
 def _overtaken(services: Services, run: Run) -> Run:
@@ -309,10 +322,11 @@ def _launch(services: Services, request: Request, run: Run) -> Run:
     with contextlib.suppress(StoreConflict):  # it has reported already, and says itself which process it is
         launched = services.store.save(replace(launched, process=process))
     deadline = services.clock.monotonic() + REPORT_WITHIN
-    while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
-        time.sleep(0.05)
-        attend(services)
-        launched = services.store.get(run.id)
+    with contextlib.suppress(KeyboardInterrupt):  # it runs on without us
+        while launched.status is Status.LAUNCHED and services.clock.monotonic() < deadline:
+            time.sleep(0.05)
+            attend(services)
+            launched = services.store.get(run.id)
     return launched
 
 

@@ -4,6 +4,8 @@
     task        beside a supervisor that beats, hears signals and watches the clock
     record      one transaction: the final status + audit ``outcome``
 
+Signals are held from before the claim until after the record (:mod:`oneoff.execution.signals`).
+
 A kill before the claim leaves a run that never started; after it, one that becomes ``lost`` when anyone
 looks; an outcome that the store cannot take goes to the room set aside and is recorded by the next command.
 """
@@ -14,6 +16,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,15 +25,22 @@ from typing import Any, NoReturn
 
 from oneoff.audit import event
 from oneoff.dryrun.report import Report
-from oneoff.errors import OutcomeUnrecorded, StoreConflict, StoreUnavailable
+from oneoff.errors import (
+    OneoffError,
+    OutcomeUnrecorded,
+    RunNotFound,
+    RunStopped,
+    StoreConflict,
+    StoreUnavailable,
+)
 from oneoff.execution import function
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
-from oneoff.execution.failure import own_traceback
+from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.log import RunLogger
-from oneoff.execution.output import tee
+from oneoff.execution.output import own_streams, tee
 from oneoff.execution.progress import ProgressMeter
-from oneoff.execution.stopping import Stop
+from oneoff.execution.signals import Signals
 from oneoff.execution.supervisor import Supervisor
 from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
@@ -38,8 +48,13 @@ from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
 from oneoff.runs.run import FOREGROUND, Outcome, Run
-from oneoff.runs.status import EXECUTING, EXIT_CODES, Status
+from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
 from oneoff.tasks.task import Task
+
+LAST_WORDS_SECONDS = 2.0
+"""How long a run that has ended waits for its output to be taken: a terminal may be paused."""
+SHORT_TRACEBACK = 8_000
+"""Characters of a traceback that are kept where there is no room for all of it."""
 
 
 def claim(run: Run, services: Services) -> Run:
@@ -50,13 +65,29 @@ def claim(run: Run, services: Services) -> Run:
         StoreConflict: somebody else took or cancelled the run first.
         StoreUnavailable: the intent cannot be recorded, so nothing runs.
     """
-    claimed = run.claimed(services.processes.current(), services.clock.now())
     services.spool.reserve(run.id)
     try:
-        return services.store.save(claimed, event.starting(claimed, services.observer, services.clock.now()))
+        return _claimed(run, services)
+    except StoreConflict:
+        if services.store.get(run.id).status in FINAL:
+            services.spool.release(run.id)
+        raise  # otherwise the room is that of the process that was quicker
     except BaseException:
         services.spool.release(run.id)
         raise
+
+
+def _claimed(run: Run, services: Services) -> Run:
+    while True:
+        claimed = run.claimed(services.processes.current(), services.clock.now())
+        told = event.starting(claimed, services.observer, services.clock.now())
+        try:
+            return services.store.save(claimed, told)
+        except StoreConflict:
+            now = services.store.get(run.id)
+            if now.status is not run.status or now.version == run.version:
+                raise
+            run = now  # its launcher noted down which process it is
 
 
 class Execution:
@@ -69,6 +100,7 @@ class Execution:
         values: Mapping[str, Any],
         services: Services,
         *,
+        signals: Signals,
         open_database: Callable[[], Any] = lambda: None,
         seal: Seal | None = None,
     ) -> None:
@@ -76,11 +108,15 @@ class Execution:
         self._task = task
         self._values = values
         self._services = services
+        self._signals = signals
+        self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
-        self._stop = Stop()
         self._attempt = Attempt(command=task.command is not None)
+        self._began: float | None = None
+        self._result: Outcome | None = None
         self._owner = os.getpid()
+        self._output = contextlib.ExitStack()
 
     def perform(self, *, keep_stdout: bool) -> Run:
         """Run the task to its end and record how it ended.
@@ -91,31 +127,65 @@ class Execution:
         Raises:
             OutcomeUnrecorded: the task has ended, and the store cannot take the outcome.
         """
-        self._began = self._services.clock.monotonic()
-        with _stdout_aside(keep_stdout), self._output() as terminal:
-            self._log = RunLogger(run_id=self._run.id, task=self._run.task, as_text=terminal.isatty)
-            self._meter = ProgressMeter(terminal=terminal, log=self._log)
-            with contextlib.closing(self._meter):
-                self._supervised()
-            outcome = self._outcome()
-            if outcome.traceback:
-                print(outcome.traceback, file=sys.stderr, end="", flush=True)
-        return self._record(outcome)
+        with own_streams():
+            try:
+                self._carry_out(keep_stdout)
+            except Exception as error:  # of our own, around the task: what is known is recorded all the same
+                if self._began is None:
+                    self._attempt.error = error
+            with self._closing_output():
+                outcome = self._result or self._outcome()
+                try:
+                    return self._record(outcome)
+                except OutcomeUnrecorded as error:
+                    unrecorded = error
+        _print_outcome(unrecorded)
+        raise unrecorded
+
+    @contextlib.contextmanager
+    def _closing_output(self) -> Iterator[None]:
+        """The block comes after the last output where that is quick; a reader that is not cannot delay it."""
+        closing = threading.Thread(target=self._output.close, name="oneoff-closing", daemon=True)
+        closing.start()
+        closing.join(LAST_WORDS_SECONDS)
+        yield
+        self._signals.let_go()
+        with contextlib.suppress(KeyboardInterrupt):  # nobody wants the rest; the run is recorded
+            closing.join()
+
+    def _carry_out(self, keep_stdout: bool) -> None:
+        self._output.enter_context(_stdout_aside(keep_stdout))
+        terminal = self._output.enter_context(self._diverted())
+        self._log = RunLogger(run_id=self._run.id, task=self._run.task, as_text=terminal.isatty)
+        self._meter = ProgressMeter(terminal=terminal, log=self._log)
+        self._output.callback(self._print_traceback)
+        self._output.callback(self._meter.close)
+        self._supervised()
+
+    def _print_traceback(self) -> None:
+        if self._result is not None and self._result.traceback:
+            with contextlib.suppress(Exception):  # the task may have done anything to stderr
+                print(self._result.traceback, file=sys.stderr, end="", flush=True)
 
     def _supervised(self) -> None:
-        timeout = self._run.timeout_seconds
         with Supervisor(
-            self._stop, clock=self._services.clock, beat=self._beat, timeout=timeout, give_up=self._give_up
-        ) as supervisor:
+            self._signals,
+            clock=self._services.clock,
+            beat=self._beat,
+            timeout=self._run.timeout_seconds,
+            give_up=self._give_up,
+        ):
+            self._began = self._services.clock.monotonic()
             try:
-                self._work()
+                with self._signals.interruptible():
+                    self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
-            if os.getpid() != self._owner:  # the task forked, and this is the child: not the run's process
-                _leave_fork(self._attempt.error)
-            supervisor.task_ended()
+            self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
 
     def _work(self) -> None:
+        if self._stop.look():
+            raise RunStopped
         if self._task.command is not None:
             self._run_command(self._task.command)
         else:
@@ -142,11 +212,22 @@ class Execution:
         )
         try:
             with self._seal or contextlib.nullcontext():
-                function.call(self._task, context, self._values)
+                self._call(context)
         except BaseException:
             self._attempt.report = self._report(context, complete=False)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
+
+    def _call(self, context: Context) -> None:
+        """A task that forks comes back here twice; the child leaves before it touches what is the run's."""
+        try:
+            function.call(self._task, context, self._values)
+        except BaseException as error:
+            if os.getpid() != self._owner:
+                _leave_fork(error)
+            raise
+        if os.getpid() != self._owner:
+            _leave_fork(None)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
         if self._seal is None:
@@ -158,6 +239,10 @@ class Execution:
         return self._services.store.beat(run.id, run.fence, self._services.clock.now(), self._meter.current)
 
     def _outcome(self) -> Outcome:
+        if self._began is None:
+            return Outcome(
+                status=Status.REFUSED, error=f"nothing ran: {summary(self._attempt.error or RunStopped())}"
+            )
         elapsed = self._services.clock.monotonic() - self._began
         return verdict(self._attempt, self._stop, duration_ms=round(elapsed * 1000))
 
@@ -166,56 +251,89 @@ class Execution:
         at = self._services.clock.now()
         try:
             return self._save(outcome, at)
-        except StoreUnavailable as error:
-            self._leave_behind(outcome, at)
-            raise OutcomeUnrecorded(
-                f"run {self._run.id} ended as {outcome.status}, and the store cannot take it: {error}",
-                next_step="the outcome is printed above; the next oneoff command records it",
-            ) from error
+        except (StoreUnavailable, RunNotFound) as error:
+            raise self._left_behind(outcome, at, error) from error
 
     def _save(self, outcome: Outcome, at: datetime) -> Run:
-        store = self._services.store
+        store, spool = self._services.store, self._services.spool
         while True:
             run = store.get(self._run.id)
-            if run.fence != self._run.fence or run.status not in EXECUTING | {Status.LOST}:
-                return run  # another process answers for it by now
-            ended = self._ended(run, outcome, at)
-            try:
-                saved = store.save(ended, event.outcome(ended, self._services.observer, at))
-            except StoreConflict:
-                continue
-            self._services.spool.release(run.id)
-            return saved
+            if run.fence == self._run.fence and run.status in EXECUTING | {Status.LOST}:
+                ended = self._ended(run, outcome, at)
+                try:
+                    run = store.save(ended, event.outcome(ended, self._services.observer, at))
+                except StoreConflict:
+                    continue
+            spool.release(run.id)  # else another process answers for it by now
+            return run
 
     def _ended(self, run: Run, outcome: Outcome, at: datetime) -> Run:
         report = self._attempt.report
         return replace(
             run.ended(outcome, at),
             dry_run_report=report.document() if report else None,
-            progress=self._meter.current,
+            progress=self._meter.current if self._began is not None else None,
         )
 
-    def _leave_behind(self, outcome: Outcome, at: datetime) -> None:
-        text = json.dumps(to_document(self._ended(self._run, outcome, at)), ensure_ascii=False)
-        print(f"ONEOFF-OUTCOME {text}", flush=True)
-        with contextlib.suppress(OSError):  # it is printed; a second place is all that is lost
-            self._services.spool.write(self._run.id, text.encode())
+    def _left_behind(self, outcome: Outcome, at: datetime, error: OneoffError) -> OutcomeUnrecorded:
+        """Keep the outcome where the next command finds it; the error that says so, and holds it."""
+        ended = self._ended(self._run, outcome, at)
+        kept = self._keep(ended) or self._keep(_shortened(ended))
+        return OutcomeUnrecorded(
+            f"run {self._run.id} ended as {outcome.status}, and the store cannot take it: {error}",
+            next_step="the outcome is printed above; "
+            + ("the next oneoff command that reaches the store records it" if kept else "keep it"),
+            document=_text(ended),
+        )
+
+    def _keep(self, ended: Run) -> bool:
+        try:
+            self._services.spool.write(ended.id, _text(ended).encode())
+        except OSError:  # it is printed; a second place is all that is lost
+            return False
+        return True
 
     def _give_up(self) -> None:
         """The task does not end: record that from the supervisor's thread, and leave without it."""
-        outcome = self._outcome()
+        code, unrecorded = EXIT_CODES[Status.LOST], None
         try:
-            self._record(outcome)
-            code = EXIT_CODES[outcome.status]
-        except OutcomeUnrecorded as error:
-            code = error.exit_code
-        print(f"the task did not end by itself: {outcome.error}", file=sys.stderr, flush=True)
-        os._exit(code)
+            outcome = self._outcome()
+            try:
+                code = EXIT_CODES[self._record(outcome).status]
+            except OutcomeUnrecorded as error:
+                unrecorded = error
+            # The task's thread may hold the lock of a stream, or wait for a terminal that takes nothing.
+            threading.Timer(LAST_WORDS_SECONDS, os._exit, [code]).start()
+            if unrecorded is not None:
+                _print_outcome(unrecorded)
+            print(f"the task did not end by itself: {outcome.error}", file=sys.stderr, flush=True)
+            self._output.close()
+        finally:
+            os._exit(code)
 
-    def _output(self) -> AbstractContextManager[Terminal]:
+    def _diverted(self) -> AbstractContextManager[Terminal]:
         if self._run.launcher != FOREGROUND:  # its launcher gave it the log as its output
             return contextlib.nullcontext(Terminal(2))
         return tee(log_path(self._services.settings.state_dir, self._run.id))
+
+
+def _text(run: Run) -> str:
+    return json.dumps(to_document(run))  # in ASCII: an error may quote what has no UTF-8
+
+
+def _shortened(run: Run) -> Run:
+    """What fits into the room set aside, where the disk has no more."""
+    outcome = run.outcome
+    if outcome is None or outcome.traceback is None:
+        return replace(run, dry_run_report=None)
+    return replace(
+        run, outcome=replace(outcome, traceback=outcome.traceback[-SHORT_TRACEBACK:]), dry_run_report=None
+    )
+
+
+def _print_outcome(error: OutcomeUnrecorded) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody listens
+        print(f"ONEOFF-OUTCOME {error.document}", flush=True)
 
 
 @contextlib.contextmanager
@@ -230,15 +348,23 @@ def _stdout_aside(wanted: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(Exception):  # the task may have closed or replaced it
+            sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
 
 
 def _leave_fork(error: BaseException | None) -> NoReturn:
-    if error is not None and not isinstance(error, SystemExit):
-        print(own_traceback(error), file=sys.stderr, end="")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    code = error.code if isinstance(error, SystemExit) else error and 1
-    os._exit(code if isinstance(code, int) else 1 if code else 0)
+    """End the child of a task that forked as Python would have; it must not come near the run's record."""
+    code = 1
+    try:
+        wanted = error.code if isinstance(error, SystemExit) else None if error is None else 1
+        code = wanted if isinstance(wanted, int) else 0 if wanted is None else 1
+        if isinstance(wanted, str):
+            print(wanted, file=sys.stderr)
+        if error is not None and not isinstance(error, SystemExit):
+            print(own_traceback(error), file=sys.stderr, end="")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code & 0xFF)

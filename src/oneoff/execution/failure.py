@@ -15,7 +15,7 @@ def summary(error: BaseException) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
         first = str(error).strip().partition("\n")[0]
-    except Exception:  # a broken __str__ must not hide that the task failed
+    except BaseException:  # a broken __str__ must not hide that the task failed
         first = ""
     return f"{name}: {first}"[:500] if first else name
 
@@ -24,9 +24,12 @@ def own_traceback(error: BaseException) -> str:
     """The traceback as Python prints it, without the frames of oneoff and of the import system."""
     import traceback  # only a failure needs it
 
-    for link in _chain(error):
-        link.__traceback__ = _without_ours(link.__traceback__)
-    return "".join(traceback.format_exception(error))
+    try:
+        for link in _chain(error):
+            link.__traceback__ = _without_ours(link.__traceback__)
+        return "".join(traceback.format_exception(error))
+    except BaseException as broken:  # an exception of the user's may be broken in any way
+        return f"{summary(error)}\n(its traceback cannot be shown: {summary(broken)})\n"
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -37,7 +40,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         if link is not None and all(link is not other for other in found):
             found.append(link)
             waiting += [link.__cause__, link.__context__]
-            waiting += getattr(link, "exceptions", ())
+            waiting += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
     return found
 
 

@@ -61,6 +61,22 @@ def tee(log_path: Path) -> Iterator[Terminal]:
         yield terminal
 
 
+@contextmanager
+def own_streams() -> Iterator[None]:
+    """Afterwards ``sys.stdout`` and ``sys.stderr`` are what they were, whatever a task made of them."""
+    before = {"stdout": sys.stdout, "stderr": sys.stderr}
+    try:
+        yield
+    finally:
+        _fill_standard_descriptors()
+        for fd, (name, stream) in enumerate(before.items(), start=1):
+            if isinstance(stream, io.TextIOWrapper) and stream.closed:
+                stream = os.fdopen(
+                    fd, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False
+                )
+            setattr(sys, name, stream)
+
+
 def _fill_standard_descriptors() -> None:
     """Where 0, 1 or 2 was closed by the caller, let it lead nowhere: else the next file gets that number."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 from oneoff.runs.status import Status
@@ -47,18 +47,22 @@ class Stop:
         """The task looked, and knows that it has to end."""
         self._child: Stoppable | None = None
         self._asked = Event()
+        self._telling = Lock()  # a command that starts as it is asked to stop is told once
 
     def reaches(self, child: Stoppable) -> None:
         """From now on a command is what has to end; one that starts too late is told at once."""
-        self._child = child
-        if self.forced:
-            child.kill()
-        elif self.cause is not None:
-            child.terminate()
+        with self._telling:
+            self._child = child
+            if self.forced:
+                child.kill()
+            elif self.cause is not None:
+                child.terminate()
 
     def request(self, cause: Cause) -> None:
         """Ask the task to end at its next safe point; the first cause stays."""
-        if self.cause is None:
+        with self._telling:
+            if self.cause is not None:
+                return
             self.cause = cause
             self._asked.set()
             if self._child is not None:
@@ -66,7 +70,7 @@ class Stop:
 
     def force(self) -> None:
         """End the task now."""
-        if not self.forced:
+        with self._telling:
             self.forced = True
             if self._child is not None:
                 self._child.kill()

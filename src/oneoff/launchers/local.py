@@ -13,7 +13,8 @@ from pathlib import Path
 from oneoff.errors import Refused
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.logs import log_path, open_log
-from oneoff.runs.run import RAW, Process, Run
+from oneoff.runs.run import Process, Run
+from oneoff.tasks.task import RAW
 
 
 class LocalLauncher:

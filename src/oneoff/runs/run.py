@@ -11,8 +11,6 @@ from oneoff.errors import OneoffError
 from oneoff.runs.status import ACTIVE, TRANSITIONS, Status
 from oneoff.types import JSONObject, RunId, TaskName
 
-RAW = TaskName("exec")
-"""The task that stands in the records for a raw command."""
 FOREGROUND = "foreground"
 """The launcher of a run that executes in the process that was asked for it."""
 

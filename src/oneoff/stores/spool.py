@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -64,8 +64,14 @@ class FileSpool:
             file = self._files.get(run_id)
         if file is None:
             raise OSError(errno.EBADF, f"no room was set aside for run {run_id}")
-        _write_all(file, _header(document) + document)
-        os.fsync(file)
+        with ExitStack() as stack:
+            folder = os.open(self.folder, _FOLDER_FLAGS)
+            stack.callback(os.close, folder)
+            if not _is_still(file, folder, run_id):
+                file = _open(folder, run_id, os.O_RDWR)
+                stack.callback(os.close, file)
+            _write_all(file, _header(document) + document)
+            os.fsync(file)
 
     def pending(self) -> Iterator[tuple[RunId, bytes]]:
         """The outcomes that were written whole, in the order of their runs' ids."""
@@ -91,7 +97,8 @@ class FileSpool:
             # Where the file cannot be removed (a read-only folder), it must not wait to be recorded again.
             with suppress(OSError):
                 os.pwrite(file, bytes(_HEADER_BYTES), 0)
-            os.close(file)
+            with suppress(OSError):
+                os.close(file)
         # An empty room that stays behind does no harm, and by now the outcome is recorded.
         with suppress(OSError):
             folder = os.open(self.folder, _FOLDER_FLAGS)
@@ -99,6 +106,15 @@ class FileSpool:
                 os.unlink(run_id, dir_fd=folder)
             finally:
                 os.close(folder)
+
+
+def _is_still(file: int, folder: int, run_id: str) -> bool:
+    """A task may have closed descriptors that are not its own, or removed the file. Raises OSError."""
+    there = os.stat(run_id, dir_fd=folder, follow_symlinks=False)
+    try:
+        return os.path.samestat(os.fstat(file), there)
+    except OSError:
+        return False
 
 
 def _open(folder: int, run_id: str, flags: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from oneoff.errors import InvalidDeclaration, TaskNotFound
 from oneoff.tasks.source import place, plain_function
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import RAW, Task
 from oneoff.types import TaskName
 
 _NAME = r"[a-z0-9]+(?:(?:-+|[.:])[a-z0-9]+)*"
@@ -26,6 +26,11 @@ class Registry:
 
     def add(self, task: Task) -> None:
         """Take a task in. Raises InvalidDeclaration where its name is taken."""
+        if task.name == RAW:
+            raise InvalidDeclaration(
+                f"{_origin(task)} cannot be called {RAW}: raw commands are recorded under that name",
+                next_step='give it another name: name="…"',
+            )
         other = self._tasks.get(task.name)
         if other is not None:
             raise InvalidDeclaration(

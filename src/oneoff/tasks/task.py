@@ -10,6 +10,9 @@ from typing import Any
 from oneoff.tasks.parameters import Parameter
 from oneoff.types import TaskName
 
+RAW = TaskName("exec")
+"""The task that stands in the records for a raw command; no app's task may be called so."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

@@ -110,3 +110,9 @@ def test_a_function_without_a_file_has_no_digest() -> None:
     exec("def typed(): ...", scope)
     assert code_digest(Task(name=task_name("a"), function=scope["typed"])) is None  # type: ignore[arg-type] # is a function
     assert code_digest(Task(name=task_name("a"), function=print)) is None
+
+
+def test_the_name_of_raw_commands_is_taken() -> None:
+    """A task `exec` could not be told from `oneoff exec` in the records."""
+    with pytest.raises(InvalidDeclaration, match="raw commands"):
+        Registry("shop").add(Task(name=task_name("exec"), function=print))

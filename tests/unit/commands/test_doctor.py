@@ -1,0 +1,114 @@
+"""``doctor`` looks at everything, whatever fails on the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from oneoff.commands.doctor import examine
+from oneoff.errors import AppBroken, AppNotFound, InvalidSettings, OneoffError, StoreUnavailable
+from oneoff.protocols import Finding, Services
+from oneoff.runs.status import Status
+from oneoff.settings import Settings
+from oneoff.tasks.registry import Registry
+from tests.fakes import World
+from tests.records import begin, make_run
+
+NAMES = ["oneoff", "settings", "app", "store", "audit log", "dry run", "release", "actor"]
+
+
+class Sources:
+    """What an invocation opens; what is an error is raised."""
+
+    def __init__(self, world: World, **broken: OneoffError) -> None:
+        self._world = world
+        self._broken = broken
+
+    def _give(self, name: str) -> None:
+        if name in self._broken:
+            raise self._broken[name]
+
+    @property
+    def settings(self) -> Settings:
+        self._give("settings")
+        return self._world.services.settings
+
+    @property
+    def registry(self) -> Registry:
+        self._give("registry")
+        return self._world.app
+
+    @property
+    def services(self) -> Services:
+        self._give("services")
+        return self._world.services
+
+
+def bad(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings if not finding.ok}
+
+
+def test_a_healthy_project(world: World) -> None:
+    """Every finding is good, in a fixed order."""
+    begin(world.store, make_run())
+    findings = examine(Sources(world))
+    assert [finding.name for finding in findings] == NAMES
+    assert bad(findings) == {}
+    texts = {finding.name: finding.message for finding in findings}
+    assert texts["app"] == "shop, 6 tasks"
+    assert texts["store"].endswith("1 runs active")
+    assert texts["dry run"] == "level copy"
+    assert texts["actor"] == "ann (human)"
+
+
+def test_an_app_without_a_database(world: World) -> None:
+    """That is no fault, and it is said."""
+    world.app.database = None
+    findings = examine(Sources(world))
+    assert bad(findings) == {}
+    assert "the app names no database" in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "names"),
+    [
+        ("settings", InvalidSettings("bad TOML", next_step="mend it"), ["settings", "store"]),
+        ("registry", AppNotFound("no app"), ["app", "dry run"]),
+        ("services", StoreUnavailable("full"), ["store", "audit log", "dry run", "release", "actor"]),
+    ],
+)
+def test_one_fault_hides_no_other(world: World, part: str, error: OneoffError, names: list[str]) -> None:
+    """What depends on the broken part is bad with its words and next step, the rest is looked at."""
+    findings = examine(Sources(world, **{part: error}))
+    assert [finding.name for finding in findings] == NAMES
+    assert list(bad(findings)) == names
+    for finding in bad(findings).values():
+        assert (finding.message, finding.next_step) == (error.message, error.next_step)
+
+
+def test_the_cause_is_told(world: World) -> None:
+    """An app that raises is told with what it raised."""
+    broken = AppBroken("shop.admin cannot be imported")
+    broken.__cause__ = ZeroDivisionError("division by zero")
+    assert bad(examine(Sources(world, registry=broken)))["app"].message == (
+        "shop.admin cannot be imported (division by zero)"
+    )
+
+
+def test_a_database_that_cannot_be_reached(world: World) -> None:
+    """What the app's own function raises is a finding, not a crash."""
+    world.app.database = ConnectionError("no route to db")
+    assert bad(examine(Sources(world)))["dry run"].message == "ConnectionError: no route to db"
+
+
+def test_a_log_that_does_not_fit(world: World) -> None:
+    """The first problem is told, and where to read the others."""
+    begun = begin(world.store, make_run())
+    world.store.save(begun.to(Status.SUCCEEDED))
+    finding = bad(examine(Sources(world)))["audit log"]
+    assert "r1" in finding.message
+    assert "audit verify" in finding.next_step
+
+
+def test_no_settings_file(world: World) -> None:
+    """The defaults are in force."""
+    assert "none" in examine(Sources(world))[1].message
