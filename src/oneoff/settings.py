@@ -149,10 +149,14 @@ def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
             document = _read(path)
             tool = _subtable(document, "tool", path)
             if "oneoff" in tool:
-                version = _subtable(document, "project", path).get("version")
-                table = _subtable(tool, "oneoff", path, above="tool.")
-                return path, table, version if isinstance(version, str) else None
+                return path, _subtable(tool, "oneoff", path, above="tool."), _project_version(folder)
     return None, {}, None
+
+
+def _project_version(folder: Path) -> str | None:
+    path = folder / "pyproject.toml"
+    version = _subtable(_read(path), "project", path).get("version")
+    return version if isinstance(version, str) else None
 
 
 def _subtable(table: dict[str, Any], key: str, path: Path, *, above: str = "") -> dict[str, Any]:

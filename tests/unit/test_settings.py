@@ -101,7 +101,6 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("[tool.oneoff", "not valid TOML"),
         ("tool.oneoff = 3", "not a table"),
         ("tool = 3", r"\[tool\] is not a table"),
-        ("project = 3\n[tool.oneoff]", r"\[project\] is not a table"),
         ("[tool.oneoff]\nap = 'x'", "did you mean 'app'"),
         ("[tool.oneoff]\napp = 3", "a text is wanted"),
         ("[tool.oneoff.environments.p]\nprotectd = true", "did you mean 'protected'"),
@@ -160,3 +159,13 @@ def test_an_unknown_environment_is_refused_with_the_nearest(tmp_path: Path) -> N
     (tmp_path / "oneoff.toml").write_text("[tool.oneoff.environments.production]\n")
     with pytest.raises(UsageError, match="did you mean 'production'"):
         load(tmp_path, {}).environment_named("prodution")
+
+
+def test_the_version_is_the_projects_wherever_our_table_is(tmp_path: Path) -> None:
+    """With oneoff.toml beside it, pyproject.toml still says which version the project has."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nversion = '1.2'\n")
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff]\n")
+    assert load(tmp_path, {}).version == "1.2"
+    (tmp_path / "pyproject.toml").write_text("project = 3\n")
+    with pytest.raises(InvalidSettings, match=r"\[project\] is not a table"):
+        load(tmp_path, {})

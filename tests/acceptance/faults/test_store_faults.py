@@ -127,15 +127,15 @@ def test_the_store_goes_away_during_the_run(how: str, project: Project) -> None:
     assert (document["id"], document["status"]) == ("r1", "succeeded")
     if how == "removed":
         (project.folder / "aside.db").rename(project.folder / ".oneoff" / "store.db")
-    all_at_once(project)
+    all_at_once(project, how)
 
 
-def all_at_once(project: Project) -> None:
+def all_at_once(project: Project, how: str) -> None:
     """Three commands recover one outcome together: it is recorded exactly once."""
     assert all_finished([project.start("runs") for _ in range(3)]) == [0, 0, 0]
     assert project.the_run().status is Status.SUCCEEDED
     assert project.events("r1") == RECORDED_ONCE
-    assert project.oneoff("run", "store-breaks", "--how", "removed", "--run-id", "r1").returncode == 0
+    assert project.oneoff("run", "store-breaks", "--how", how, "--run-id", "r1").returncode == 0
     assert project.executions() == 1
 
 
