@@ -31,7 +31,7 @@ def accepted(demand: Demand, *, yes: bool, confirm: str | None) -> str | None:
     """How the command line itself confirms the demand, or None where somebody has to be asked."""
     if demand.typed is not None:
         return "--confirm" if confirm == demand.typed else None
-    return "--yes" if yes or confirm is not None else None
+    return "--yes" if yes else None
 
 
 def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_run: bool) -> str | None:

@@ -124,7 +124,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         root=root,
         file=file,
         app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
-        store=root / Path(store).expanduser(),
+        store=root / _path(store),
         environment=_get(table, "environment", _text, "tool.oneoff") or "local",
         environments={
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
@@ -135,30 +135,53 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InvalidSettings(f"the store {text} names the home of nobody known here") from error
+
+
 def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
     for folder in (start, *start.parents):
         for name in FILES:
             path = folder / name
-            if path.is_file():
-                document = _read(path)
-                table = document.get("tool", {}).get("oneoff")
-                if table is not None:
-                    if not isinstance(table, dict):
-                        raise InvalidSettings(f"{path}: [tool.oneoff] is not a table")
-                    version = document.get("project", {}).get("version")
-                    return path, table, version if isinstance(version, str) else None
+            document = _read(path)
+            tool = _subtable(document, "tool", path)
+            if "oneoff" in tool:
+                return path, _subtable(tool, "oneoff", path, above="tool."), _project_version(folder)
     return None, {}, None
 
 
+def _project_version(folder: Path) -> str | None:
+    path = folder / "pyproject.toml"
+    version = _subtable(_read(path), "project", path).get("version")
+    return version if isinstance(version, str) else None
+
+
+def _subtable(table: dict[str, Any], key: str, path: Path, *, above: str = "") -> dict[str, Any]:
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise InvalidSettings(f"{path}: [{above}{key}] is not a table")
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except OSError as error:
+        raise InvalidSettings(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidSettings(f"{path} cannot be read: {error}") from error
+    if not text:
+        return {}
     import tomllib  # 16 ms, and needed only where there is a file
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidSettings(f"{path} is not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"{path} cannot be read: {error}") from error
 
 
 def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
@@ -214,7 +237,8 @@ def _get(table: dict[str, Any], key: str, read: Callable[[Any], T], where: str) 
     try:
         return read(table[key])
     except ValueError as error:
-        raise InvalidSettings(f"[{where}] {key} = {table[key]!r}: {error}") from error
+        value = "" if isinstance(table[key], dict) else f" = {table[key]!r}"  # variables may be secrets
+        raise InvalidSettings(f"[{where}] {key}{value}: {error}") from error
 
 
 def _text(value: Any) -> str:
@@ -244,12 +268,18 @@ def _arguments(value: Any) -> tuple[str, ...]:
 
 
 def _variables(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+    if not isinstance(value, dict):
         raise ValueError("a table of texts is wanted")
+    wrong = [name for name, item in value.items() if not isinstance(item, str)]
+    if wrong:
+        raise ValueError(f"a table of texts is wanted, and {', '.join(wrong)} is none")
     return value
 
 
 def _seconds(value: Any) -> timedelta:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError("a number of seconds above 0 is wanted")
-    return timedelta(seconds=value)
+    try:
+        return timedelta(seconds=value)
+    except OverflowError:
+        raise ValueError(f"it is at most {timedelta.max.total_seconds():.0f} seconds") from None

@@ -47,6 +47,11 @@ def test_yes_answers_a_question() -> None:
     assert accepted(Demand("?", None), yes=False, confirm=None) is None
 
 
+def test_a_name_does_not_answer_a_question() -> None:
+    """Who types ``--confirm production`` means production, and is elsewhere where no name is wanted."""
+    assert accepted(Demand("?", None), yes=False, confirm="production") is None
+
+
 def test_a_reason_has_to_match_as_a_whole() -> None:
     """A pattern is about the whole reason, not about a part of it."""
     assert reason_problem(PRODUCTION, "OPS-12", dry_run=False) is None

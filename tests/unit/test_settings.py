@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -98,6 +100,7 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
     [
         ("[tool.oneoff", "not valid TOML"),
         ("tool.oneoff = 3", "not a table"),
+        ("tool = 3", r"\[tool\] is not a table"),
         ("[tool.oneoff]\nap = 'x'", "did you mean 'app'"),
         ("[tool.oneoff]\napp = 3", "a text is wanted"),
         ("[tool.oneoff.environments.p]\nprotectd = true", "did you mean 'protected'"),
@@ -107,14 +110,40 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("[tool.oneoff.tasks.t]\nhelp = 'x'", "needs a command"),
         ("[tool.oneoff.tasks.t]\ncommand = 'ls -l'", "no shell"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = 0", "above 0"),
+        ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = inf", "at most"),
+        ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = nan", "above 0"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\nenviron = { A = 1 }", "table of texts"),
         ("[tool.oneoff]\nstore = 'postgresql://x/y'", "is not a file"),
+        ("[tool.oneoff]\nstore = '~nobody-of-that-name/store.db'", "home"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
     """A key that is misspelt or a value of the wrong type is never passed over."""
     (tmp_path / "oneoff.toml").write_text(text)
     with pytest.raises(InvalidSettings, match=words):
+        load(tmp_path, {})
+
+
+def test_a_variable_of_a_command_is_never_shown(tmp_path: Path) -> None:
+    """A mistake beside it does not print what may be a password."""
+    (tmp_path / "oneoff.toml").write_text(
+        "[tool.oneoff.tasks.t]\ncommand = ['ls']\nenviron = { TOKEN = 'hunter2', A = 1 }"
+    )
+    with pytest.raises(InvalidSettings, match=r"environ.*\bA\b") as raised:
+        load(tmp_path, {})
+    assert "hunter2" not in raised.value.message
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may hold ``protected = true`` is not passed over in silence, and no traceback is shown."""
+
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(InvalidSettings, match=r"oneoff\.toml cannot be read: Permission denied"):
         load(tmp_path, {})
 
 
@@ -130,3 +159,13 @@ def test_an_unknown_environment_is_refused_with_the_nearest(tmp_path: Path) -> N
     (tmp_path / "oneoff.toml").write_text("[tool.oneoff.environments.production]\n")
     with pytest.raises(UsageError, match="did you mean 'production'"):
         load(tmp_path, {}).environment_named("prodution")
+
+
+def test_the_version_is_the_projects_wherever_our_table_is(tmp_path: Path) -> None:
+    """With oneoff.toml beside it, pyproject.toml still says which version the project has."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nversion = '1.2'\n")
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff]\n")
+    assert load(tmp_path, {}).version == "1.2"
+    (tmp_path / "pyproject.toml").write_text("project = 3\n")
+    with pytest.raises(InvalidSettings, match=r"\[project\] is not a table"):
+        load(tmp_path, {})

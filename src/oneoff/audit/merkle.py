@@ -23,6 +23,18 @@ class Checkpoint:
     size: int
     root: bytes
 
+    def __str__(self) -> str:
+        """``6:8a900d…``, short enough to be kept in a ticket or a chat."""
+        return f"{self.size}:{self.root.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """The inverse of ``str``; raises ValueError."""
+        size, colon, root = text.strip().partition(":")
+        if not (colon and size.isascii() and size.isdigit() and len(root) == 2 * HASH_BYTES):
+            raise ValueError("a checkpoint is written SIZE:ROOT, the root in 64 hexadecimal digits")
+        return cls(int(size), bytes.fromhex(root))
+
 
 def leaf_hash(entry: bytes) -> bytes:
     """The hash of one entry."""

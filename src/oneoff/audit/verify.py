@@ -6,7 +6,7 @@ the same: only a checkpoint kept elsewhere shows that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from oneoff.audit.event import StoredEvent, columns, decode, short_type
@@ -32,6 +32,11 @@ class Verification:
     """How many further problems there were."""
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        """What to keep elsewhere, for a later comparison."""
+        return Checkpoint(self.size, self.root)
+
+    @property
     def ok(self) -> bool:
         return not self.problems
 
@@ -40,6 +45,8 @@ def verify(
     events: Iterable[StoredEvent],
     checkpoint: Callable[[], Checkpoint],
     accounted: Callable[[RunId], bool],
+    *,
+    remembered: Checkpoint | None = None,
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
@@ -51,16 +58,21 @@ def verify(
         checkpoint: size and root as the store holds them; asked before and after the events are read.
         accounted: asked at the end, of a run that has started and has no outcome: True where it still
             executes, or where its outcome was recorded while this was reading.
+        remembered: size and root that somebody kept from an earlier time; the log has to begin with just
+            those events still (the consistency of RFC 6962 §2.1.2, by computing the earlier root again).
     """
     expected = checkpoint()
     reading = _Reading()
-    if expected.size == 0:
-        reading.compare(expected)
-    for event in events:
-        reading.add(event)
+    for event in _and_none_first(events):
+        if event is not None:
+            reading.add(event)
         if reading.frontier.size == expected.size:
             reading.compare(expected)
+        if remembered is not None and reading.frontier.size == remembered.size:
+            reading.recall(remembered)
     size = reading.frontier.size
+    if remembered is not None and size < remembered.size:
+        reading.problem(f"the log had {remembered.size} events once, and now it has {size}")
     if size < expected.size:
         reading.problem(f"the log ends after {size} events, and its head counts {expected.size}")
     elif size > checkpoint().size:
@@ -69,6 +81,12 @@ def verify(
         if not accounted(run_id):
             reading.problem(f"run {run_id} started and has no outcome")
     return reading.verification()
+
+
+def _and_none_first(events: Iterable[StoredEvent]) -> Iterator[StoredEvent | None]:
+    """Lets the empty log be looked at like every longer one."""
+    yield None
+    yield from events
 
 
 @dataclass
@@ -125,6 +143,13 @@ class _Reading:
             self.problem(
                 f"the {expected.size} events have the root {computed.hex()}, the log's head has "
                 f"{expected.root.hex()}: one of them was changed, moved or put in together with its hash"
+            )
+
+    def recall(self, remembered: Checkpoint) -> None:
+        if self.frontier.root != remembered.root:
+            self.problem(
+                f"the first {remembered.size} events had the root {remembered.root.hex()} once, and now "
+                f"they have {self.frontier.root.hex()}: the log was rewritten since"
             )
 
     def problem(self, text: str) -> None:

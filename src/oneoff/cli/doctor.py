@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
@@ -9,6 +10,8 @@ import click
 from oneoff.cli.output import emit, fields, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.doctor import examine
+from oneoff.commands.run import release_of
+from oneoff.errors import AppNotFound
 from oneoff.protocols import Finding
 
 UNWELL = 1
@@ -25,7 +28,7 @@ def doctor_command(ctx: click.Context, /, output: str) -> None:
 
 
 def _line(finding: Finding) -> str:
-    mark = click.style("ok ", fg="green") if finding.ok else click.style("BAD", fg="red", bold=True)
+    mark = "ok " if finding.ok else "BAD"
     line = f"{mark}  {finding.name:<10} {finding.message}"
     return f"{line}\n     {'':<10} next: {finding.next_step}" if finding.next_step else line
 
@@ -35,7 +38,9 @@ def _line(finding: Finding) -> str:
 @click.pass_obj
 def release_command(session: Session, /, output: str) -> None:
     """Show which release a run would belong to."""
-    release, host = session.services.release, session.services.observer.host
-    document = {**asdict(release), "host": host}
+    release = session.services.release
+    with suppress(AppNotFound):  # commands need no app, and have a release all the same
+        release = release_of(session.services, session.registry)
+    document = {**asdict(release), "host": session.services.observer.host}
     del document["code"]  # each task has its own
     emit(document, lambda: fields(list(document.items())), output)

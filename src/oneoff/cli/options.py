@@ -22,7 +22,7 @@ Given = dict[str, Any]
 def run_options() -> list[click.Option]:
     """The options that every run has."""
     return [
-        click.Option(["--dry-run"], is_flag=True, help="Preview: execute, and let the database refuse it."),
+        click.Option(["--dry-run"], is_flag=True, help="Preview: execute, and let nothing stay."),
         click.Option(["--yes"], is_flag=True, help="Answer the task's question with yes."),
         click.Option(["--confirm"], metavar="ENV", help="Confirm for a protected environment, by its name."),
         click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),
@@ -49,6 +49,10 @@ def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Option]:
 
 def _option(parameter: Parameter) -> click.Option:
     words = [parameter.help] if parameter.help else []
+    if parameter.choices or parameter.limits.words(parameter.kind):
+        words.append(f"[{parameter.allowed}]")
+    if parameter.multiple:
+        words.append("[repeat it for several]")
     if parameter.required:
         words.append("[required]")
     elif parameter.default_text:

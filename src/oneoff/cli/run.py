@@ -43,7 +43,8 @@ class TaskGroup(ShowingGroup):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if "--dry-run" in args:
-            arm_dry_run()  # before the app is imported: a connection that it opens then is read-only too
+            # Before the app is imported: a connection that it opens then is read-only too.
+            ctx.with_resource(arm_dry_run())
         with showing_errors():
             return super().resolve_command(ctx, args)
 
@@ -219,7 +220,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     given["environment"] = given["environment"] or earlier.environment
     if given["dry_run"]:
-        arm_dry_run()
+        ctx.with_resource(arm_dry_run())
     registry = _no_app(session) if earlier.task == RAW else session.registry
     task = _raw(earlier.command or ()) if earlier.task == RAW else registry.get(earlier.task)
     for difference in rerun_differences(session.services, earlier, registry, task):

@@ -113,11 +113,11 @@ class ShownError(click.ClickException):
 
             click.echo(own_traceback(self.error.__cause__), err=True, nl=False)
         first, *others = self.message.splitlines() or [""]
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {first}", err=True)
+        click.echo(f"error: {first}", err=True)
         for line in others:
             click.echo(f"       {line}", err=True)
         if self.error.next_step:
-            click.echo(f"{click.style('next:', bold=True)}  {self.error.next_step}", err=True)
+            click.echo(f"next:  {self.error.next_step}", err=True)
 
 
 @contextmanager

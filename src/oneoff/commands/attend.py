@@ -23,13 +23,14 @@ def attend(services: Services) -> None:
     _recover(services)
     for run in services.store.find(RunQuery(statuses=ACTIVE)):
         if _gone(services, run):
-            settle(
-                services,
-                run.id,
-                _ending(run),
-                evidence=_evidence(services, run),
-                only=frozenset({run.status}),
-            )
+            _bury(services, run)
+
+
+def _bury(services: Services, run: Run) -> None:
+    settle(services, run.id, _ending(run), evidence=_evidence(services, run), only=frozenset({run.status}))
+    if run.process and services.processes.alive(run.process) is False:
+        _recover(services)  # its last act may have been to leave its outcome on disk, a moment ago
+        services.spool.release(run.id)
 
 
 def _gone(services: Services, run: Run) -> bool:
@@ -85,7 +86,8 @@ def settle(
             saved = services.store.save(ended, told)
         except StoreConflict:
             continue
-        services.spool.release(run_id)
+        if outcome.status is not Status.LOST:  # a lost one may still bring its outcome
+            services.spool.release(run_id)
         return saved
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oneoff.audit.event import StoredEvent, decode, short_type
+from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
 from oneoff.commands.attend import attend
@@ -19,13 +20,18 @@ def log(services: Services, *, run_id: RunId | None = None) -> Iterator[StoredEv
     return services.store.events(run_id=run_id)
 
 
-def verify(services: Services) -> Verification:
-    """Compute the whole log again from its bytes and compare it with what the store says of it."""
+def verify(services: Services, *, remembered: Checkpoint | None = None) -> Verification:
+    """Compute the whole log again from its bytes and compare it with what the store says of it.
+
+    Args:
+        remembered: size and root that somebody kept; what was rewritten since then shows only by them.
+    """
     attend(services)
     return verify_events(
         services.store.events(),
         services.store.checkpoint,
         accounted=lambda run_id: _accounted(services, run_id),
+        remembered=remembered,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
+from oneoff.commands.run import release_of
 from oneoff.errors import OneoffError
 from oneoff.execution.failure import summary
 from oneoff.protocols import Finding, RunQuery, Services
@@ -51,7 +53,7 @@ def _settings(sources: Sources) -> str:
 
 def _app(sources: Sources) -> str:
     registry = sources.registry
-    return f"{registry.name}, {len(registry)} tasks"
+    return f"{registry.name}, {len(registry)} task{'' if len(registry) == 1 else 's'}"
 
 
 def _store(sources: Sources) -> str:
@@ -78,6 +80,8 @@ def _dry_run(sources: Sources) -> str:
 
 def _release(sources: Sources) -> str:
     release = sources.services.release
+    with suppress(OneoffError):  # a broken app is a finding of its own
+        release = release_of(sources.services, sources.registry)
     return f"version {release.version or 'unknown'}, commit {release.commit or 'unknown'}"
 
 

@@ -120,7 +120,7 @@ def _record_of(
         status=Status.REQUESTED,
         requested_at=now,
         actor=services.actor,
-        release=_release(services, request.registry, task),
+        release=release_of(services, request.registry, task),
         parameters=parameters.freeze(task.parameters, values),
         environment=environment.name,
         protected=environment.protected,
@@ -217,6 +217,11 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
     problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
     demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
     how = policy.accepted(demand, yes=options.yes, confirm=options.confirm) if demand else "none needed"
+    if options.confirm not in (None, environment.name):
+        raise NotConfirmed(
+            f"--confirm {options.confirm} does not name the environment, which is {environment.name}",
+            next_step=f"say which one is meant: --env {options.confirm}, or --confirm {environment.name}",
+        )
     if problem:
         raise ReasonRequired(
             problem, next_step=_way_out(options, demand if how is None else None, reason=True)
@@ -342,20 +347,25 @@ def _refuse(services: Services, run_id: RunId, refusal: OneoffError) -> NoReturn
     raise refusal
 
 
-def _release(services: Services, registry: Registry, task: Task) -> Release:
+def release_of(services: Services, registry: Registry, task: Task | None = None) -> Release:
+    """The release that a run of this app, and of this task, would belong to."""
     here = services.release
-    return replace(here, version=registry.version or here.version, code=code_digest(task))
+    return replace(here, version=registry.version or here.version, code=code_digest(task) if task else None)
 
 
 def rerun_differences(services: Services, earlier: Run, registry: Registry, task: Task) -> list[str]:
     """What has changed in the code since ``earlier``, in words; empty where nothing is known to have."""
-    then, now = earlier.release, _release(services, registry, task)
+    then, now = earlier.release, release_of(services, registry, task)
     names = {"version": "version", "commit": "commit", "code": "the task's file"}
     return [
-        f"{words}: {getattr(then, name)} then, {getattr(now, name)} now"
+        f"{words}: {_brief(getattr(then, name))} then, {_brief(getattr(now, name))} now"
         for name, words in names.items()
         if getattr(then, name) != getattr(now, name)
     ]
+
+
+def _brief(text: str | None) -> str:
+    return "unknown" if text is None else text[:12]
 
 
 def frozen_parameters(run: Run) -> JSONObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import EXECUTING, Status
+from oneoff.types import RunId
 
 LATEST = "@latest"
 POLL = 0.2
@@ -39,12 +41,13 @@ def get(services: Services, reference: str) -> Run:
         if not newest:
             raise RunNotFound("there is no run yet", next_step="`oneoff tasks` lists what can be run")
         return newest[0]
+    with suppress(RunNotFound):
+        return services.store.get(RunId(reference))
     found = services.store.find(RunQuery(id_prefix=reference, limit=6))
-    exact = [run for run in found if run.id == reference]
-    if exact or len(found) == 1:
-        return (exact or found)[0]
     if not found:
         raise RunNotFound(f"there is no run {reference!r}")
+    if len(found) == 1:
+        return found[0]
     listed = ", ".join(run.id for run in found[:5])
     raise UsageError(f"{reference!r} fits several runs: {listed}", next_step="give more of the id")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
+from oneoff.databases.sqlite.places import named
 from oneoff.databases.watching import without_password
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import Seal
@@ -19,8 +19,6 @@ SUPPORTED = (
     "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, given as an SQLAlchemy engine"
     " (sqlite:///…, postgresql+psycopg://…), as a URL, or as a function that connects"
 )
-
-
 _TIMESTAMP_GRAIN_NS = 100_000_000  # a file's times are those of the kernel's last tick
 
 
@@ -93,7 +91,10 @@ def _from_url(url: str) -> Sqlite | Postgres:
     if not separator:
         raise _unsupported(f"{without_password(url)!r} is neither a URL nor anything else that can be sealed")
     if scheme in ("sqlite", "sqlite+pysqlite"):
-        return Sqlite(path=_sqlite_path(rest.removeprefix("/")), dispose=_nothing)
+        database = rest.removeprefix("/")
+        if not database.startswith("file:"):  # there the query belongs to SQLite
+            database = database.partition("?")[0]
+        return _sqlite(database, dispose=_nothing)
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
 
         def connect() -> Any:
@@ -108,7 +109,7 @@ def _from_url(url: str) -> Sqlite | Postgres:
 def _from_engine(engine: Any) -> Sqlite | Postgres:
     dialect = f"{engine.dialect.name}+{engine.dialect.driver}"
     if dialect == "sqlite+pysqlite":
-        return Sqlite(path=_sqlite_path(engine.url.database or ""), dispose=engine.dispose)
+        return _sqlite(engine.url.database or "", dispose=engine.dispose)
     if dialect == "postgresql+psycopg" and not getattr(engine.dialect, "is_async", False):
 
         def connect() -> Any:
@@ -155,7 +156,7 @@ def _what_is(connection: Any) -> Path | str:
     if path:
         return path
     if _is_a(connection, "sqlite3", "Connection"):
-        raise _unsupported("an in-memory SQLite database is nothing that a copy can stand for")
+        raise _in_memory()
     if _is_a(connection, "psycopg", "Connection"):
         return "psycopg"
     return f"a connection of {type(connection).__module__.partition('.')[0]}"
@@ -170,11 +171,15 @@ def _sqlite_file(connection: Any) -> Path | None:
     return Path(files[0]) if files and files[0] else None
 
 
-def _sqlite_path(database: str) -> Path:
-    name = database.partition("?")[0].removeprefix("file:")
-    if name in ("", ":memory:") or "mode=memory" in database:
-        raise _unsupported("an in-memory SQLite database is nothing that a copy can stand for")
-    return Path(unquote(name) if database.startswith("file:") else name)
+def _sqlite(database: str, dispose: Callable[[], None]) -> Sqlite:
+    path = named(database, uri=True)
+    if path is None:
+        raise _in_memory()
+    return Sqlite(path=Path(path), dispose=dispose)
+
+
+def _in_memory() -> DryRunUnavailable:
+    return _unsupported("an in-memory SQLite database is nothing that a copy can stand for")
 
 
 def _is_engine(handle: Any) -> bool:

@@ -10,7 +10,7 @@ from oneoff.errors import DryRunStopped
 
 _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
-_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
 _KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 
 

@@ -7,10 +7,6 @@ from typing import Any, cast
 
 from oneoff.types import JSON, JSONObject
 
-LEVELS = ("static", "preview", "sealed", "copy")
-"""Weakest first: nothing executed; read-only until the first write; real execution that the database
-refuses to commit; real execution on a throw-away copy."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TableEffect:
@@ -44,6 +40,7 @@ class DatabaseReport:
     database: str
     """What and where, without a password: ``sqlite data/flights.db``, ``postgresql shop on db:5432``."""
     level: str
+    """``static``, ``preview``, ``sealed`` or ``copy``, from the weakest to the strongest."""
     measured: bool = True
     """False where rows could not be counted: that no table is listed then says nothing."""
     tables: tuple[TableEffect, ...] = ()

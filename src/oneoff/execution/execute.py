@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from oneoff.audit import event
 from oneoff.dryrun.report import Report
 from oneoff.errors import (
+    DryRunUnavailable,
     OneoffError,
     OutcomeUnrecorded,
     RunNotFound,
@@ -33,7 +34,7 @@ from oneoff.errors import (
     StoreConflict,
     StoreUnavailable,
 )
-from oneoff.execution import function
+from oneoff.execution import function, stopping
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
@@ -173,6 +174,7 @@ class Execution:
             clock=self._services.clock,
             beat=self._beat,
             timeout=self._run.timeout_seconds,
+            asked=self._tell,
             give_up=self._give_up,
         ):
             self._began = self._services.clock.monotonic()
@@ -213,8 +215,11 @@ class Execution:
         try:
             with self._seal or contextlib.nullcontext():
                 self._call(context)
-        except BaseException:
-            self._attempt.report = self._report(context, complete=False)
+        except DryRunUnavailable:
+            raise  # the seal could not be closed around the task: there is nothing to report
+        except BaseException as error:
+            whole = isinstance(error, SystemExit) and not error.code
+            self._attempt.report = self._report(context, complete=whole)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
 
@@ -237,6 +242,12 @@ class Execution:
     def _beat(self) -> Run | None:
         run = self._run
         return self._services.store.beat(run.id, run.fence, self._services.clock.now(), self._meter.current)
+
+    def _tell(self, cause: stopping.Cause) -> None:
+        """In a thread of its own: a terminal that takes nothing must not hold the supervisor up."""
+        words = f"{cause.words}: the task is asked to end"
+        insist = {"insist": "Ctrl-C once more ends it now"} if cause is stopping.INTERRUPT else {}
+        threading.Thread(target=self._log.warning, args=[words], kwargs=insist, daemon=True).start()
 
     def _outcome(self) -> Outcome:
         if self._began is None:

@@ -36,6 +36,7 @@ class Supervisor:
         clock: Clock,
         beat: Beat,
         timeout: float | None,
+        asked: Callable[[stopping.Cause], None],
         give_up: Callable[[], None],
     ) -> None:
         self._signals = signals
@@ -43,6 +44,8 @@ class Supervisor:
         self._clock = clock
         self._beat = beat
         self._timeout = timeout
+        self._asked = asked
+        """Told once, when the task is first asked to end; must not wait for anything."""
         self._give_up = give_up
         """Records the outcome for a task that does not end, and leaves the process."""
         self._force_at: float | None = None
@@ -115,7 +118,10 @@ class Supervisor:
             self._give_up()
 
     def _ask(self, cause: stopping.Cause) -> None:
+        first = self._stop.cause is None
         self._stop.request(cause)
+        if first:
+            self._asked(cause)
         if cause.grace is not None and self._force_at is None and not self._stop.forced:
             self._force_at = self._clock.monotonic() + cause.grace
 

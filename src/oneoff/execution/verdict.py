@@ -38,7 +38,8 @@ def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
     if stop.cause is not None and (stop.seen or stop.forced or attempt.command):
         return replace(known, status=stop.cause.status, error=_stopped(stop.cause.words, error))
     if isinstance(attempt.error, Refused):
-        return replace(known, status=Status.REFUSED, error=attempt.error.message)
+        words = "; ".join(filter(None, (attempt.error.message, attempt.error.next_step)))
+        return replace(known, status=Status.REFUSED, error=words)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
     attempts = [tried for database in _databases(attempt.report) for tried in database.attempts]

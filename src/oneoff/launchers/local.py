@@ -18,9 +18,9 @@ from oneoff.tasks.task import RAW
 
 
 class LocalLauncher:
-    """Starts ``PREFIX… run TASK --run-id ID OPTION…`` detached; implements ``protocols.Launcher``.
+    """Starts ``PREFIX… run TASK --run-id ID`` detached; implements ``protocols.Launcher``.
 
-    A raw command is started as ``PREFIX… exec --run-id ID OPTION…``: its record knows the command.
+    A raw command is started as ``PREFIX… exec --run-id ID``: its record knows the command.
 
     The child leads a session of its own, appends its output to the run's log, and keeps this process's
     folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
@@ -30,25 +30,14 @@ class LocalLauncher:
 
     name = "local"
 
-    def __init__(
-        self,
-        state_dir: Path,
-        *,
-        command_prefix: Sequence[str],
-        options: Sequence[str] = (),
-        processes: LocalProcesses | None = None,
-    ) -> None:
+    def __init__(self, state_dir: Path, *, command_prefix: Sequence[str]) -> None:
         """
         Args:
             state_dir: where the logs of runs are kept.
-            command_prefix: what starts oneoff, up to and without ``run``.
-            options: what the child needs to find the same app, environment and settings.
-            processes: gives the child its identity.
+            command_prefix: what starts oneoff on the same app, up to and without ``run``.
         """
         self._state_dir = state_dir
         self._command_prefix = tuple(command_prefix)
-        self._options = tuple(options)
-        self._processes = processes or LocalProcesses()
 
     def launch(self, run: Run, secrets: Mapping[str, str]) -> Process:
         """Start it.
@@ -68,7 +57,7 @@ class LocalLauncher:
             ) from error
         finally:
             os.close(log)
-        process = self._processes.identify(child.pid)
+        process = LocalProcesses().identify(child.pid)
         if child.stdin is not None:
             with suppress(BrokenPipeError), child.stdin:  # a child that is dead by now is found out later
                 child.stdin.write(json.dumps(dict(secrets)).encode())
@@ -78,7 +67,7 @@ class LocalLauncher:
 
     def _command(self, run: Run, *, secrets: bool) -> list[str]:
         verb = [RAW] if run.task == RAW else ["run", run.task]
-        command = [*self._command_prefix, *verb, "--run-id", run.id, *self._options]
+        command = [*self._command_prefix, *verb, "--run-id", run.id]
         if run.dry_run:  # said before the app is imported, so that it connects read-only
             command.append("--dry-run")
         if secrets:

@@ -52,6 +52,11 @@ _NO_STORE = _Reason(
     "the file {path} is not a store of oneoff: {error}",
     "move it aside and restore a backup, or set ONEOFF_STORE to another place",
 )
+_FOREIGN = _Reason(
+    StoreCorrupted,
+    "the file {path} is not a store of oneoff: it is a database of another program",
+    "leave it where it is, and set ONEOFF_STORE to another place",
+)
 _INPUT_OUTPUT = _Reason(
     StoreUnavailable,
     "the disk refused to read or write the store {path}: {error}",
@@ -61,6 +66,11 @@ _FOLDER = _Reason(
     StoreUnavailable,
     "there is no folder for the store {path}: {error}",
     "make the folder {folder}, or set ONEOFF_STORE to another place",
+)
+_IN_THE_WAY = _Reason(
+    StoreUnavailable,
+    "the store {path} cannot be used: {error}",
+    "look with `ls -l {folder}` at what stands in its place, and move it aside",
 )
 _IS_FOLDER = _Reason(
     StoreUnavailable, "the store {path} is a folder, and has to be a file", "set ONEOFF_STORE to a file"
@@ -105,8 +115,9 @@ _ERRNO = {
     errno.EFBIG: _INPUT_OUTPUT,
     errno.EIO: _INPUT_OUTPUT,
     errno.ENOENT: _FOLDER,
-    errno.ENOTDIR: _FOLDER,
-    errno.EEXIST: _FOLDER,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ELOOP: _IN_THE_WAY,
     errno.EISDIR: _IS_FOLDER,
 }
 
@@ -126,6 +137,10 @@ def is_folder(path: Path) -> StoreUnavailable:
 
 def no_store(path: Path, why: str) -> StoreUnavailable:
     return _explained(_NO_STORE, why, path)
+
+
+def foreign(path: Path) -> StoreUnavailable:
+    return _explained(_FOREIGN, "", path)
 
 
 def swapped(path: Path) -> StoreUnavailable:

@@ -167,7 +167,7 @@ def _build(path: Path) -> None:
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
-        raise failures.no_store(path, "it is a database of another program")
+        raise failures.foreign(path)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(SCHEMA):
         raise StoreVersionMismatch(
@@ -200,7 +200,7 @@ def _too_old() -> StoreUnavailable:
     minimum = ".".join(map(str, MINIMUM_SQLITE))
     return StoreUnavailable(
         f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs {minimum} or newer",
-        next_step="use a Python built with a newer SQLite, or set ONEOFF_STORE to a PostgreSQL URL",
+        next_step="use a Python that is built with a newer SQLite",
     )
 
 

@@ -182,6 +182,8 @@ def _accept_uuid(value: Any) -> UUID:
 def _path(text: str) -> Path:
     from pathlib import Path
 
+    if not text:  # an unset variable of a shell
+        raise Unfit("is empty, which would mean the working folder")
     return Path(text)
 
 

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from oneoff.errors import AppBroken, AppNotFound
+from oneoff.errors import AppBroken, AppNotFound, OneoffError
 from oneoff.settings import CommandSettings, Settings
 from oneoff.tasks.registry import Registry, task_name
 from oneoff.tasks.task import Task
@@ -53,12 +53,15 @@ def _import(reference: str, settings: Settings) -> Registry:
     if not colon or not module_name or not attribute:
         raise AppNotFound(f"{reference!r} does not name an app", next_step="write it as MODULE:NAME")
     root = str(settings.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    for folder in (settings.root / "src", settings.root):  # a src layout need not be installed
+        if folder.is_dir() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     target = _attribute(_module(module_name, root), attribute, reference)
     if callable(target) and not isinstance(target, Registry):
         try:
             target = target()
+        except OneoffError:
+            raise
         except (Exception, SystemExit) as error:
             raise AppBroken(f"{reference} raised while it made the app") from error
     if not isinstance(target, Registry):
@@ -73,6 +76,8 @@ def _module(name: str, root: str) -> Any:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise AppNotFound(f"there is no module {error.name!r} in {root} or on the path") from None
         raise AppBroken(f"{name} cannot be imported") from error
+    except OneoffError:
+        raise  # a declaration that cannot work says itself where and why
     except (Exception, SystemExit) as error:
         raise AppBroken(f"{name} cannot be imported") from error
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
-from oneoff.databases.postgres.options import arm
+from oneoff.databases.postgres.options import Armed
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Services, Store
@@ -69,9 +69,9 @@ def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
 
 
-def arm_dry_run() -> None:
-    """Before the app is imported: what it connects to PostgreSQL from now on may only read.
+def arm_dry_run() -> Armed:
+    """Before the app is imported: what it connects to PostgreSQL in the block may only read.
 
     A dry run opens the one transaction that may write by itself.
     """
-    arm(os.environ)
+    return Armed(os.environ)

@@ -65,6 +65,12 @@ def test_a_disk_without_room(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "TMPDIR" in refused.next_step
 
 
+def test_no_place_for_a_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own error becomes a refusal: nothing ran, so the run has not failed."""
+    monkeypatch.setattr("tempfile.tempdir", str(file.with_name("nowhere")))
+    assert "TMPDIR" in _refusal(f"sqlite:///{file}").next_step
+
+
 @pytest.mark.parametrize(
     "handle",
     [
@@ -141,6 +147,16 @@ def test_a_connection_from_before_the_dry_run_that_may_write(database_url: str) 
     """A connection opened at import, before the options were set, is refused."""
     with psycopg.connect(database_url):
         assert "opened before the dry run" in _refusal(database_url).message
+
+
+def test_a_connection_from_before_that_the_server_has_ended_is_no_obstacle(
+    postgres: Server, database_url: str
+) -> None:
+    """Nothing can be written through a connection that is gone, though its client has not noticed."""
+    with psycopg.connect(database_url) as connection:
+        postgres.execute(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        with Databases().seal(database_url):
+            pass
 
 
 def test_a_read_only_connection_from_before_is_no_obstacle(

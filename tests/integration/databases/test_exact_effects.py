@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from oneoff.databases.handles import Databases
+from oneoff.databases.postgres import effects
 from tests.integration.databases.fingerprint import Dump, difference
 from tests.postgres import Server
 
@@ -244,3 +245,48 @@ def test_a_deferred_constraint_that_a_commit_would_meet_is_reported(postgres: Se
     assert "commit of a real run would fail" in attempt
     assert "late_customer_fkey" in attempt
     assert "987654" not in attempt
+
+
+def test_a_deferred_trigger_that_a_commit_would_meet_is_reported(postgres: Server) -> None:
+    """A check that the database itself makes at commit, whatever error it raises, fails the dry run too."""
+    with postgres.database() as name:
+        postgres.execute(
+            "CREATE TABLE item (id int PRIMARY KEY)",
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'never'; END$$",
+            "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON item DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION no()",
+            database=name,
+        )
+        seal = Databases().seal(postgres.url(name))
+        with seal, psycopg.connect(postgres.url(name)) as connection:
+            connection.execute("INSERT INTO item VALUES (1)")
+        assert seal.report().attempts == ("the commit of a real run would fail: never",)
+
+
+def test_a_failed_statement_at_the_end_hides_nothing_before_it(postgres: Server) -> None:
+    """What was committed before stands in the report, as it would stand in the database."""
+    with postgres.database() as name:
+        seal = Databases().seal(postgres.url(name))
+        with seal:
+            connection = psycopg.connect(postgres.url(name))
+            connection.execute("CREATE TABLE kept (id int)")
+            connection.commit()
+            with suppress(psycopg.errors.DivisionByZero):
+                connection.execute("SELECT 1 / 0")
+        assert seal.report().schema_changes == ("created table kept",)
+        assert seal.report().attempts == ()
+        connection.close()
+
+
+def test_schema_changes_come_in_one_order() -> None:
+    """The same changes make the same report: by name, not by chance."""
+
+    def schema(definition: str) -> effects.Schema:
+        return {
+            str(number): {"kind": "table", "name": f"t{number:02}", "definition": definition, "storage": "1"}
+            for number in range(30)
+        }
+
+    assert effects.schema_changes(schema("old"), schema("new")) == tuple(
+        f"altered table t{number:02}" for number in range(30)
+    )

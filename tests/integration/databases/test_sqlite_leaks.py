@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -337,6 +338,86 @@ def test_a_connection_from_before_the_dry_run_is_refused(shop: Shop) -> None:
         Databases().seal(shop.engine),
     ):
         pass
+
+
+def test_a_connection_of_another_thread_from_before_is_refused(shop: Shop) -> None:
+    """sqlite3 lets no other thread look into it, but the file is seen to be open: there is no dry run."""
+    opened, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(shop.path)):
+            opened.set()
+            end.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        opened.wait(10)
+        with pytest.raises(DryRunUnavailable, match="another thread"), Databases().seal(shop.engine):
+            pass
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_connection_of_another_thread_to_another_database_is_no_obstacle(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """A cache that some library keeps in SQLite has nothing to do with the app's database."""
+    opened, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(tmp_path / "cache.db")):
+            opened.set()
+            end.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        opened.wait(10)
+        assert _dry(shop, _engine_begin).tables
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_thread_that_outlives_the_dry_run_cannot_write(shop: Shop) -> None:
+    """A task that does not wait for its thread: it meets a closed database, until it is gone."""
+    go, failures = threading.Event(), list[BaseException]()
+
+    def late() -> None:
+        go.wait(10)
+        try:
+            _connect(shop)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=late, name="late")
+    before, connect = fingerprint.of_sqlite(shop.path), sqlite3.connect
+    report = _dry(shop, lambda _: thread.start())
+    go.set()
+    thread.join()
+    assert fingerprint.of_sqlite(shop.path) == before
+    assert len(failures) == 1
+    assert any("(late)" in gap for gap in report.not_covered)
+    (guard,) = [each for each in threading.enumerate() if each.name == "oneoff-guard"] or [thread]
+    guard.join()
+    assert sqlite3.connect is connect
+    _connect(shop)
+    assert fingerprint.of_sqlite(shop.path) != before
+
+
+def test_the_copy_bears_a_time_that_no_write_has(shop: Shop) -> None:
+    """A write within the same tick of the clock as the copying is seen: file times are that coarse."""
+    ages = []
+
+    def task(shop: Shop) -> None:
+        with closing(sqlite3.connect(shop.path)) as connection:
+            ((_, _, copy),) = connection.execute("PRAGMA database_list")
+        ages.append(time.time() - Path(copy).stat().st_mtime)
+
+    _dry(shop, task)
+    assert ages[0] > 1_000_000
 
 
 def test_everything_is_as_before_after_the_dry_run(shop: Shop) -> None:

@@ -66,7 +66,7 @@ def pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def launcher(state_dir: Path) -> LocalLauncher:
     """A launcher whose oneoff is the stand-in."""
-    return LocalLauncher(state_dir, command_prefix=program(CHILD), options=("--app", "shop:admin"))
+    return LocalLauncher(state_dir, command_prefix=[*program(CHILD), "--app", "shop:admin"])
 
 
 def first_line(log: Path) -> dict[str, object]:
@@ -83,7 +83,7 @@ def test_the_child_is_told_what_to_run(tmp_path: Path, run: Run, pid_file: Path)
         pid = number_in(pid_file)
     said = first_line(log_path(tmp_path, run.id))
     assert said == {
-        "argv": ["run", "purge", "--run-id", "r1", "--app", "shop:admin"],
+        "argv": ["--app", "shop:admin", "run", "purge", "--run-id", "r1"],
         "cwd": str(Path.cwd()),
         "stdin": "",
         "session": True,
@@ -116,7 +116,7 @@ def test_secrets_reach_the_child_and_nobody_else(
     number_in(pid_file)
     said = first_line(log_path(tmp_path, run.id))
     assert json.loads(str(said["stdin"])) == secrets
-    assert said["argv"] == ["run", "purge", "--run-id", "r1", "--app", "shop:admin", "--secrets-from-stdin"]
+    assert said["argv"] == ["--app", "shop:admin", "run", "purge", "--run-id", "r1", "--secrets-from-stdin"]
     for file in ("cmdline", "environ"):
         assert b"hunter2" not in Path(f"/proc/{process.pid}/{file}").read_bytes()
 

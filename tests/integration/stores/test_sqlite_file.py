@@ -224,6 +224,7 @@ def test_another_programs_database(tmp_path: Path) -> None:
     before = path.read_bytes()
     error = refusal(lambda: SqliteStore.open(path))
     assert "it is a database of another program" in error.message
+    assert "leave it where it is" in error.next_step, "it may be the app's own"
     assert path.read_bytes() == before
 
 

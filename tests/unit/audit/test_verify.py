@@ -9,7 +9,7 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit.event import Event, StoredEvent
-from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.merkle import Checkpoint, Frontier
 from oneoff.audit.verify import PROBLEM_LIMIT, Verification, verify
 from oneoff.runs.run import Outcome
 from oneoff.runs.status import Status
@@ -203,3 +203,51 @@ def test_a_run_that_still_executes() -> None:
     """A start without an outcome is in order as long as the run is accounted for."""
     store = log_of(STARTING)
     assert checked(store.events(), store.checkpoint(), executing=["r1"]).ok
+
+
+def rewritten() -> MemoryStore:
+    """The same runs in a log that somebody made anew, whole and in order, with one reason changed."""
+    store = MemoryStore()
+    for number in range(3):
+        finish(store, begin(store, make_run(f"r{number}", reason="another" if number == 1 else None)))
+    return store
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 10])
+def test_a_remembered_checkpoint_of_the_same_log_fits(store: MemoryStore, size: int) -> None:
+    """Every earlier size of a log that only grew still has its root."""
+    result = verify(store.events(), store.checkpoint, lambda _: False, remembered=_head(store, size))
+    assert result.ok
+    assert result.checkpoint == store.checkpoint()
+
+
+def test_a_rewritten_log_does_not_fit_a_remembered_checkpoint(store: MemoryStore) -> None:
+    """A log that fits together by itself is caught by a root that was kept elsewhere."""
+    other = rewritten()
+    assert verify(other.events(), other.checkpoint, lambda _: False).ok
+    result = verify(other.events(), other.checkpoint, lambda _: False, remembered=_head(store, 9))
+    assert any("rewritten" in problem for problem in result.problems)
+
+
+def test_a_cut_log_does_not_fit_a_remembered_checkpoint(store: MemoryStore) -> None:
+    """Events that are gone from the end show by the size that was kept."""
+    empty = MemoryStore()
+    result = verify(empty.events(), empty.checkpoint, lambda _: False, remembered=store.checkpoint())
+    assert "once, and now it has 0" in result.problems[0]
+
+
+def test_a_checkpoint_is_read_as_it_is_written(store: MemoryStore) -> None:
+    """What is printed can be given back; anything else is refused."""
+    kept = store.checkpoint()
+    assert Checkpoint.parse(f" {kept}\n") == kept
+    root = kept.root.hex()
+    for wrong in ("", "10", root, f"-1:{root}", f"1:{root[:-1]}", "1:" + "x" * 64):
+        with pytest.raises(ValueError):
+            Checkpoint.parse(wrong)
+
+
+def _head(store: MemoryStore, size: int) -> Checkpoint:
+    frontier = Frontier()
+    for stored in list(store.events())[:size]:
+        frontier = frontier.append(stored.leaf)
+    return frontier.checkpoint

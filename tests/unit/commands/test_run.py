@@ -172,12 +172,20 @@ class TestConfirmation:
         assert "Type production" in world.asker.asked[0]
 
     def test_yes_is_not_enough_in_a_protected_environment(self, world: World) -> None:
-        """Nor does another environment's name do."""
-        for options in ({"yes": True}, {"confirm": "staging"}):
-            request = world.wish("greet", environment="production", reason="OPS-1", **options)
-            with pytest.raises(NotConfirmed, match="Run greet in production"):
-                run(world.services, request)
-        assert len(world.refusals()) == 2
+        """It wants its name."""
+        request = world.wish("greet", environment="production", reason="OPS-1", yes=True)
+        with pytest.raises(NotConfirmed, match="Run greet in production"):
+            run(world.services, request)
+        assert len(world.refusals()) == 1
+
+    @pytest.mark.parametrize(("environment", "named"), [("production", "staging"), (None, "production")])
+    def test_another_environments_name_does_not_do(
+        self, world: World, environment: str | None, named: str
+    ) -> None:
+        """Whoever names production and runs elsewhere meant something else, protected or not."""
+        request = world.wish("greet", environment=environment, reason="OPS-1", confirm=named)
+        error = refused(world, request, NotConfirmed)
+        assert f"--confirm {named} does not name the environment" in error.message
 
     @pytest.mark.parametrize("reason", [None, "", "just so", "OPS-1 and more"])
     def test_a_reason_that_does_not_do(self, world: World, reason: str | None) -> None:

@@ -11,6 +11,7 @@ from oneoff.databases.watching import Notes, StatementLog, without_password
     "text",
     [
         "postgresql://shop:hunter2@db/shop",
+        "postgresql://shop:p@hunter2@db/shop",
         'invalid URI "postgresql://shop:hunter2@db:x/shop"',
         "host=db password=hunter2 user=shop",
         "host=db PASSWORD = 'hunter2 \\' more' user=shop",

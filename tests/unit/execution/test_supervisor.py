@@ -10,7 +10,7 @@ import pytest
 from oneoff.errors import RunNotFound, StoreUnavailable
 from oneoff.execution import supervisor as module
 from oneoff.execution.signals import Signals
-from oneoff.execution.stopping import Stop
+from oneoff.execution.stopping import Cause, Stop
 from oneoff.execution.supervisor import Supervisor
 from oneoff.runs.run import Run
 from oneoff.runs.status import Status
@@ -35,8 +35,14 @@ class Watched:
         self.beats = 0
         self.gave_up = threading.Event()
         self.stop = signals.stop
+        self.asked: list[Cause] = []
         self.supervisor = Supervisor(
-            signals, clock=SystemClock(), beat=self._beat, timeout=timeout, give_up=self.gave_up.set
+            signals,
+            clock=SystemClock(),
+            beat=self._beat,
+            timeout=timeout,
+            asked=self.asked.append,
+            give_up=self.gave_up.set,
         )
 
     def _beat(self) -> Run | None:
@@ -84,7 +90,14 @@ def test_a_store_that_does_not_answer_holds_up_nothing(signals: Signals) -> None
         answered.wait(20)
 
     watched = Watched(signals)
-    beating = Supervisor(signals, clock=SystemClock(), beat=beat, timeout=0.1, give_up=watched.gave_up.set)
+    beating = Supervisor(
+        signals,
+        clock=SystemClock(),
+        beat=beat,
+        timeout=0.1,
+        asked=lambda cause: None,
+        give_up=watched.gave_up.set,
+    )
     with beating:
         eventually(lambda: watched.stop.cause is not None)
         signal.raise_signal(signal.SIGTERM)

@@ -105,6 +105,11 @@ def test_what_people_type(hint: Any, text: Any, expected: Any) -> None:
         (Literal["a", 1], "b", "'b' is not one of these; allowed: one of a, 1"),
         (str, "a\0b", r"'a\x00b' holds a NUL character; allowed: any text"),
         (str, "a\udcffb", r"'a\udcffb' holds bytes that are not text in UTF-8; allowed: any text"),
+        (
+            Path,
+            "",
+            "'' is empty, which would mean the working folder; allowed: a path such as data/flights.csv",
+        ),
         (Path, "a\0", r"'a\x00' holds a NUL character; allowed: a path such as data/flights.csv"),
         (list[int], ["1", "x"], "element 2: 'x' is not a whole number; allowed: a whole number such as 42"),
         (int, ["1", "2"], "is given 2 times and can be given once"),

@@ -45,8 +45,10 @@ def _changes(before: Schema, after: Schema) -> Iterator[str]:
         yield f"dropped {row['kind']} {row['name']}{_about(row)}"
     for row in _only_in(after, before):
         yield f"created {row['kind']} {row['name']}"
-    for oid in before.keys() & after.keys():
-        old, new = before[oid], after[oid]
+    for oid, old in before.items():
+        new = after.get(oid)
+        if new is None:
+            continue
         if old["name"] != new["name"]:
             yield f"renamed {old['kind']} {old['name']} to {new['name']}"
         if old["definition"] != new["definition"]:

@@ -71,8 +71,8 @@ def _read_only(pgconn: Any) -> bool:
         return False
     try:
         row = ask(pgconn, sql("identify"))[0]
-    except errors.InFailedSqlTransaction:
-        return False
+    except errors.Error:  # a failed transaction; where the connection is gone, nothing can be written by it
+        return bool(pgconn.status == pq.ConnStatus.BAD)
     return row["read_only_default"] == row["read_only_now"] == "on"
 
 

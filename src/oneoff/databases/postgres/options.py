@@ -25,8 +25,7 @@ _OPTIONS = (
 def arm(environ: MutableMapping[str, str]) -> None:
     """Make the connections that are opened from now on read-only; options of the user's own are kept.
 
-    Meant for the moment before the app is imported in a dry run, so that a connection opened at import is
-    held too. Doing it twice changes nothing.
+    Doing it twice changes nothing.
     """
     before = environ.get(_VARIABLE, "")
     if not before.endswith(_OPTIONS):
@@ -34,7 +33,10 @@ def arm(environ: MutableMapping[str, str]) -> None:
 
 
 class Armed:
-    """Read-only start-up options for the time of a block, the user's own ones back at its end."""
+    """Read-only start-up options for the time of a block, the user's own ones back at its end.
+
+    Around a whole dry run it begins before the app is imported, so that a connection opened then is held too.
+    """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._environ = environ

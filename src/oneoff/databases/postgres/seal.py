@@ -143,15 +143,16 @@ class PostgresSeal:
 
     def _read_effects(self, session: Session) -> None:
         pgconn = session.pgconn
-        if pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
-            ask(pgconn, b"ROLLBACK TO SAVEPOINT _oneoff_base")
+        session.undo_failure()
         self._measured = session.identity["track_counts"] == "on"
         self._counting = effects.COUNTING if self._measured else effects.NOT_COUNTED
         self._tables = effects.rows(pgconn) if self._measured else ()
         self._schema_changes = effects.schema_changes(self._before, effects.schema(pgconn))
         try:
             ask(pgconn, sql("unseal"))
-        except errors.IntegrityError as error:
+        except errors.OperationalError:  # the server's trouble, and not what a commit would have met
+            raise
+        except errors.Error as error:
             session.notes.attempt(f"the commit of a real run would fail: {one_line(error)}")
         finally:
             ask(pgconn, b"ROLLBACK")

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import errors, pq
 
-from oneoff.databases.postgres.ledger import Ledger
+from oneoff.databases.postgres.ledger import Interleaved, Ledger
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.errors import DryRunStopped
 
@@ -144,6 +144,18 @@ class Session:
         if commit and not failed:
             return commands + self.ledger.commit(tenant)
         return commands + self.ledger.rollback(tenant, failed=failed)
+
+    def undo_failure(self) -> None:
+        """Undo the transaction that failed last and that nobody has ended. Raises psycopg.Error."""
+        if self.pgconn.transaction_status != _FAILED:
+            return
+        try:
+            commands = [] if self._last is None else self.ledger.rollback(self._last, failed=True)
+        except Interleaved:
+            self.notes.gap("schema changes: two connections had uncommitted work, and one of them failed")
+            commands = []
+        for command in commands or ["ROLLBACK TO SAVEPOINT _oneoff_base"]:
+            ask(self.pgconn, command.encode())
 
     def _failure(self, tenant: int) -> tuple[bool, list[str]]:
         """Whether this tenant's transaction has failed, and what undoes another one's that has."""

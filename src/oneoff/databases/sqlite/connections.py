@@ -41,6 +41,9 @@ class Redirection:
         _active.remove(self)
         if not _active:
             sqlite3.connect = sqlite3.dbapi2.connect = _original
+
+    def close_connections(self) -> None:
+        """Close what the task left open, so that the copy is whole."""
         for connection in list(self.opened):
             try:
                 connection.close()

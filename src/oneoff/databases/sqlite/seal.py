@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -23,6 +25,7 @@ _COUNTING = "exact net changes, by comparing the copy with the database as it wa
 _NOT_COVERED = (
     "child processes and drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
+    "code that the task leaves for the end of the process (atexit)",
 )
 
 
@@ -43,6 +46,7 @@ class SqliteSeal:
         self._difference: Difference | None = None
         self._folder, self._watch = ExitStack(), ExitStack()
         self._before = self._copy = Path()
+        self._threads: frozenset[threading.Thread] = frozenset()
 
     def __enter__(self) -> SqliteSeal:
         """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
@@ -50,22 +54,20 @@ class SqliteSeal:
         self._dispose()
         self._refuse_open_connections(original)
         with ExitStack() as folder, ExitStack() as watch:
-            temporary = tempfile.TemporaryDirectory(prefix="oneoff-", ignore_cleanup_errors=True)
-            place = Path(folder.enter_context(temporary))
-            self._copy, self._before = place / original.name, place / f"{original.name}.before"
-            _check_room(original, place)
-            _copy(original, self._copy)
-            shutil.copy2(self._copy, self._before)
+            self._make_copies(original, folder)
             guard = FileGuard(original, self._notes, self._own)
             watch.enter_context(guard)
-            watch.enter_context(Redirection(self._copy, guard, self._statements))
-            watch.callback(self._dispose_quietly)
+            self._redirection = Redirection(self._copy, guard, self._statements)
+            watch.enter_context(self._redirection)
             self._watch, self._folder = watch.pop_all(), folder.pop_all()
+        self._threads = frozenset(threading.enumerate())
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         with self._folder:
-            self._watch.close()
+            self._dispose_quietly()
+            self._redirection.close_connections()
+            self._stop_watching()
             try:
                 self._difference = compare(self._before, self._copy)
             except (sqlite3.Error, OSError) as error:
@@ -86,9 +88,30 @@ class SqliteSeal:
             attempts=self._notes.attempts,
         )
 
+    def _make_copies(self, original: Path, folder: ExitStack) -> None:
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix="oneoff-", ignore_cleanup_errors=True)
+            place = Path(folder.enter_context(temporary))
+            self._copy, self._before = place / original.name, place / f"{original.name}.before"
+            _check_room(original, place)
+            _copy(original, self._copy)
+            os.utime(self._copy, (0, 0))  # a time that no write has, however coarse the file system's clock
+            shutil.copy2(self._copy, self._before)
+        except OSError as error:
+            raise DryRunUnavailable(
+                f"{self._path} cannot be copied: {error}",
+                next_step="name a folder with room, where this user may write, in TMPDIR",
+            ) from error
+
     def _checked(self) -> Path:
-        if self._path.is_file():
-            return self._path.resolve()
+        try:
+            if self._path.is_file():
+                return self._path.resolve()
+        except PermissionError as error:
+            raise DryRunUnavailable(
+                f"the database file {self._path} cannot be reached: {error.strerror}",
+                next_step="give this user the right to enter the folders above it",
+            ) from error
         raise DryRunUnavailable(
             f"the database file {self._path} does not exist, and a dry run creates none",
             next_step="check the path in the app's settings, and the folder that the command is run in",
@@ -101,19 +124,46 @@ class SqliteSeal:
             try:
                 files = attached_files(connection)
             except sqlite3.ProgrammingError as error:
-                if "thread" in str(error):
-                    self._notes.gap("a connection that another thread opened before the dry run began")
-                continue  # else it is closed
+                # One of another thread shows nothing of itself; any other is closed.
+                if "thread" in str(error) and _is_open_here(original):
+                    raise self._opened_before("a connection of another thread") from error
+                continue
             if any(same_file(file, original) for file in files):
-                raise DryRunUnavailable(
-                    f"a connection to {self._path} was opened before the dry run began, and cannot be sent to"
-                    " the copy",
-                    next_step="open it inside the task instead of at import",
-                )
+                raise self._opened_before("a connection")
+
+    def _opened_before(self, what: str) -> DryRunUnavailable:
+        return DryRunUnavailable(
+            f"{what} to {self._path} was opened before the dry run began, and cannot be sent to the copy",
+            next_step="open it inside the task instead of at import",
+        )
+
+    def _stop_watching(self) -> None:
+        """Give the process its database back, once the threads that the task left behind are gone."""
+        left = self._left_running()
+        if not left:
+            self._watch.close()
+            return
+        names = ", ".join(sorted(thread.name for thread in left))
+        self._notes.gap(f"threads that the task left running ({names}): the database stays closed to them")
+        threading.Thread(target=self._watch_until_alone, name="oneoff-guard", daemon=True).start()
+
+    def _watch_until_alone(self) -> None:
+        while left := self._left_running():
+            for thread in left:
+                thread.join()
+        self._watch.close()
+
+    def _left_running(self) -> set[threading.Thread]:
+        return set(threading.enumerate()) - self._threads - {threading.current_thread()}
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
             self._dispose()
+
+
+def _is_open_here(path: Path) -> bool:
+    """Whether this process has the file open, by any driver and in any thread."""
+    return any(same_file(int(entry.name), path) for entry in Path("/dev/fd").iterdir())
 
 
 def _check_room(original: Path, folder: Path) -> None:
