@@ -35,7 +35,6 @@ from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
-from oneoff.tasks.kind import shown
 from oneoff.tasks.registry import Registry, code_digest
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
@@ -243,7 +242,7 @@ def _ask(services: Services, options: Options, demand: policy.Demand, run: Run) 
     way_out = _way_out(options, demand)
     if not services.asker.interactive:
         raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
-    services.say(_in_words(run))
+    services.say(run.in_words)
     try:
         how, refusal = _answer(services.asker, demand)
     except (KeyboardInterrupt, EOFError):
@@ -263,12 +262,6 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
     return "", f"{answer!r} is not {demand.typed!r}"
 
 
-def _in_words(run: Run) -> str:
-    """What is about to run, and where, for whoever has to confirm it or wants to follow it."""
-    given = [f"{name}={shown(value)}" for name, value in run.parameters.items() if value is not None]
-    return " ".join([f"{run.task} in {run.environment}", *(["with", ", ".join(given)] if given else [])])
-
-
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     seal = _seal(services, request) if run.dry_run else None
     with Signals(Stop()) as signals:
@@ -285,7 +278,6 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             open_database=lambda: services.databases.resolve(request.registry.database),
             seal=seal,
         )
-        services.say(f"run {run.id} starts{' as a dry run' if run.dry_run else ''}: {_in_words(run)}")
         return execution.perform(keep_stdout=request.options.keep_stdout)
 
 

@@ -161,6 +161,9 @@ class Execution:
         self._meter = ProgressMeter(terminal=terminal, log=self._log)
         self._output.callback(self._print_traceback)
         self._output.callback(self._meter.close)
+        with contextlib.suppress(OSError, ValueError):  # nobody listens
+            mode = " as a dry run" if self._run.dry_run else ""
+            print(f"run {self._run.id} starts{mode}: {self._run.in_words}", file=sys.stderr, flush=True)
         self._supervised()
 
     def _print_traceback(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from oneoff.errors import OneoffError
 from oneoff.runs.status import ACTIVE, TRANSITIONS, Status
+from oneoff.tasks.kind import shown
 from oneoff.types import JSONObject, RunId, TaskName
 
 FOREGROUND = "foreground"
@@ -129,6 +130,14 @@ class Run:
     @property
     def active(self) -> bool:
         return self.status in ACTIVE
+
+    @property
+    def in_words(self) -> str:
+        """What runs, and where, for whoever has to confirm it or wants to follow it."""
+        given = [f"{name}={shown(value)}" for name, value in self.parameters.items() if value is not None]
+        return " ".join(
+            [f"{self.task} in {self.environment}", *(["with", ", ".join(given)] if given else [])]
+        )
 
     def to(self, status: Status, **changes: Any) -> Run:
         """This run in another status.
