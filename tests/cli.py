@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -140,13 +141,22 @@ class Typist:
         """Type it; ``\\x03`` is Ctrl-C, ``\\x04`` Ctrl-D."""
         os.write(self._master, text.encode())
 
-    def end(self) -> int:
-        """Read on to the end; the exit code."""
+    def end(self, *, insisting: str = "") -> int:
+        """Read on to the end; the exit code.
+
+        With ``insisting`` it is typed once more after a second: a key that comes while a prompt is being set up may
+        be looked at with the next one only.
+        """
         deadline = time.monotonic() + PATIENCE
-        while self._read(deadline):
-            pass
-        _, status = os.waitpid(self.pid, 0)
-        return os.waitstatus_to_exitcode(status)
+        while True:
+            while self._read(min(deadline, time.monotonic() + 1) if insisting else deadline):
+                pass
+            ended, status = os.waitpid(self.pid, os.WNOHANG if insisting else 0)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(OSError):  # it is just ending
+                self.type(insisting)
+            insisting = ""
 
     def _read(self, deadline: float) -> bool:
         if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -135,9 +135,8 @@ class Run:
     def in_words(self) -> str:
         """What runs, and where, for whoever has to confirm it or wants to follow it."""
         given = [f"{name}={shown(value)}" for name, value in self.parameters.items() if value is not None]
-        return " ".join(
-            [f"{self.task} in {self.environment}", *(["with", ", ".join(given)] if given else [])]
-        )
+        words = f"{self.task} in {self.environment}"
+        return f"{words} with {', '.join(given)}" if given else words
 
     def to(self, status: Status, **changes: Any) -> Run:
         """This run in another status.

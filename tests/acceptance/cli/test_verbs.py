@@ -188,10 +188,12 @@ class TestLookingAtRuns:
         assert "Traceback" not in ended.err
 
     def test_logs(self, shop: Project) -> None:
-        """What a run has printed, on both streams, byte for byte."""
+        """What starts, and what the run has printed, on both streams, byte for byte."""
         shop("exec", "--", "printf", "a\\0b\\377")
         (path,) = (shop.root / ".oneoff" / "store.d" / "logs").iterdir()
-        assert path.read_bytes() == b"a\0b\xff"
+        first, printed = path.read_bytes().split(b"\n", 1)
+        assert b"starts: exec in local" in first
+        assert printed == b"a\0b\xff"
         shop("run", "greet")
         assert "hello you" in shop("logs", "@latest").out
         assert shop("logs", "nope").code == 2
