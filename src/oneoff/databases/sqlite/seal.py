@@ -81,6 +81,7 @@ class SqliteSeal:
             measured=self._difference is not None,
             tables=difference.tables,
             schema_changes=difference.schema_changes,
+            other_changes=difference.other_changes,
             statements=self._statements.statements,
             statements_left_out=self._statements.left_out,
             counting=_COUNTING if self._difference is not None else "not measured",
