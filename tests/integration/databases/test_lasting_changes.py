@@ -71,3 +71,38 @@ def test_a_virtual_table_that_comes_or_goes_is_a_schema_change(path: Path) -> No
     report = _dry(path, "DROP TABLE note; CREATE VIRTUAL TABLE other USING fts5(body)")
     assert {"dropped table note", "created table other"} <= set(report.schema_changes)
     assert report.other_changes == ()
+
+
+SETTINGS = {
+    "PRAGMA user_version = 7": ["user_version: 0 -> 7"],
+    "PRAGMA application_id = 9": ["application_id: 0 -> 9"],
+    "PRAGMA journal_mode = WAL": ["journal_mode: delete -> wal"],
+    "PRAGMA auto_vacuum = FULL; VACUUM": ["auto_vacuum: 0 -> 1"],
+    "PRAGMA page_size = 8192; VACUUM": ["page_size: 4096 -> 8192"],
+    "PRAGMA synchronous = OFF; PRAGMA cache_size = 10; PRAGMA journal_mode = MEMORY": [],
+}
+
+
+@pytest.mark.parametrize("script", SETTINGS)
+def test_a_setting_that_stays_in_the_file_is_an_effect(path: Path, script: str) -> None:
+    """It is named with its value before and after; one of the connection alone is none."""
+    report = _dry(path, script)
+    assert list(report.other_changes) == SETTINGS[script]
+    assert Report(databases=(report,)).has_effects == bool(SETTINGS[script])
+
+
+def test_a_database_that_leaves_the_write_ahead_log_says_so(path: Path) -> None:
+    """The copy has the journal mode of the original, so that leaving it is seen."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    assert _dry(path, "SELECT 1").other_changes == ()
+    assert _dry(path, "PRAGMA journal_mode = DELETE").other_changes == ("journal_mode: wal -> delete",)
+
+
+def test_the_encoding_of_a_new_database_is_named(tmp_path: Path) -> None:
+    """It can be chosen as long as the file is empty, and never again."""
+    path = tmp_path / "empty.db"
+    path.touch()
+    report = _dry(path, "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (id)")
+    assert report.schema_changes == ("created table t",)
+    assert report.other_changes == ("encoding: UTF-8 -> UTF-16le",)

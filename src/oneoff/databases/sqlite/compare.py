@@ -20,6 +20,8 @@ _INTERNAL = {
     "sqlite_stat4": "what ANALYZE found",
 }
 """Tables that SQLite keeps for itself: https://www.sqlite.org/fileformat2.html#internal_schema_objects"""
+_SETTINGS = ("user_version", "application_id", "journal_mode", "auto_vacuum", "page_size", "encoding")
+"""Pragmas that are kept in the file: https://www.sqlite.org/fileformat2.html#the_database_header"""
 
 Schema = dict[tuple[str, str], str]
 
@@ -31,7 +33,7 @@ class Difference:
     tables: tuple[TableEffect, ...] = ()
     schema_changes: tuple[str, ...] = ()
     other_changes: tuple[str, ...] = ()
-    """Virtual tables, and what SQLite keeps for itself."""
+    """Virtual tables, what SQLite keeps for itself, and lasting settings."""
     not_compared: tuple[str, ...] = ()
     """Tables whose rows could not be compared, with the reason."""
 
@@ -64,7 +66,11 @@ def compare(before: Path, after: Path) -> Difference:
         return Difference(
             tables=tuple(effect for effect in effects if effect.changed),
             schema_changes=tuple(_schema_changes(old, new)),
-            other_changes=(*_virtual_changes(connection, old, new), *_internal_changes(connection)),
+            other_changes=(
+                *_virtual_changes(connection, old, new),
+                *_internal_changes(connection),
+                *_setting_changes(before, after),
+            ),
             not_compared=tuple(skipped),
         )
 
@@ -133,6 +139,18 @@ def _internal_changes(connection: sqlite3.Connection) -> Iterator[str]:
     for name, meaning in _INTERNAL.items():
         if _content_differs(connection, name):
             yield f"{name}: changed ({meaning})"
+
+
+def _setting_changes(before: Path, after: Path) -> Iterator[str]:
+    old, new = _settings(before), _settings(after)
+    yield from (f"{name}: {old[name]} -> {new[name]}" for name in _SETTINGS if old[name] != new[name])
+
+
+def _settings(path: Path) -> dict[str, object]:
+    """Asked of the file alone: an attached one answers some of these for the main one."""
+    with closing(plain(read_only(str(path)))) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master")  # before it is read it has no journal mode
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
 
 
 def _content_differs(connection: sqlite3.Connection, name: str) -> bool:
