@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oneoff.databases.sqlite.places import named
-from oneoff.databases.watching import without_password
+from oneoff.databases.watching import SetAside, without_password
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import Seal
 
@@ -136,10 +136,12 @@ def _from_function(function: Callable[[], Any]) -> Sqlite | Postgres:
 def _called(function: Callable[[], Any], look: Callable[[Any], None] = lambda connection: None) -> Any:
     """What the function gives; a connection is looked at and closed, and leaves no new, empty file behind."""
     began = time.time_ns() - _TIMESTAMP_GRAIN_NS
-    given = function()
+    with SetAside() as sent:
+        given = function()
     if inspect.iscoroutine(given):
         given.close()
     if not (hasattr(given, "cursor") and hasattr(given, "close")):
+        sent.record()  # the app is set up once, and this was it; a connection is opened again by the task
         return given
     try:
         look(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 
 from oneoff.dryrun.report import Statement
 from oneoff.errors import DryRunStopped
@@ -12,6 +13,7 @@ _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
 _KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_aside = threading.local()
 
 
 def without_password(text: str) -> str:
@@ -29,6 +31,13 @@ class StatementLog:
 
     def add(self, sql: str, rows: int, seconds: float) -> None:
         """Count one execution. ``rows`` is what the driver says, -1 where it does not know."""
+        aside: list[Callable[[], None]] | None = getattr(_aside, "statements", None)
+        if aside is not None:
+            aside.append(lambda: self._add(sql, rows, seconds))
+        else:
+            self._add(sql, rows, seconds)
+
+    def _add(self, sql: str, rows: int, seconds: float) -> None:
         text = sql if len(sql) <= _TEXT_LENGTH else sql[:_TEXT_LENGTH] + "…"
         with self._lock:
             before = self._seen.get(text)
@@ -52,6 +61,25 @@ class StatementLog:
     def left_out(self) -> int:
         """How many different statements there were beyond those kept."""
         return len(self._left_out)
+
+
+class SetAside:
+    """Holds the statements of this thread back for the time of a block, until it is known whose they are."""
+
+    def __init__(self) -> None:
+        self._held: list[Callable[[], None]] = []
+
+    def __enter__(self) -> SetAside:
+        _aside.statements = self._held
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _aside.statements = None
+
+    def record(self) -> None:
+        """They are the task's."""
+        for add in self._held:
+            add()
 
 
 class Notes:

@@ -60,6 +60,8 @@ def _database(database: Mapping[str, Any]) -> Iterator[str]:
     elif database["measured"]:
         yield "  no rows changed"
     yield from _list("  schema changes", database["schema_changes"], indent="    ")
+    others = database.get("other_changes", ())  # reports that an earlier version stored have none
+    yield from _list("  other changes", others, indent="    ")
     if database["statements"]:
         yield "  statements"
         yield from _table(

@@ -46,6 +46,8 @@ class DatabaseReport:
     tables: tuple[TableEffect, ...] = ()
     schema_changes: tuple[str, ...] = ()
     """``created table x`` and the like."""
+    other_changes: tuple[str, ...] = ()
+    """What else would stay: counters, statistics, settings in the file, tables whose rows are not counted."""
     statements: tuple[Statement, ...] = ()
     statements_left_out: int = 0
     """How many different statements there were beyond those listed."""
@@ -83,7 +85,9 @@ class Report:
     def has_effects(self) -> bool:
         """Whether a real run would change or send anything that was seen."""
         return bool(self.effects) or any(
-            database.schema_changes or any(table.changed for table in database.tables)
+            database.schema_changes
+            or database.other_changes
+            or any(table.changed for table in database.tables)
             for database in self.databases
         )
 

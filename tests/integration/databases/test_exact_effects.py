@@ -150,6 +150,37 @@ def test_statements_are_counted_without_their_values(sqlite_path: Path) -> None:
     }
 
 
+def test_our_own_look_at_a_connect_function_is_not_recorded(sqlite_path: Path) -> None:
+    """What is sent while oneoff finds out what the function gives is not the task's."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(sqlite_path)
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    databases = Databases()
+    seal = databases.seal(databases.resolve(connect))
+    with seal:
+        assert databases.resolve(connect) is connect
+        connect().close()
+    assert [(one.sql, one.times) for one in seal.report().statements] == [("PRAGMA foreign_keys = ON", 1)]
+
+
+def test_what_an_app_sends_while_it_is_set_up_is_recorded(sqlite_path: Path) -> None:
+    """A function that gives a URL may create tables on the way: that is the run's own work."""
+
+    def create_app() -> str:
+        with closing(sqlite3.connect(sqlite_path)) as connection:
+            connection.execute("CREATE TABLE made (id)")
+        return f"sqlite:///{sqlite_path}"
+
+    databases = Databases()
+    seal = databases.seal(f"sqlite:///{sqlite_path}")
+    with seal:
+        databases.resolve(create_app)
+    assert [one.sql for one in seal.report().statements] == ["CREATE TABLE made (id)"]
+
+
 _POSTGRES_SCHEMA = """
 CREATE TABLE customer (id int PRIMARY KEY, name text NOT NULL UNIQUE, visits int DEFAULT 0);
 CREATE TABLE orders (id serial PRIMARY KEY, customer int REFERENCES customer ON DELETE CASCADE, total real);

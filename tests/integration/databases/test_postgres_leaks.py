@@ -403,3 +403,96 @@ def test_an_asynchronous_connection_is_refused(shop: Shop) -> None:
     report = _dry(shop, task)
     assert shop.fingerprint() == before
     assert any("asynchronous" in attempt for attempt in report.attempts)
+
+
+_SEQUENCE = "CREATE SEQUENCE ticket; SELECT setval('ticket', 7)"
+
+
+def _setval(shop: Shop) -> None:
+    shop.connect().execute("SELECT pg_catalog . setval ('ticket', 500)")
+
+
+def _setval_in_a_block(shop: Shop) -> None:
+    shop.connect().execute("DO $$ BEGIN PERFORM SETVAL('ticket', 500); END $$")
+
+
+@pytest.mark.parametrize("task", [_setval, _setval_in_a_block], ids=lambda task: task.__name__.strip("_"))
+def test_setval_is_stopped_before_it_is_sent(shop: Shop, task: Callable[[Shop], None]) -> None:
+    """No rollback would undo it, so that the sequence is where it was, and the report says what was tried."""
+    shop.server.execute(_SEQUENCE, database=shop.database)
+    report = _dry(shop, task)
+    assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(7,)]
+    assert any("setval" in attempt for attempt in report.attempts)
+    assert not any("sequence ticket moved" in gap for gap in report.not_covered)
+
+
+def _moves(report: DatabaseReport) -> list[str]:
+    return [gap.partition(" and stays there")[0] for gap in report.not_covered if "moved from" in gap]
+
+
+def test_a_sequence_that_moved_is_named(shop: Shop) -> None:
+    """What nextval drew, and what a function hid from the text, stays: the report names each with its way."""
+    shop.server.execute(
+        _SEQUENCE,
+        "CREATE SEQUENCE fresh",
+        "CREATE SEQUENCE quiet",
+        "CREATE FUNCTION hidden() RETURNS bigint LANGUAGE sql AS $$ SELECT setval('ticket', 500) $$",
+        database=shop.database,
+    )
+
+    def task(shop: Shop) -> None:
+        with shop.connect() as connection:
+            connection.execute("SELECT hidden(), nextval('fresh')")
+            connection.execute("ALTER SEQUENCE quiet RESTART 70")
+            connection.execute("CREATE TABLE made (id serial); INSERT INTO made DEFAULT VALUES")
+
+    report = _dry(shop, task)
+    assert _moves(report) == [
+        "sequence fresh moved from its start to 1",
+        "sequence ticket moved from 7 to 500",
+    ]
+    assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(500,)]
+    assert report.attempts == ()
+
+
+def test_a_sequence_that_moved_is_named_where_the_dry_run_was_stopped(shop: Shop) -> None:
+    """A transaction that the task ended by itself does not hide it."""
+    shop.server.execute(_SEQUENCE, database=shop.database)
+
+    def task(shop: Shop) -> None:
+        shop.connect().execute("SELECT nextval('ticket'); COMMIT")
+
+    report = _dry(shop, task)
+    assert report.attempts
+    assert _moves(report) == ["sequence ticket moved from 7 to 8"]
+
+
+def test_a_sequence_that_the_role_may_not_read_is_left_out(shop: Shop) -> None:
+    """It does not make the dry run fail."""
+    shop.server.execute(
+        _SEQUENCE,
+        "DROP ROLE IF EXISTS porter",
+        "CREATE ROLE porter LOGIN",
+        "GRANT UPDATE ON account TO porter",
+        "GRANT SELECT ON account TO porter",
+        database=shop.database,
+    )
+    url = shop.server.url(shop.database, "porter")
+    seal = Databases().seal(url)
+    with seal, psycopg.connect(url) as connection:
+        connection.execute(_WRITE)
+    assert seal.report().attempts == ()
+    assert [table.updated for table in seal.report().tables] == [20]
+    assert not any("sequence" in gap and "moved" in gap for gap in seal.report().not_covered)
+
+
+def test_a_sequence_that_somebody_is_altering_does_not_hold_the_dry_run_up(shop: Shop) -> None:
+    """Its lock is not waited for, and the report says that sequences were not looked at."""
+    shop.server.execute(_SEQUENCE, database=shop.database)
+    other = psycopg.pq.PGconn.connect(shop.url.encode())
+    other.exec_(b"BEGIN; ALTER SEQUENCE ticket INCREMENT 2")
+    report = _dry(shop, _second_connection)
+    other.finish()
+    assert report.attempts == ()
+    assert [table.updated for table in report.tables] == [20]
+    assert any("whether sequences moved" in gap and "lock" in gap for gap in report.not_covered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from oneoff.dryrun.render import render
 from oneoff.dryrun.report import DatabaseReport, Report, Statement, SuppressedEffect, TableEffect
@@ -17,6 +17,7 @@ _DATABASE = DatabaseReport(
         TableEffect(table="airports"),
     ),
     schema_changes=("created table x",),
+    other_changes=("user_version: 0 -> 7",),
     statements=(Statement(sql="DELETE\n  FROM flights", times=1, rows=128430, seconds=0.31),),
     statements_left_out=3,
     counting="exact",
@@ -57,6 +58,8 @@ def test_the_text_for_people() -> None:
         "    planes          1        0        0\n"
         "  schema changes\n"
         "    created table x\n"
+        "  other changes\n"
+        "    user_version: 0 -> 7\n"
         "  statements\n"
         "    times     rows  seconds  sql\n"
         "        1  128,430    0.310  DELETE FROM flights\n"
@@ -102,3 +105,20 @@ def test_a_schema_change_is_an_effect() -> None:
     """Also one that touches no row."""
     changed = DatabaseReport(database="d", level="sealed", schema_changes=("dropped table x",))
     assert Report(databases=(changed,)).has_effects
+
+
+def test_another_change_is_an_effect() -> None:
+    """A setting or a counter that would stay is never "nothing"."""
+    report = Report(databases=(DatabaseReport(database="d", level="copy", other_changes=("f: changed",)),))
+    assert report.has_effects
+    assert "nothing" not in _text(report)
+
+
+def test_a_report_that_an_earlier_version_stored_can_be_shown() -> None:
+    """It has no other changes: the field is younger."""
+    document = _REPORT.document()
+    database = asdict(_DATABASE)
+    del database["other_changes"]
+    text = render({**document, "databases": [database]})
+    assert "created table x" in text
+    assert "other changes" not in text

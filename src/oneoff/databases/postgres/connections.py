@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors, sql
 
 from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import Session, one_line, turns_the_guard_off
+from oneoff.databases.postgres.session import Session, moves_a_sequence, one_line, turns_the_guard_off
 from oneoff.errors import DryRunStopped
 
 NEEDED = ("_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok")
@@ -170,6 +170,11 @@ class WatchedCursor(psycopg.Cursor[Any]):
         text = _text(query)
         if turns_the_guard_off(text):
             raise session.notes.attempt(f"the task turns the dry run's guard off: {_start(text)}")
+        if moves_a_sequence(text):
+            raise session.notes.attempt(
+                f"{_start(text)} calls setval, and no rollback puts the sequence back;"
+                " ALTER SEQUENCE … RESTART does the same, and can be undone"
+            )
         with connection.lock:
             if connection.sealed:
                 connection.reads = bool(_READS.match(text)) and not _WRITES.search(text)

@@ -15,6 +15,7 @@ COUNTING = (
 NOT_COUNTED = "not measured: the server does not count rows (track_counts is off)"
 
 Schema = dict[str, Row]
+Sequences = dict[str, Row]
 
 
 def rows(pgconn: Any) -> tuple[TableEffect, ...]:
@@ -33,6 +34,23 @@ def rows(pgconn: Any) -> tuple[TableEffect, ...]:
 def schema(pgconn: Any) -> Schema:
     """Every relation by its number. Raises psycopg.Error."""
     return {str(row["oid"]): row for row in ask(pgconn, sql("schema"))}
+
+
+def sequences(pgconn: Any) -> Sequences:
+    """Every sequence by its number. To be read outside of the sealed transaction, which sees its own undone
+    restarts, and would hold a lock on each. Raises psycopg.Error."""
+    return {str(row["oid"]): row for row in ask(pgconn, sql("sequences"))}
+
+
+def sequence_moves(before: Sequences, after: Sequences) -> Iterator[str]:
+    """The sequences that are not where they were, in words."""
+    for oid, old in before.items():
+        was, is_ = (row["last_value"] or "its start" for row in (old, after.get(oid, old)))
+        if was != is_:
+            yield (
+                f"sequence {old['name']} moved from {was} to {is_} and stays there (moved by this dry run or"
+                " by others meanwhile)"
+            )
 
 
 def schema_changes(before: Schema, after: Schema) -> tuple[str, ...]:

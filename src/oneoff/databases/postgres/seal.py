@@ -26,7 +26,9 @@ from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 
 _NOT_COVERED = (
-    "sequences are not put back (nextval, setval), and advisory locks of the session end with it",
+    "sequences are not put back (nextval); advisory locks of the session end with it",
+    "functions of the server that act outside the transaction: lo_export, COPY … TO PROGRAM or TO a file",
+    "functions of the server that reach further: dblink and other extensions, pg_read_file, lo_import",
     "NOTIFY is not delivered",
     "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
     "all connections of the task share one session: they see each other's uncommitted work",
@@ -50,6 +52,7 @@ class PostgresSeal:
         self._cleanup = ExitStack()
         self._session: Session | None = None
         self._before: effects.Schema = {}
+        self._sequences: effects.Sequences = {}
         self._tables: tuple[TableEffect, ...] = ()
         self._schema_changes: tuple[str, ...] = ()
         self._counting = "not measured: the dry run ended early"
@@ -81,6 +84,8 @@ class PostgresSeal:
                 self._counting = "not measured: the sealed transaction did not live until the end of the task"
             except errors.Error as error:
                 session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
+            if session.ours:
+                self._name_moved_sequences(session)
 
     def report(self) -> DatabaseReport:
         session = self._opened
@@ -133,6 +138,8 @@ class PostgresSeal:
 
     def _seal(self, session: Session) -> effects.Schema:
         try:
+            session.leave_transaction()
+            self._sequences = _sequences(session)
             session.open()
             return effects.schema(session.pgconn)
         except errors.Error as error:
@@ -157,9 +164,26 @@ class PostgresSeal:
         finally:
             ask(pgconn, b"ROLLBACK")
 
+    def _name_moved_sequences(self, session: Session) -> None:
+        """After the rollback: what has moved now has moved for good."""
+        if not self._sequences:
+            return
+        with contextlib.suppress(errors.Error):  # the connection is gone, as the report says
+            session.leave_transaction()
+            for move in effects.sequence_moves(self._sequences, _sequences(session)):
+                session.notes.gap(move)
+
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
             self._dispose()
+
+
+def _sequences(session: Session) -> effects.Sequences:
+    try:
+        return effects.sequences(session.pgconn)
+    except errors.Error as error:  # another session holds a lock on one
+        session.notes.gap(f"whether sequences moved: {one_line(error)}")
+        return {}
 
 
 def _check_driver() -> None:

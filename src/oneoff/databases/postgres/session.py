@@ -34,6 +34,7 @@ _TURNS_THE_GUARD_OFF = re.compile(
     r"|\b_oneoff_(?:seal|parent)\b",
     re.IGNORECASE,
 )
+_MOVES_A_SEQUENCE = re.compile(r"\bsetval\b\"?\s*\(", re.IGNORECASE)
 
 
 def turns_the_guard_off(statement: str) -> bool:
@@ -42,6 +43,15 @@ def turns_the_guard_off(statement: str) -> bool:
     Against a careless task, which the message then helps; a hostile one needs a role that can only read.
     """
     return bool(_SUSPICIOUS.search(statement) and _TURNS_THE_GUARD_OFF.search(statement))
+
+
+def moves_a_sequence(statement: str) -> bool:
+    """Whether a statement's text calls ``setval``, which no rollback undoes.
+
+    The same comfort: what a function of the database hides is seen only afterwards. Source:
+    https://www.postgresql.org/docs/current/functions-sequence.html
+    """
+    return bool(_MOVES_A_SEQUENCE.search(statement))
 
 
 def sql(name: str) -> bytes:
@@ -86,10 +96,14 @@ class Session:
         self._last: int | None = None
         self._ended: DryRunStopped | None = None
 
-    def open(self) -> None:
-        """Begin the transaction and seal it. Raises psycopg.Error."""
+    def leave_transaction(self) -> None:
+        """Roll back whatever is open. Raises psycopg.Error."""
         if self.pgconn.transaction_status != _IDLE:
             ask(self.pgconn, b"ROLLBACK")
+
+    def open(self) -> None:
+        """Begin the transaction and seal it. Raises psycopg.Error."""
+        self.leave_transaction()
         ask(self.pgconn, sql("seal"))
 
     @property

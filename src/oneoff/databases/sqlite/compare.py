@@ -14,6 +14,14 @@ from oneoff.dryrun.report import TableEffect
 
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 _BEFORE, _AFTER = "before", "main"
+_INTERNAL = {
+    "sqlite_sequence": "the next numbers of AUTOINCREMENT",
+    "sqlite_stat1": "what ANALYZE found",
+    "sqlite_stat4": "what ANALYZE found",
+}
+"""Tables that SQLite keeps for itself: https://www.sqlite.org/fileformat2.html#internal_schema_objects"""
+_SETTINGS = ("user_version", "application_id", "journal_mode", "auto_vacuum", "page_size", "encoding")
+"""Pragmas that are kept in the file: https://www.sqlite.org/fileformat2.html#the_database_header"""
 
 Schema = dict[tuple[str, str], str]
 
@@ -24,6 +32,8 @@ class Difference:
 
     tables: tuple[TableEffect, ...] = ()
     schema_changes: tuple[str, ...] = ()
+    other_changes: tuple[str, ...] = ()
+    """Virtual tables, what SQLite keeps for itself, and lasting settings."""
     not_compared: tuple[str, ...] = ()
     """Tables whose rows could not be compared, with the reason."""
 
@@ -56,6 +66,11 @@ def compare(before: Path, after: Path) -> Difference:
         return Difference(
             tables=tuple(effect for effect in effects if effect.changed),
             schema_changes=tuple(_schema_changes(old, new)),
+            other_changes=(
+                *_virtual_changes(connection, old, new),
+                *_internal_changes(connection),
+                *_setting_changes(before, after),
+            ),
             not_compared=tuple(skipped),
         )
 
@@ -105,6 +120,52 @@ def _schema_changes(old: Schema, new: Schema) -> Iterator[str]:
     for kind, name in sorted(old.keys() & new.keys()):
         if old[kind, name] != new[kind, name]:
             yield f"altered {kind} {name}"
+
+
+def _virtual_changes(connection: sqlite3.Connection, old: Schema, new: Schema) -> Iterator[str]:
+    """Their rows are the module's own affair; that the tables they are stored in have changed is not."""
+    virtual = _virtual(old) & _virtual(new)
+    stored = _shadows(connection, _BEFORE, old) | _shadows(connection, _AFTER, new)
+    changed = {_owner(name, virtual) for name in stored if _content_differs(connection, name)}
+    yield from (f"virtual table {name}: changed, its rows are not counted" for name in sorted(changed - {""}))
+
+
+def _owner(shadow: str, virtual: set[str]) -> str:
+    """The virtual table that a shadow table belongs to: its name, an underscore and more is the rule."""
+    return max((name for name in virtual if shadow.startswith(f"{name}_")), key=len, default="")
+
+
+def _internal_changes(connection: sqlite3.Connection) -> Iterator[str]:
+    for name, meaning in _INTERNAL.items():
+        if _content_differs(connection, name):
+            yield f"{name}: changed ({meaning})"
+
+
+def _setting_changes(before: Path, after: Path) -> Iterator[str]:
+    old, new = _settings(before), _settings(after)
+    yield from (f"{name}: {old[name]} -> {new[name]}" for name in _SETTINGS if old[name] != new[name])
+
+
+def _settings(path: Path) -> dict[str, object]:
+    """Asked of the file alone: an attached one answers some of these for the main one."""
+    with closing(plain(read_only(str(path)))) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master")  # before it is read it has no journal mode
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
+
+
+def _content_differs(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a table holds other rows than before; one that is not there holds none."""
+    there = [database for database in (_BEFORE, _AFTER) if _exists(connection, database, name)]
+    counts = {_count(connection, database, name) for database in there}
+    if len(there) < 2:
+        return bool(counts - {0})
+    other = f"SELECT * FROM {_AFTER}.{_quoted(name)} EXCEPT SELECT * FROM {_BEFORE}.{_quoted(name)}"
+    return len(counts) > 1 or bool(connection.execute(f"{other} LIMIT 1").fetchone())
+
+
+def _exists(connection: sqlite3.Connection, database: str, name: str) -> bool:
+    query = f"SELECT 1 FROM {database}.sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
 
 
 def _rows(connection: sqlite3.Connection, name: str, old: Schema, new: Schema) -> TableEffect:

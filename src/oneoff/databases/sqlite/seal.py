@@ -17,6 +17,7 @@ from oneoff.databases.sqlite.compare import Difference, compare
 from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import read_only, same_file
+from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
@@ -81,6 +82,7 @@ class SqliteSeal:
             measured=self._difference is not None,
             tables=difference.tables,
             schema_changes=difference.schema_changes,
+            other_changes=difference.other_changes,
             statements=self._statements.statements,
             statements_left_out=self._statements.left_out,
             counting=_COUNTING if self._difference is not None else "not measured",
@@ -90,8 +92,7 @@ class SqliteSeal:
 
     def _make_copies(self, original: Path, folder: ExitStack) -> None:
         try:
-            temporary = tempfile.TemporaryDirectory(prefix="oneoff-", ignore_cleanup_errors=True)
-            place = Path(folder.enter_context(temporary))
+            place = folder.enter_context(scratch())
             self._copy, self._before = place / original.name, place / f"{original.name}.before"
             _check_room(original, place)
             _copy(original, self._copy)
@@ -173,7 +174,7 @@ def _check_room(original: Path, folder: Path) -> None:
     if free < needed:
         raise DryRunUnavailable(
             f"a dry run copies {original} twice, which takes {needed:,} bytes,"
-            f" and {folder.parent} has {free:,} free",
+            f" and {tempfile.gettempdir()} has {free:,} free",
             next_step="make room, or name a folder with more of it in TMPDIR",
         )
 
