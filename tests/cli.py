@@ -144,7 +144,7 @@ class Typist:
     def end(self, *, insisting: str = "") -> int:
         """Read on to the end; the exit code.
 
-        With ``insisting`` it is typed once more after a second: a key that comes while a prompt is being set up may
+        With ``insisting`` it is typed once more after a second: a key that comes while a prompt is set up may
         be looked at with the next one only.
         """
         deadline = time.monotonic() + PATIENCE

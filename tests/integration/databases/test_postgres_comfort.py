@@ -354,4 +354,7 @@ def test_a_batch_task_commits_as_often_as_it_likes(place: Place, caplog: pytest.
 
 
 def _backends(place: Place) -> list[Any]:
-    return place.server.execute(f"SELECT pid, state FROM pg_stat_activity WHERE datname = '{place.database}'")
+    return place.server.execute(
+        "SELECT pid, state FROM pg_stat_activity"
+        f" WHERE datname = '{place.database}' AND backend_type = 'client backend'"
+    )
