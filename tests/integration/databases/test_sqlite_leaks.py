@@ -407,6 +407,44 @@ def test_a_thread_that_outlives_the_dry_run_cannot_write(shop: Shop) -> None:
     assert fingerprint.of_sqlite(shop.path) != before
 
 
+def test_a_thread_that_stays_does_not_keep_the_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard still holds while they are removed, and their side files bear the names of the original's:
+    which folder is meant tells them apart."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("shop.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (id)")
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    seal = Databases().seal("sqlite:///shop.db")
+    with seal, closing(sqlite3.connect("shop.db")) as connection:
+        thread.start()
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+    go.set()
+    thread.join()
+    assert list(scratch.iterdir()) == []
+    assert seal.report().attempts == ()
+
+
+def test_a_side_file_named_by_its_open_folder_is_guarded(shop: Shop) -> None:
+    """``os.unlink(name, dir_fd=…)``, as ``shutil.rmtree`` calls it, is seen for what it means."""
+    log = shop.path.with_name(f"{shop.path.name}-wal")
+    log.touch()
+    folder = os.open(shop.path.parent, os.O_RDONLY)
+    try:
+        report = _dry(shop, lambda _: os.unlink(log.name, dir_fd=folder))
+    finally:
+        os.close(folder)
+    assert log.exists()
+    assert report.attempts
+
+
 def test_the_copy_bears_a_time_that_no_write_has(shop: Shop) -> None:
     """A write within the same tick of the clock as the copying is seen: file times are that coarse."""
     ages = []

@@ -58,7 +58,11 @@ class FileGuard:
             text = os.fsdecode(path)
         except TypeError:
             return False
-        return any(text.endswith(side) for side in SIDE_FILES) and Path(text).resolve() in self._names
+        if not any(text.endswith(side) for side in SIDE_FILES):
+            return False
+        if directory is None:
+            return Path(text).resolve() in self._names
+        return same_file(directory, self.original.parent) and self.original.with_name(text) in self._names
 
     def contains(self, path: Any) -> bool:
         """Whether a path is a folder on the way to the original."""
