@@ -59,7 +59,7 @@ class FileSpool:
             os.close(previous)
 
     def write(self, run_id: RunId, document: bytes) -> None:
-        """Keep the outcome in the room set aside, and on the disk, where others find it, once this returns. Raises OSError."""
+        """Keep the outcome in the room set aside, where others find it once this returns. Raises OSError."""
         with self._lock:
             file = self._files.get(run_id)
         if file is None:
