@@ -30,11 +30,11 @@ def audit_command() -> None:
 @click.pass_obj
 def log_command(session: Session, /, run: str | None, output: str) -> None:
     """Print the events, oldest first."""
-    run_id = get(session.services, run).id if run else None
+    run_id = get(session.reading, run).id if run else None
     documents = [
-        _document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)
+        _document(event.seq, event.body, event.leaf) for event in log(session.reading, run_id=run_id)
     ]
-    emit(documents, lambda: _table(documents, session.services.store.actors()), output)
+    emit(documents, lambda: _table(documents, session.reading.store.actors()), output)
 
 
 def _document(seq: int, body: bytes, leaf: bytes) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _what(data: dict[str, Any]) -> str:
 def verify_command(ctx: click.Context, /, output: str) -> None:
     """Compute the log again from its bytes; exits with 1 where something does not fit."""
     session: Session = ctx.obj
-    found = verify(session.services)
+    found = verify(session.reading)
     document = {
         "ok": found.ok,
         "size": found.size,

@@ -35,7 +35,7 @@ def _line(finding: Finding) -> str:
 @click.pass_obj
 def release_command(session: Session, /, output: str) -> None:
     """Show which release a run would belong to."""
-    release, host = session.services.release, session.services.observer.host
+    release, host = session.reading.release, session.reading.observer.host
     document = {**asdict(release), "host": host}
     del document["code"]  # each task has its own
     emit(document, lambda: fields(list(document.items())), output)

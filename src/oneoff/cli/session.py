@@ -27,6 +27,8 @@ class Session:
         self._embedded = registry is not None
         self._settings: Settings | None = None
         self._services: Services | None = None
+        self._reading: Services | None = None
+        self._told = set[str]()
 
     @property
     def settings(self) -> Settings:
@@ -61,7 +63,7 @@ class Session:
 
     @property
     def services(self) -> Services:
-        """The store and all around it; raises StoreUnavailable."""
+        """The store and all around it, for a verb that records something; raises StoreUnavailable."""
         if self._services is None:
             from oneoff.cli.asker import TerminalAsker
             from oneoff.wiring.services import local_services
@@ -73,6 +75,22 @@ class Session:
                 app=self._app,
             )
         return self._services
+
+    @property
+    def reading(self) -> Services:
+        """The same for a verb that only reads: a store that cannot be written is read as it is."""
+        if self._reading is None:
+            from oneoff.cli.asker import TerminalAsker
+            from oneoff.wiring.services import reading_services
+
+            self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
+        return self._reading
+
+    def _tell_once(self, text: str) -> None:
+        """A verb that waits looks again and again."""
+        if text not in self._told:
+            self._told.add(text)
+            tell(text)
 
 
 def tell(text: str) -> None:
