@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import DatabaseReport
+from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import Settings
@@ -196,3 +197,7 @@ class Services:
     """The release of the code that is checked out here; the task adds its own part."""
     say: Callable[[str], None]
     """Tells the person at work something, beside the result."""
+    only_reads: bool = False
+    """The verb changes nothing: where the store cannot be written, it shows what is there."""
+    unwritable: StoreUnavailable | None = None
+    """Why the store was opened for reading alone."""

@@ -32,11 +32,11 @@ def audit_command() -> None:
 @click.pass_obj
 def log_command(session: Session, /, run: str | None, output: str) -> None:
     """Print the events, oldest first."""
-    run_id = get(session.services, run).id if run else None
+    run_id = get(session.reading, run).id if run else None
     documents = [
-        _document(event.seq, event.body, event.leaf) for event in log(session.services, run_id=run_id)
+        _document(event.seq, event.body, event.leaf) for event in log(session.reading, run_id=run_id)
     ]
-    emit(documents, lambda: _table(documents, session.services.store.actors()), output)
+    emit(documents, lambda: _table(documents, session.reading.store.actors()), output)
 
 
 def _document(seq: int, body: bytes, leaf: bytes) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def verify_command(ctx: click.Context, /, checkpoint: str | None, output: str) -
     checkpoint that is kept elsewhere: give one that this command printed earlier.
     """
     session: Session = ctx.obj
-    found = verify(session.services, remembered=_remembered(checkpoint))
+    found = verify(session.reading, remembered=_remembered(checkpoint))
     document = {
         "ok": found.ok,
         "size": found.size,

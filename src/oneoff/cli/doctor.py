@@ -38,9 +38,9 @@ def _line(finding: Finding) -> str:
 @click.pass_obj
 def release_command(session: Session, /, output: str) -> None:
     """Show which release a run would belong to."""
-    release = session.services.release
+    release = session.reading.release
     with suppress(AppNotFound):  # commands need no app, and have a release all the same
-        release = release_of(session.services, session.registry)
-    document = {**asdict(release), "host": session.services.observer.host}
+        release = release_of(session.reading, session.registry)
+    document = {**asdict(release), "host": session.reading.observer.host}
     del document["code"]  # each task has its own
     emit(document, lambda: fields(list(document.items())), output)

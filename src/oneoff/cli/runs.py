@@ -46,10 +46,10 @@ def runs_command(session: Session, /, output: str, **filters: Any) -> None:
         statuses=frozenset(Status(status) for status in filters["statuses"]) or None,
         task=filters["task"],
         actor=filters["actor"],
-        since=since(filters["since"], session.services.clock.now()),
+        since=since(filters["since"], session.reading.clock.now()),
         limit=filters["limit"],
     )
-    runs = find(session.services, query)
+    runs = find(session.reading, query)
     emit([to_document(run) for run in runs], lambda: _table(runs), output)
 
 
@@ -77,9 +77,9 @@ def _table(runs: list[Run]) -> str:
 @click.pass_obj
 def logs_command(session: Session, /, run: str, follow: bool) -> None:
     """Print what a run has printed, byte for byte."""
-    followed = get(session.services, run)
+    followed = get(session.reading, run)
     with letting_go(followed):
-        for chunk in follow_log(session.services, followed, follow=follow):
+        for chunk in follow_log(session.reading, followed, follow=follow):
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
 
@@ -102,9 +102,9 @@ def letting_go(run: Run) -> Iterator[None]:
 def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
     """Wait for the end of a run and exit as it did."""
     session: Session = ctx.obj
-    awaited = get(session.services, run)
+    awaited = get(session.reading, run)
     with letting_go(awaited):
-        ended = wait(session.services, awaited)
+        ended = wait(session.reading, awaited)
     emit(to_document(ended), lambda: ending_line(ended), output)
     ctx.exit(EXIT_CODES[ended.status])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ class Session:
         self._embedded = registry is not None
         self._settings: Settings | None = None
         self._services: Services | None = None
+        self._reading: Services | None = None
+        self._told = set[str]()
 
     @property
     def settings(self) -> Settings:
@@ -60,7 +63,7 @@ class Session:
 
     @property
     def services(self) -> Services:
-        """The store and all around it; raises StoreUnavailable."""
+        """The store and all around it, for a verb that records something; raises StoreUnavailable."""
         if self._services is None:
             from oneoff.cli.asker import TerminalAsker
             from oneoff.wiring.services import local_services
@@ -72,6 +75,22 @@ class Session:
                 app=self._app,
             )
         return self._services
+
+    @property
+    def reading(self) -> Services:
+        """The same for a verb that only reads: a store that cannot be written is read as it is."""
+        if self._reading is None:
+            from oneoff.cli.asker import TerminalAsker
+            from oneoff.wiring.services import reading_services
+
+            self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
+        return self._reading
+
+    def _tell_once(self, text: str) -> None:
+        """A verb that waits looks again and again."""
+        if text not in self._told:
+            self._told.add(text)
+            tell(text)
 
 
 def tell(text: str) -> None:
@@ -86,10 +105,19 @@ def nobody_listening() -> Iterator[None]:
     try:
         yield
     except OSError:
-        import os
+        _write_no_more(2)
 
-        with suppress(OSError):  # else Python tries again at its end, and exits with 120
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+def _write_no_more(fd: int) -> None:
+    """Else Python tries again at its end, and exits with 120."""
+    import os
+
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""How a write of the result fails. A reader that went away (EPIPE) is click's, and nothing to talk about."""
 
 
 class ShownError(click.ClickException):
@@ -127,10 +155,29 @@ def showing_errors() -> Iterator[None]:
         yield
     except OneoffError as error:
         raise ShownError(error) from error
+    except click.ClickException as error:
+        error.show = nobody_listening()(error.show)  # type: ignore[method-assign]  # keeps its class for others
+        raise
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        # Stores, logs and apps explain their own; a bare write that failed is that of the result.
+        _write_no_more(1)
+        lost = OneoffError(
+            f"the output could not be written: {error.strerror}",
+            next_step="send it to a place that takes it; what a run did is in its record",
+        )
+        raise ShownError(lost) from error
 
 
 class ShowingGroup(click.Group):
     """A group that shows our errors, wherever below it they come from."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with showing_errors():  # `--help` writes while it is parsed
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         with showing_errors():

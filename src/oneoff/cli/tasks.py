@@ -62,7 +62,7 @@ def show_command(session: Session, /, reference: str, output: str) -> None:
 def _find(session: Session, reference: str) -> Run | Task:
     """A whole id names a run; a name is a task's before it is the beginning of an id."""
     try:
-        run = get(session.services, reference)
+        run = get(session.reading, reference)
     except UsageError as no_run:  # none, or several
         if reference == LATEST:
             raise

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from oneoff.audit import event
-from oneoff.errors import RunNotFound, StoreConflict
+from oneoff.errors import RunNotFound, StoreConflict, StoreCorrupted, StoreUnavailable
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.document import from_document
 from oneoff.runs.run import Outcome, Run
@@ -18,8 +18,68 @@ LEASE = timedelta(seconds=60)
 """Without a heartbeat for this long, a process that cannot be looked at counts as gone."""
 
 
-def attend(services: Services) -> None:
-    """Bring the records in line with what is true on this machine."""
+def attend(services: Services) -> bool:
+    """Bring the records in line with what is true on this machine.
+
+    Returns:
+        Whether they are now; False only for a verb that reads alone, which then looks with :func:`seen`.
+    """
+    try:
+        if services.unwritable is not None:
+            raise services.unwritable
+        _bring_up_to_date(services)
+    except StoreCorrupted:
+        raise
+    except StoreUnavailable as error:
+        if not services.only_reads:
+            raise
+        services.say(f"the store cannot be written ({error.message}): shown as it is")
+        return False
+    return True
+
+
+def seen(services: Services, run: Run) -> Run:
+    """The run as it has to be shown where the store could not be told: ended, if its process is gone."""
+    if run.active:
+        if not _gone(services, run):
+            return run
+        again = services.store.get(run.id)  # its last word may have come in between
+        if again.version != run.version:
+            return seen(services, again)
+    if run.status in EXECUTING | {Status.LOST}:
+        left = _left_behind(services, run)
+        if left is not None:
+            return _with_outcome(services, run, left)
+    return run.ended(_ending(run), services.clock.now()) if run.active else run
+
+
+def _left_behind(services: Services, run: Run) -> Run | None:
+    """The outcome that the run's process left on disk; None also where this user may not look there."""
+    try:
+        kept = dict(services.spool.pending()).get(run.id)
+    except StoreUnavailable:
+        return None
+    left = None if kept is None else _document(services, run.id, kept)
+    return left if left is not None and left.fence == run.fence else None
+
+
+def _document(services: Services, run_id: RunId, kept: bytes) -> Run | None:
+    try:
+        return from_document(json.loads(kept))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        services.say(f"the outcome of run {run_id}, left on disk before, cannot be read: {error!r}")
+        return None
+
+
+def _with_outcome(services: Services, run: Run, left: Run) -> Run:
+    return replace(
+        run.ended(left.outcome or Outcome(status=left.status), left.ended_at or services.clock.now()),
+        dry_run_report=left.dry_run_report,
+        progress=left.progress,
+    )
+
+
+def _bring_up_to_date(services: Services) -> None:
     _recover(services)
     for run in services.store.find(RunQuery(statuses=ACTIVE)):
         if _gone(services, run):
@@ -93,21 +153,15 @@ def settle(
 
 def _recover(services: Services) -> None:
     for run_id, kept in services.spool.pending():
-        try:
-            left = from_document(json.loads(kept))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            services.say(f"the outcome of run {run_id}, left on disk before, cannot be read: {error!r}")
+        left = _document(services, run_id, kept)
+        if left is None:
             continue
         try:
             run = services.store.get(run_id)
         except RunNotFound:  # of another store: it belongs to whoever opens that one
             continue
         while run.status in EXECUTING | {Status.LOST} and run.fence == left.fence:
-            ended = replace(
-                run.ended(left.outcome or Outcome(status=left.status), left.ended_at or services.clock.now()),
-                dry_run_report=left.dry_run_report,
-                progress=left.progress,
-            )
+            ended = _with_outcome(services, run, left)
             told = event.outcome(ended, services.observer, services.clock.now(), recovered=True)
             try:
                 run = services.store.save(ended, told)

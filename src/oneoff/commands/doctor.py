@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
 from oneoff.commands.run import release_of
-from oneoff.errors import OneoffError
+from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.execution.failure import summary
 from oneoff.protocols import Finding, RunQuery, Services
 from oneoff.runs.status import ACTIVE
@@ -31,10 +32,21 @@ class Sources(Protocol):
     @property
     def services(self) -> Services: ...
 
+    @property
+    def reading(self) -> Services: ...
+
 
 def examine(sources: Sources) -> list[Finding]:
     """Look at everything, whatever fails on the way."""
     return [_look(name, probe, sources) for name, probe in _PROBES.items()]
+
+
+def _reading(sources: Sources) -> Services:
+    """What can be looked at without writing; the finding on the store says what is wrong with it, once."""
+    try:
+        return replace(sources.reading, say=lambda _: None)
+    except StoreUnavailable:
+        raise OneoffError("not looked at: the store cannot be used") from None
 
 
 def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Finding:
@@ -64,7 +76,7 @@ def _store(sources: Sources) -> str:
 
 
 def _audit(sources: Sources) -> str:
-    found = verify(sources.services)
+    found = verify(_reading(sources))
     if not found.ok:
         raise OneoffError(found.problems[0], next_step="`oneoff audit verify` lists all that does not fit")
     return f"{found.size:,} events, all of them fit"
@@ -74,19 +86,19 @@ def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
         return "not possible: the app names no database"
-    databases = sources.services.databases
+    databases = _reading(sources).databases
     return f"level {databases.seal(databases.resolve(database)).level}"
 
 
 def _release(sources: Sources) -> str:
-    release = sources.services.release
+    release = _reading(sources).release
     with suppress(OneoffError):  # a broken app is a finding of its own
-        release = release_of(sources.services, sources.registry)
+        release = release_of(_reading(sources), sources.registry)
     return f"version {release.version or 'unknown'}, commit {release.commit or 'unknown'}"
 
 
 def _actor(sources: Sources) -> str:
-    actor = sources.services.actor
+    actor = _reading(sources).actor
     return f"{actor.name} ({actor.kind})"
 
 

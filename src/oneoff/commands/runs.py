@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from oneoff.audit import event
-from oneoff.commands.attend import attend
+from oneoff.commands.attend import attend, seen
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Outcome, Run
-from oneoff.runs.status import EXECUTING, Status
+from oneoff.runs.status import ACTIVE, EXECUTING, Status
 from oneoff.types import RunId
 
 LATEST = "@latest"
@@ -24,8 +25,15 @@ POLL = 0.2
 
 def find(services: Services, query: RunQuery) -> list[Run]:
     """The runs that match, newest first, none of them claiming to be alive when it is not."""
-    attend(services)
-    return services.store.find(query)
+    if attend(services):
+        return services.store.find(query)
+    statuses = query.statuses
+    # A run that is shown as ended may be recorded as one that is not, or as lost.
+    wider = (
+        query if statuses is None else replace(query, statuses=statuses | ACTIVE | {Status.LOST}, limit=None)
+    )
+    runs = [seen(services, run) for run in services.store.find(wider)]
+    return [run for run in runs if statuses is None or run.status in statuses][: query.limit]
 
 
 def get(services: Services, reference: str) -> Run:
@@ -35,7 +43,12 @@ def get(services: Services, reference: str) -> Run:
         RunNotFound: there is none.
         UsageError: the beginning fits several.
     """
-    attend(services)
+    told = attend(services)
+    run = _referred(services, reference)
+    return run if told else seen(services, run)
+
+
+def _referred(services: Services, reference: str) -> Run:
     if reference == LATEST:
         newest = services.store.find(RunQuery(limit=1))
         if not newest:
@@ -56,9 +69,14 @@ def wait(services: Services, run: Run) -> Run:
     """The run once it has ended."""
     while run.active:
         time.sleep(POLL)
-        attend(services)
-        run = services.store.get(run.id)
+        run = _again(services, run)
     return run
+
+
+def _again(services: Services, run: Run) -> Run:
+    told = attend(services)
+    run = services.store.get(run.id)
+    return run if told else seen(services, run)
 
 
 def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]:
@@ -66,14 +84,14 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
 
     Raises:
         RunNotFound: the log is not on this machine.
+        Refused: this user may not read it.
     """
     path = log_path(services.settings.state_dir, run.id)
     position = 0
     while True:
         # Look at the run before the file: what was written before the end is then surely read.
         if follow and run.active:
-            attend(services)
-            run = services.store.get(run.id)
+            run = _again(services, run)
         position, chunks = _read_on(path, position)
         yield from chunks
         if not (follow and run.active):
@@ -85,14 +103,20 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
 
 
 def _read_on(path: Path, position: int) -> tuple[int, list[bytes]]:
-    if not path.exists():
-        return position, []
     chunks = []
-    with path.open("rb") as file:
-        file.seek(position)
-        while chunk := file.read(65536):
-            chunks.append(chunk)
-            position += len(chunk)
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            while chunk := file.read(65536):
+                chunks.append(chunk)
+                position += len(chunk)
+    except FileNotFoundError:
+        pass
+    except PermissionError as error:
+        raise Refused(
+            f"the log {path} cannot be read by user {os.geteuid()}: {error.strerror}",
+            next_step=f"give this user read access to it and its folder {path.parent}",
+        ) from error
     return position, chunks
 
 

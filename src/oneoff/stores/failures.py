@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from oneoff.errors import StoreCorrupted, StoreUnavailable
+from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 
 BUSY_SECONDS = 30
 """How long a statement waits for another process's transaction. SQLite's waiting is not fair: with eight
@@ -85,6 +85,29 @@ _HALF_GONE = _Reason(
     "the store {path} is gone, and its last commits are still there in {path}-wal",
     "put the store back beside it, or move {path}-wal and {path}-shm aside to begin a new store",
 )
+_UNREADABLE = _Reason(
+    StoreUnavailable,
+    "the store {path} cannot be read by {user}: {error}",
+    "give this user read access to the file, to {path}-wal and {path}-shm where they exist, and to {folder}",
+)
+_ABSENT = _Reason(
+    StoreUnavailable, "there is no store {path} to read: {error}", "a user who may write there makes it"
+)
+_NO_INDEX = _Reason(
+    StoreUnavailable,
+    "the newest records of the store {path} are in {path}-wal, and cannot be read without writing: {error}",
+    "let a user who may write to {folder} run `oneoff runs` once (with room on its disk), then try again",
+)
+_ONLY_TO_READ = _Reason(
+    StoreUnavailable,
+    "the store {path} is open for reading alone",
+    "give {user} write access to the file and its folder {folder}, and see that its disk has room",
+)
+_OLDER = _Reason(
+    StoreVersionMismatch,
+    "the store {path} was written by an older oneoff, and cannot be upgraded without writing: {error}",
+    "let a user who may write to it run `oneoff runs` once: that upgrades it",
+)
 _OTHER = _Reason(
     StoreUnavailable, "the store {path} cannot be used: {error}", "`oneoff doctor` says what is wrong with it"
 )
@@ -122,13 +145,31 @@ _ERRNO = {
 }
 
 
+# What differs where nothing has to be written.
+_READING = {
+    _ACCESS: _UNREADABLE,
+    _FOLDER: _ABSENT,
+    _READ_ONLY: _ONLY_TO_READ,
+}
+
+
 def explain(error: sqlite3.Error | OSError, path: Path) -> StoreUnavailable:
     """The error to raise ``from`` this one."""
+    return _explained(*_reason(error), path)
+
+
+def _reason(error: sqlite3.Error | OSError) -> tuple[_Reason, str]:
     if isinstance(error, OSError):
-        return _explained(_ERRNO.get(error.errno or 0, _OTHER), error.strerror or str(error), path)
+        return _ERRNO.get(error.errno or 0, _OTHER), error.strerror or str(error)
     name = getattr(error, "sqlite_errorname", "")
     primary = "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
-    return _explained(_SQLITE.get(primary, _OTHER), str(error), path)
+    return _SQLITE.get(primary, _OTHER), str(error)
+
+
+def explain_reading(error: sqlite3.Error | OSError, path: Path) -> StoreUnavailable:
+    """The same where the store is only read."""
+    reason, words = _reason(error)
+    return _explained(_READING.get(reason, reason), words, path)
 
 
 def is_folder(path: Path) -> StoreUnavailable:
@@ -149,6 +190,22 @@ def swapped(path: Path) -> StoreUnavailable:
 
 def half_gone(path: Path) -> StoreUnavailable:
     return _explained(_HALF_GONE, "", path)
+
+
+def only_to_read(path: Path) -> StoreUnavailable:
+    return _explained(_ONLY_TO_READ, "", path)
+
+
+def no_index(path: Path, why: str) -> StoreUnavailable:
+    return _explained(_NO_INDEX, why, path)
+
+
+def older(path: Path, why: str) -> StoreUnavailable:
+    return _explained(_OLDER, why, path)
+
+
+def busy(path: Path) -> StoreUnavailable:
+    return _explained(_BUSY, "", path)
 
 
 def damaged(path: Path, why: str) -> StoreUnavailable:

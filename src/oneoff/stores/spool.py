@@ -59,7 +59,7 @@ class FileSpool:
             os.close(previous)
 
     def write(self, run_id: RunId, document: bytes) -> None:
-        """Keep the outcome in the room set aside, and on the disk once this returns."""
+        """Keep the outcome in the room set aside, where others find it once this returns. Raises OSError."""
         with self._lock:
             file = self._files.get(run_id)
         if file is None:
@@ -72,6 +72,8 @@ class FileSpool:
                 stack.callback(os.close, file)
             _write_all(file, _header(document) + document)
             os.fsync(file)
+            if not os.fstat(file).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "the room set aside was removed", run_id)
 
     def pending(self) -> Iterator[tuple[RunId, bytes]]:
         """The outcomes that were written whole, in the order of their runs' ids."""

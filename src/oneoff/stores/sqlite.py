@@ -128,8 +128,7 @@ class SqliteStore:
             start = rows[-1][0] + 1
 
     def checkpoint(self) -> Checkpoint:
-        with self._using() as connection:
-            return self._frontier(connection).checkpoint
+        return self._frontier(self._one(_SQL["select_head"], {})).checkpoint
 
     def subject(self, actor: Actor) -> str:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
@@ -193,7 +192,7 @@ class SqliteStore:
         return rows[0] if rows else None
 
     def _append(self, connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
-        frontier = self._frontier(connection)
+        frontier = self._frontier(connection.execute(_SQL["select_head"]).fetchone())
         try:
             connection.execute(_SQL["insert_event"], {**entry, "seq": frontier.size})
         except sqlite3.IntegrityError as error:
@@ -204,10 +203,9 @@ class SqliteStore:
         frontier = frontier.append(entry["leaf"])
         connection.execute(_SQL["update_head"], {"size": frontier.size, "frontier": frontier.dump()})
 
-    def _frontier(self, connection: sqlite3.Connection) -> Frontier:
-        row = connection.execute(_SQL["select_head"]).fetchone()
+    def _frontier(self, head: _Row | None) -> Frontier:
         try:
-            return Frontier.load(*row)
+            return Frontier.load(*head)  # type: ignore[misc]  # None is a TypeError, which is told below
         except (TypeError, ValueError) as error:
             raise failures.damaged(self.path, f"the audit log has no head ({error})") from error
 

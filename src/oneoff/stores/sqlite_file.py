@@ -34,13 +34,13 @@ def prepare(path: Path) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise _too_old()
     try:
-        if not _exists(path):
+        if not exists(path):
             _make(path)
         connection = connect(path)
     except (sqlite3.Error, OSError) as error:
         raise failures.explain(error, path) from error
     try:
-        if _version(connection, path) < len(SCHEMA):
+        if version(connection, path) < len(SCHEMA):
             _upgrade(connection, path)
     except sqlite3.Error as error:
         connection.close()
@@ -71,6 +71,19 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path, *, log: bool) -> sqlite3.Connection:
+    """A connection that reads and makes no file; ``log`` says whether there are commits in the -wal file."""
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    mode = "readonly_shm=1" if log else "immutable=1"
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&{mode}",
+        uri=True,
+        timeout=failures.BUSY_SECONDS,
+        isolation_level=None,
+    )
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file this is; None where there is none any more."""
     try:
@@ -93,11 +106,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def check_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreUnavailable where this is no store, or one that had to be upgraded first."""
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise _too_old()
+    exists(path)
+    if (found := version(connection, path)) < len(SCHEMA):
+        raise failures.older(path, f"it has version {found}, and this oneoff reads {len(SCHEMA)}")
+
+
 def check(path: Path) -> list[Finding]:
     """What `oneoff doctor` says of the store at ``path``; changes nothing and raises nothing."""
     findings = [_check_sqlite()]
     try:
-        if not _exists(path):
+        if not exists(path):
             return [*findings, Finding(name="store", ok=True, message=f"{path} is made by the first run")]
         findings += [_check_private(path), _check_space(path)]
         connection = connect(path)
@@ -118,7 +140,8 @@ def check(path: Path) -> list[Finding]:
     return findings
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is a store; raises StoreUnavailable where something else stands in its place."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -164,23 +187,24 @@ def _build(path: Path) -> None:
         connection.close()
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the store's schema; raises StoreVersionMismatch where it is newer than ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise failures.foreign(path)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(SCHEMA):
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > len(SCHEMA):
         raise StoreVersionMismatch(
-            f"the store {path} has version {version}, and this oneoff knows versions up to {len(SCHEMA)}",
+            f"the store {path} has version {found}, and this oneoff knows versions up to {len(SCHEMA)}",
             next_step="use the newer oneoff that wrote it: upgrade the package oneoff in this environment",
         )
-    return int(version)
+    return int(found)
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the store to the newest version in one transaction."""
     with transaction(connection):
-        for number in range(_version(connection, path), len(SCHEMA)):
+        for number in range(version(connection, path), len(SCHEMA)):
             for statement in _statements(queries.script(SCHEMA[number])):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number + 1}")
@@ -234,11 +258,11 @@ def _check_space(path: Path) -> Finding:
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> Finding:
-    version = _version(connection, path)
-    if version < len(SCHEMA):
-        message = f"{path} has version {version}; the next run upgrades it to {len(SCHEMA)}"
+    found = version(connection, path)
+    if found < len(SCHEMA):
+        message = f"{path} has version {found}; the next run upgrades it to {len(SCHEMA)}"
     else:
-        message = f"{path} has version {version}"
+        message = f"{path} has version {found}"
     return Finding(name="store version", ok=True, message=message)
 
 

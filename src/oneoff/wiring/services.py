@@ -10,6 +10,7 @@ from dataclasses import replace
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
+from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Services, Store
@@ -17,6 +18,7 @@ from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
+from oneoff.stores.sqlite_reader import SqliteReader
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 
@@ -36,7 +38,31 @@ def local_services(
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
     store = SqliteStore.open(settings.store)
-    actor = current_actor(settings.claims)
+    services = _around(store, settings, asker=asker, say=say, app=app)
+    return replace(services, actor=_with_subjects(services.actor, store))
+
+
+def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
+    """The same for a verb that changes nothing: a store that cannot be written is opened to read.
+
+    Raises:
+        StoreUnavailable: it cannot be read either.
+    """
+    store: SqliteStore
+    unwritable = None
+    try:
+        store = SqliteStore.open(settings.store)
+    except (StoreCorrupted, StoreVersionMismatch):
+        raise
+    except StoreUnavailable as error:
+        store, unwritable = SqliteReader.open(settings.store), error
+    services = _around(store, settings, asker=asker, say=say, app=None)
+    return replace(services, only_reads=True, unwritable=unwritable)
+
+
+def _around(
+    store: Store, settings: Settings, *, asker: Asker, say: Callable[[str], None], app: str | None
+) -> Services:
     processes = LocalProcesses()
     process = processes.current()
     return Services(
@@ -48,7 +74,7 @@ def local_services(
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
-        actor=_with_subjects(actor, store),
+        actor=current_actor(settings.claims),
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -102,6 +103,25 @@ def test_without_room(spool: FileSpool) -> None:
     spool.release(R1)
     spool.release(R1)
     with pytest.raises(OSError, match="no room was set aside"):
+        spool.write(R1, b"done")
+
+
+@pytest.mark.parametrize("what", ["outcomes/r1", "outcomes", "."])
+def test_room_that_somebody_removed(spool: FileSpool, tmp_path: Path, what: str) -> None:
+    """What is written into a file without a name is kept by nobody, and the caller is told."""
+    spool.reserve(R1)
+    shutil.rmtree(tmp_path / what) if what != "outcomes/r1" else (tmp_path / what).unlink()
+    with pytest.raises(FileNotFoundError):
+        spool.write(R1, b"done")
+
+
+def test_room_that_is_removed_meanwhile(
+    spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where it is removed after the look at it, just before the write has ended."""
+    spool.reserve(R1)
+    monkeypatch.setattr(os, "fsync", lambda fd: (tmp_path / "outcomes" / "r1").unlink())
+    with pytest.raises(FileNotFoundError):
         spool.write(R1, b"done")
 
 

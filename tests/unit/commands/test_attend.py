@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from oneoff.commands.attend import LEASE, attend, settle
+from oneoff.commands.attend import LEASE, attend, seen, settle
+from oneoff.commands.runs import find, get, wait
+from oneoff.errors import StoreCorrupted, StoreUnavailable
+from oneoff.protocols import RunQuery, Services
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Outcome, Progress, Run
 from oneoff.runs.status import FINAL, Status
@@ -220,3 +223,86 @@ class TestSettle:
         world.store.before_save = lambda: world.store.save(replace(run, stop_requested="cancel"))
         ended = settle(world.services, run.id, Outcome(status=Status.LOST), only=frozenset({run.status}))
         assert (ended.status, ended.stop_requested) == (Status.LOST, "cancel")
+
+
+class TestReaders:
+    """A verb that only reads, where the store cannot be written."""
+
+    @pytest.fixture
+    def reading(self, world: World) -> Services:
+        return replace(world.services, only_reads=True, unwritable=StoreUnavailable("no room"))
+
+    def test_it_is_said(self, world: World, reading: Services) -> None:
+        """The records are not up to date, and the caller knows; whoever records something is refused."""
+        assert attend(world.services) is True
+        assert attend(reading) is False
+        assert world.said == ["the store cannot be written (no room): shown as it is"]
+        with pytest.raises(StoreUnavailable, match="no room"):
+            attend(replace(reading, only_reads=False))
+
+    def test_a_disk_that_is_full_only_now(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The store could be opened, and the change is what it cannot take."""
+        run = stored(world, status=Status.RUNNING)
+        world.processes.dead.append(OTHER)
+        reading = replace(world.services, only_reads=True)
+
+        def full(run: Run, event: object = None) -> Run:
+            raise StoreUnavailable("no room")
+
+        monkeypatch.setattr(world.store, "save", full)
+        assert get(reading, run.id).status is Status.LOST
+        assert wait(reading, run).status is Status.LOST
+        with pytest.raises(StoreUnavailable):
+            attend(world.services)
+
+    def test_a_damaged_store_is_not_shown(self, world: World, reading: Services) -> None:
+        """What is in it cannot be believed."""
+        with pytest.raises(StoreCorrupted):
+            attend(replace(reading, unwritable=StoreCorrupted("bad pages")))
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [
+            (Status.REQUESTED, Status.REFUSED),
+            (Status.LAUNCHED, Status.REFUSED),
+            (Status.RUNNING, Status.LOST),
+            (Status.STOPPING, Status.LOST),
+            (Status.LOST, Status.LOST),
+            (Status.SUCCEEDED, Status.SUCCEEDED),
+        ],
+    )
+    def test_a_process_that_is_gone(
+        self, world: World, reading: Services, status: Status, shown: Status
+    ) -> None:
+        """The run is judged as if it could be recorded, and found by the status it is shown with."""
+        run = stored(world, status=status)
+        world.processes.dead.append(OTHER)
+        assert get(reading, run.id).status is shown
+        assert [each.status for each in find(reading, RunQuery())] == [shown]
+        assert len(find(reading, RunQuery(statuses=frozenset({shown}), limit=1))) == 1
+        if status is not shown:
+            assert find(reading, RunQuery(statuses=frozenset({status}))) == []
+        assert world.store.get(run.id) == run
+
+    def test_a_living_run(self, world: World, reading: Services) -> None:
+        """It runs."""
+        run = stored(world, status=Status.RUNNING)
+        assert get(reading, run.id) == run
+
+    def test_an_outcome_left_on_disk(self, world: World, reading: Services) -> None:
+        """It is known, though not recorded; that of an older fence has no say."""
+        run = begin(world.store, make_run())
+        left = leave_behind(world, run)
+        world.processes.dead.append(PROCESS)
+        found = get(reading, run.id)
+        assert (found.status, found.outcome, found.ended_at) == (Status.SUCCEEDED, left.outcome, later(5))
+        assert world.store.get(run.id) == run
+        world.store.save(replace(run, fence=2))
+        assert get(reading, run.id).status is Status.LOST
+
+    def test_its_last_word_comes_in_between(self, world: World, reading: Services) -> None:
+        """A run that ends between the look at the record and the look at the process is not lost."""
+        run = begin(world.store, make_run())
+        world.processes.dead.append(PROCESS)
+        finish(world.store, run)
+        assert seen(reading, run).status is Status.SUCCEEDED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from oneoff.commands.doctor import examine
@@ -42,6 +44,11 @@ class Sources:
         self._give("services")
         return self._world.services
 
+    @property
+    def reading(self) -> Services:
+        self._give("reading")
+        return replace(self._world.services, only_reads=True)
+
 
 def bad(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings if not finding.ok}
@@ -73,7 +80,7 @@ def test_an_app_without_a_database(world: World) -> None:
     [
         ("settings", InvalidSettings("bad TOML", next_step="mend it"), ["settings", "store"]),
         ("registry", AppNotFound("no app"), ["app", "dry run"]),
-        ("services", StoreUnavailable("full"), ["store", "audit log", "dry run", "release", "actor"]),
+        ("services", StoreUnavailable("full"), ["store"]),
     ],
 )
 def test_one_fault_hides_no_other(world: World, part: str, error: OneoffError, names: list[str]) -> None:
@@ -83,6 +90,17 @@ def test_one_fault_hides_no_other(world: World, part: str, error: OneoffError, n
     assert list(bad(findings)) == names
     for finding in bad(findings).values():
         assert (finding.message, finding.next_step) == (error.message, error.next_step)
+
+
+def test_a_store_that_cannot_be_used(world: World) -> None:
+    """Its words are said once; what needs it is not looked at, and that is no good finding."""
+    error = StoreUnavailable("no store can be opened", next_step="mend it")
+    findings = examine(Sources(world, services=error, reading=error))
+    assert list(bad(findings)) == ["store", "audit log", "dry run", "release", "actor"]
+    assert str(findings).count("no store can be opened") == str(findings).count("mend it") == 1
+    for name in ("audit log", "dry run", "release", "actor"):
+        assert bad(findings)[name].message == "not looked at: the store cannot be used"
+        assert not bad(findings)[name].next_step
 
 
 def test_the_cause_is_told(world: World) -> None:
