@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from oneoff.audit.event import Event, Observer, StoredEvent
-from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
@@ -88,6 +88,15 @@ class Store(Protocol):
 
     def checkpoint(self) -> Checkpoint:
         """Size and root of the audit log, as the store itself holds them."""
+
+    def log_name(self) -> str:
+        """Tells this audit log from every other one: 32 random hexadecimal digits, given once."""
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        """The hashes of these complete subtrees of the log's tree, which never change.
+
+        Raises :class:`~oneoff.errors.StoreCorrupted` where one is missing.
+        """
 
     def subject(self, actor: Actor) -> str:
         """The opaque id of this actor, given out at first sight; names stay out of the hashed bytes."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from oneoff.audit import event as events
+from oneoff.audit import merkle
 from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, root_of
 from oneoff.audit.verify import verify
 from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
@@ -17,7 +18,7 @@ from oneoff.protocols import RunQuery, Store
 from oneoff.runs.run import Actor, Outcome, Progress, Run
 from oneoff.runs.status import Status
 from oneoff.types import RunId
-from tests.records import ANN, OBSERVER, PROCESS, START, begin, finish, later, make_run, note
+from tests.records import ANN, OBSERVER, PROCESS, ROWS, START, begin, finish, later, make_run, note
 
 UNICODE = "größe Ω 漢字 \U0001f680 \x00 \u2028 broken \udcff"
 
@@ -83,7 +84,7 @@ class StoreContract:
         done = finish(store, run)
         assert done.version == 2
         assert store.get(run.id) == done
-        assert done.outcome == Outcome(status=Status.SUCCEEDED, exit_code=0, duration_ms=12)
+        assert done.outcome == Outcome(status=Status.SUCCEEDED, exit_code=0, rows=ROWS, duration_ms=12)
         assert [event.columns["type"] for event in store.events()] == ["requested", "starting", "outcome"]
 
     def test_save_without_an_event(self, store: Store) -> None:
@@ -124,6 +125,27 @@ class StoreContract:
         assert store.get(run.id) == run
         (event,) = store.events()
         assert len(event.body) < 2_000
+
+    # the tree
+
+    def test_hashes_of_the_tree(self, store: Store) -> None:
+        """The hashes of complete subtrees prove every event, and that the log only grew."""
+        checkpoints = [store.checkpoint()]
+        for _ in range(11):
+            store.record(note())
+            checkpoints.append(store.checkpoint())
+        now, leaves = checkpoints[-1], [event.leaf for event in store.events()]
+        for index, leaf in enumerate(leaves):
+            proof = merkle.inclusion_proof(index, now.size, store.hashes)
+            assert merkle.verify_inclusion(leaf, index, proof, now)
+        for earlier in checkpoints:
+            proof = merkle.consistency_proof(earlier.size, now.size, store.hashes)
+            assert merkle.verify_consistency(earlier, now, proof)
+
+    def test_a_log_has_a_name(self, store: Store) -> None:
+        """The name is given once."""
+        assert len(store.log_name()) == 32
+        assert store.log_name() == store.log_name()
 
     # finding
 

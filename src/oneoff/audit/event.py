@@ -28,6 +28,8 @@ VALUE_LIMIT = 4_096
 """Bytes of JSON of one parameter, of the command or of the rows; a larger one is recorded by its digest."""
 TEXT_LIMIT = 2_048
 """Bytes of JSON of any other text; a longer one is cut."""
+ROWS_LIMIT = 16_384
+"""Bytes of JSON of the names of the tables whose rows changed, where the counts are too long."""
 NOT_MEASURED = "not measured"
 
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3: numbers are IEEE 754 doubles
@@ -158,7 +160,25 @@ def columns(envelope: JSONObject) -> JSONObject:
         "task": _at(envelope, "data", "target", "task"),
         "environment": _at(envelope, "data", "target", "environment"),
         "time": envelope.get("time"),
+        "status": _at(envelope, "data", "outcome", "status"),
+        "measured": _measured(envelope),
+        "tables": _tables(envelope),
     }
+
+
+def _measured(envelope: JSONObject) -> bool | None:
+    """Whether an outcome counts the rows that changed; None for what is no outcome."""
+    rows = _found(envelope, "data", "outcome", "rows")
+    return None if rows is None else isinstance(rows, dict)
+
+
+def _tables(envelope: JSONObject) -> list[JSON]:
+    rows = _found(envelope, "data", "outcome", "rows")
+    return (
+        sorted(name for name, counts in rows.items() if isinstance(counts, dict))
+        if isinstance(rows, dict)
+        else []
+    )
 
 
 def short_type(full: Any) -> Any:
@@ -222,8 +242,17 @@ def _outcome(run: Run) -> JSONObject:
         "exit_code": ending.exit_code,
         "error": _text(ending.error),
         "duration_ms": ending.duration_ms,
-        "rows": NOT_MEASURED if ending.rows is None else _bounded(ending.rows),
+        "rows": NOT_MEASURED if ending.rows is None else _rows(ending.rows),
     }
+
+
+def _rows(rows: JSONObject) -> JSON:
+    """Counts by table; where that is too long, its digest and the tables' names, as far as they fit."""
+    short = _bounded(rows)
+    if short is rows:
+        return rows
+    names: JSONObject = {name: {} for name in rows}
+    return {**_digest(canonical(rows)), **(names if len(canonical(names)) <= ROWS_LIMIT else {})}
 
 
 def _bounded(value: JSON) -> JSON:
@@ -276,6 +305,11 @@ def _ascii(key: str) -> str:
 
 def _at(value: Any, *path: str) -> str | None:
     """The text at this path of nested objects, else None."""
+    found = _found(value, *path)
+    return found if isinstance(found, str) else None
+
+
+def _found(value: Any, *path: str) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None
+    return value

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.audit.merkle import Checkpoint, Place, growth, leaf_hash, root_at
 from oneoff.protocols import RunQuery
 from oneoff.runs.document import from_document, to_document
 from oneoff.runs.run import Actor, Progress, Run
@@ -27,7 +27,8 @@ class MemoryStore:
         self._runs: dict[RunId, Run] = {}
         self._events: list[StoredEvent] = []
         self._event_ids: set[str] = set()
-        self._frontier = Frontier()
+        self._hashes = dict[Place, bytes]()
+        self._log_name = os.urandom(16).hex()
         self._actors: dict[tuple[str, str], str] = {}
 
     def create(self, run: Run, event: Event) -> Run:
@@ -78,7 +79,14 @@ class MemoryStore:
 
     def checkpoint(self) -> Checkpoint:
         with self._lock:
-            return self._frontier.checkpoint
+            return Checkpoint(len(self._events), root_at(len(self._events), self.hashes))
+
+    def log_name(self) -> str:
+        return self._log_name
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        with self._lock:
+            return {place: self._hashes[place] for place in places}
 
     def subject(self, actor: Actor) -> str:
         with self._lock:
@@ -111,11 +119,12 @@ class MemoryStore:
             raise refusals.event_recorded(event.id)
         body = encode(event)
         stored = StoredEvent(
-            seq=self._frontier.size, body=body, leaf=leaf_hash(body), columns=columns(decode(body))
+            seq=len(self._events), body=body, leaf=leaf_hash(body), columns=columns(decode(body))
         )
         self._events.append(stored)
         self._event_ids.add(event.id)
-        self._frontier = self._frontier.append(stored.leaf)
+        self._hashes[0, stored.seq] = stored.leaf
+        self._hashes |= growth(stored.seq, stored.leaf, self.hashes)
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

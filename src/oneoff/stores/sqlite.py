@@ -6,26 +6,28 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
-from oneoff.stores import failures, queries, refusals, sqlite_file
+from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
 from oneoff.types import RunId, from_rfc3339, rfc3339
+
+T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
 _PAGE = 500
 """Events read at once: no read transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time")
+_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 
 _Row = tuple[Any, ...]
 
@@ -115,20 +117,31 @@ class SqliteStore:
             self._append(connection, entry)
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        sql = _SQL["select_events" if run_id is None else "select_events_of_run"]
+        which = _SQL["events_from" if run_id is None else "events_of_run"]
+        sql = " ".join((_SQL["select_events"], which))
         while True:
             values = {"start": start, "limit": _PAGE} | ({} if run_id is None else {"run_id": _plain(run_id)})
             rows = self._read(sql, values)
-            for seq, body, leaf, *beside in rows:
-                yield StoredEvent(
-                    seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, beside, strict=True))
-                )
+            yield from map(_stored, rows)
             if len(rows) < _PAGE:
                 return
             start = rows[-1][0] + 1
 
     def checkpoint(self) -> Checkpoint:
-        return self._frontier(self._one(_SQL["select_head"], {})).checkpoint
+        size = self._size(self._one(_SQL["select_head"], {}))
+        return Checkpoint(size, root_at(size, self.hashes))
+
+    def log_name(self) -> str:
+        row = self._one(_SQL["select_log"], {})
+        if row is None:
+            raise failures.damaged(self.path, "the audit log has no name")
+        return str(row[0])
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        try:
+            return self._read_with(lambda connection: sqlite_tree.hashes(connection, places))
+        except LookupError as error:
+            raise failures.damaged(self.path, str(error)) from error
 
     def subject(self, actor: Actor) -> str:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
@@ -172,8 +185,11 @@ class SqliteStore:
             yield connection
 
     def _read(self, sql: str, values: Mapping[str, Any]) -> list[_Row]:
+        return self._read_with(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _read_with(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with self._using() as connection:
-            return connection.execute(sql, values).fetchall()
+            return read(connection)
 
     def _one(self, sql: str, values: Mapping[str, Any]) -> _Row | None:
         rows = self._read(sql, values)
@@ -192,22 +208,25 @@ class SqliteStore:
         return rows[0] if rows else None
 
     def _append(self, connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
-        frontier = self._frontier(connection.execute(_SQL["select_head"]).fetchone())
+        size = self._size(connection.execute(_SQL["select_head"]).fetchone())
+        placed = {**entry, "seq": size}
         try:
-            connection.execute(_SQL["insert_event"], {**entry, "seq": frontier.size})
+            connection.execute(_SQL["insert_event"], placed)
+            sqlite_tree.grow(connection, size, entry["leaf"])
+        except LookupError as error:
+            raise failures.damaged(self.path, str(error)) from error
         except sqlite3.IntegrityError as error:
             if connection.execute(_SQL["select_event_id"], entry).fetchone():
                 raise refusals.event_recorded(entry["id"]) from None
-            why = f"event {frontier.size} stands beyond the audit log's head"
-            raise failures.damaged(self.path, why) from error
-        frontier = frontier.append(entry["leaf"])
-        connection.execute(_SQL["update_head"], {"size": frontier.size, "frontier": frontier.dump()})
+            raise failures.damaged(self.path, f"event {size} stands beyond the audit log's head") from error
+        if entry["measured"]:
+            connection.execute(_SQL["insert_event_tables"], placed)
+        connection.execute(_SQL["update_head"], {"size": size + 1})
 
-    def _frontier(self, head: _Row | None) -> Frontier:
-        try:
-            return Frontier.load(*head)  # type: ignore[misc]  # None is a TypeError, which is told below
-        except (TypeError, ValueError) as error:
-            raise failures.damaged(self.path, f"the audit log has no head ({error})") from error
+    def _size(self, head: _Row | None) -> int:
+        if head is None:
+            raise failures.damaged(self.path, "the audit log has no head")
+        return int(head[0])
 
     def _run(self, row: _Row) -> Run:
         body, heartbeat_at, progress = row
@@ -224,7 +243,14 @@ class SqliteStore:
 def _entry(event: Event) -> dict[str, Any]:
     """The row of an event, but for its place; made before the transaction, to keep that short."""
     body = encode(event)
-    return {**columns(decode(body)), "body": body, "leaf": leaf_hash(body)}
+    beside = columns(decode(body))
+    return {**beside, "tables": json.dumps(beside["tables"]), "body": body, "leaf": leaf_hash(body)}
+
+
+def _stored(row: _Row) -> StoredEvent:
+    seq, body, leaf, *beside, measured, tables = row
+    values = (*beside, None if measured is None else bool(measured), json.loads(tables))
+    return StoredEvent(seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, values, strict=True)))
 
 
 def _values(run: Run) -> dict[str, Any]:

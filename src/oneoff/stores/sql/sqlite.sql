@@ -51,26 +51,37 @@ id >= :id_prefix AND id < :id_prefix || '~'
 -- name: newest_first
 ORDER BY requested_at DESC, id DESC LIMIT :limit;
 
+-- name: select_log
+SELECT name FROM audit_log;
+
 -- name: select_head
-SELECT size, frontier FROM audit_head;
+SELECT size FROM audit_head;
 
 -- name: insert_event
-INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, leaf, body)
-VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :leaf, :body);
+INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
+VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :leaf, :body);
+
+-- name: insert_event_tables
+INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM json_each(:tables);
 
 -- name: select_event_id
 SELECT 1 FROM audit_event WHERE event_id = :id;
 
 -- name: update_head
-UPDATE audit_head SET size = :size, frontier = :frontier;
+UPDATE audit_head SET size = :size;
 
+-- What an event is read as; the conditions that apply, and the order, follow.
 -- name: select_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
-FROM audit_event WHERE seq >= :start ORDER BY seq LIMIT :limit;
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured,
+       (SELECT json_group_array(name)
+        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
+FROM audit_event AS event
 
--- name: select_events_of_run
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
-FROM audit_event WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
+-- name: events_from
+WHERE seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: events_of_run
+WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: select_subject
 SELECT subject FROM actor WHERE kind = :kind AND name = :name;
