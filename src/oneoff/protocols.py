@@ -40,6 +40,30 @@ class RunQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventQuery:
+    """Which audit events to list; every condition that is given has to hold."""
+
+    run_id: RunId | None = None
+    type: str | None = None
+    """As :func:`oneoff.audit.event.short_type` says it."""
+    task: str | None = None
+    actor: str | None = None
+    """A name of the directory, whatever its kind, or an opaque subject."""
+    environment: str | None = None
+    table: str | None = None
+    """Only outcomes that counted changed rows of this table."""
+    measured: bool | None = None
+    """Only outcomes whose rows were counted, or only those whose rows were not."""
+    status: Status | None = None
+    """Only outcomes and refusals with this status."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Up to, and not at, this time."""
+    limit: int | None = None
+    """The newest so many of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that was looked at to find out whether oneoff can work here."""
 
@@ -85,6 +109,9 @@ class Store(Protocol):
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
         """The audit log from sequence number ``start``, in order, in constant memory."""
+
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        """The newest events that match, oldest first: by their time, then by their place in the log."""
 
     def checkpoint(self) -> Checkpoint:
         """Size and root of the audit log, as the store itself holds them."""

@@ -21,6 +21,8 @@ T = TypeVar("T")
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
 
+DEFAULT_STORE = ".oneoff/store.db"
+
 PERSON_CLAIMS = (
     "SUDO_USER",
     "GITHUB_ACTOR",
@@ -75,6 +77,9 @@ class Settings:
     app: str | None = None
     """``MODULE:NAME`` of the app."""
     store: Path
+    """The store's file; with :attr:`store_url`, the place that it would have: :attr:`state_dir` is there."""
+    store_url: str | None = None
+    """A PostgreSQL database that is the store, with its password; never to be shown."""
     environment: str = "local"
     """The environment of a run that names none."""
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
@@ -114,17 +119,19 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     file, table, version = _find(start)
     root = file.parent if file else start
     _only(table, {"app", "store", "environment", "environments", "tasks"}, "tool.oneoff")
-    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or ".oneoff/store.db"
-    if "://" in store:
+    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
+    scheme, is_url, _ = store.partition("://")
+    if is_url and scheme not in ("postgresql", "postgres"):
         raise InvalidSettings(
-            f"the store {store.partition('://')[0]}://… is not a file",
-            next_step="this version keeps its store in SQLite: give ONEOFF_STORE a path",
+            f"the store {scheme}://… is neither a file nor a PostgreSQL database",
+            next_step="give ONEOFF_STORE a path, or a URL that begins with postgresql://",
         )
     return Settings(
         root=root,
         file=file,
         app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
-        store=root / _path(store),
+        store=root / _path(DEFAULT_STORE if is_url else store),
+        store_url=store if is_url else None,
         environment=_get(table, "environment", _text, "tool.oneoff") or "local",
         environments={
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()

@@ -113,7 +113,7 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = inf", "at most"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = nan", "above 0"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\nenviron = { A = 1 }", "table of texts"),
-        ("[tool.oneoff]\nstore = 'postgresql://x/y'", "is not a file"),
+        ("[tool.oneoff]\nstore = 'mysql://x/y'", "neither a file"),
         ("[tool.oneoff]\nstore = '~nobody-of-that-name/store.db'", "home"),
     ],
 )

@@ -33,7 +33,8 @@ ROWS_LIMIT = 16_384
 NOT_MEASURED = "not measured"
 
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3: numbers are IEEE 754 doubles
-_TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.run.", ".v1"
+_TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.", ".v1"
+_OF_RUNS = "run."
 
 
 def new_event_id() -> str:
@@ -47,7 +48,8 @@ class Event:
 
     id: str = field(default_factory=new_event_id)
     type: str
-    """``requested``, ``refused``, ``starting``, ``outcome`` or ``cancelled``."""
+    """``requested``, ``refused``, ``starting``, ``outcome`` or ``cancelled`` of a run; any other with its
+    family: ``log.queried``."""
     time: datetime
     source: str
     """Which app's log says so: ``/oneoff/shop``, a URI reference as CloudEvents wants it."""
@@ -118,6 +120,22 @@ def cancelled(
     return _event("cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request)
 
 
+def of_log(what: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
+    """``actor`` did something with the log itself: ``queried``, ``exported``, ``pruned`` and the like."""
+    return about_actor(f"log.{what}", actor, observer, at, **about)
+
+
+def about_actor(type_: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
+    """``actor`` did something that is no run; ``about`` says what, in values that fit (VALUE_LIMIT each)."""
+    data: JSONObject = {
+        "action": type_.rpartition(".")[2],
+        "initiator": _initiator(actor),
+        "observer": {"host": _text(observer.host), "pid": observer.pid},
+        **{name: _bounded(value) for name, value in about.items()},
+    }
+    return Event(type=type_, time=at, source="/oneoff", data=data)
+
+
 def source_of(app: str) -> str:
     """The CloudEvents ``source`` of an app's events."""
     return f"/oneoff/{quote(app, safe='', errors='backslashreplace')}"
@@ -182,10 +200,17 @@ def _tables(envelope: JSONObject) -> list[JSON]:
 
 
 def short_type(full: Any) -> Any:
-    """``requested`` of ``dev.oneoff.audit.run.requested.v1``; whatever else stays as it is."""
+    """``requested`` of ``dev.oneoff.audit.run.requested.v1``, ``log.queried`` of
+    ``dev.oneoff.audit.log.queried.v1``; whatever else stays as it is.
+    """
     if isinstance(full, str) and full.startswith(_TYPE_PREFIX) and full.endswith(_TYPE_SUFFIX):
-        return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX)
+        return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX).removeprefix(_OF_RUNS)
     return full
+
+
+def full_type(short: str) -> str:
+    """The inverse of :func:`short_type`."""
+    return f"{_TYPE_PREFIX}{'' if '.' in short else _OF_RUNS}{short}{_TYPE_SUFFIX}"
 
 
 def canonical(value: Any) -> bytes:
@@ -199,7 +224,7 @@ def _envelope(event: Event, data: JSONObject) -> JSONObject:
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
-        "type": f"{_TYPE_PREFIX}{event.type}{_TYPE_SUFFIX}",
+        "type": full_type(event.type),
         "time": rfc3339(event.time),
         "datacontenttype": "application/json",
         "data": data,

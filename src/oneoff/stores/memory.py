@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
 from oneoff.audit.merkle import Checkpoint, Place, growth, leaf_hash, root_at
-from oneoff.protocols import RunQuery
+from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, to_document
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.runs.status import EXECUTING
 from oneoff.stores import refusals
-from oneoff.types import RunId
+from oneoff.types import JSONObject, RunId, rfc3339
 
 
 class MemoryStore:
@@ -77,6 +77,16 @@ class MemoryStore:
             chosen = self._events[start:]
         return (event for event in chosen if run_id is None or event.columns["run_id"] == run_id)
 
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        subjects = {
+            query.actor,
+            *(subject for (_, name), subject in self._actors.items() if name == query.actor),
+        }
+        with self._lock:
+            found = [event for event in self._events if _fits(event.columns, query, subjects)]
+        found.sort(key=lambda event: (event.columns["time"], event.seq))
+        return found if query.limit is None else found[max(0, len(found) - query.limit) :]
+
     def checkpoint(self) -> Checkpoint:
         with self._lock:
             return Checkpoint(len(self._events), root_at(len(self._events), self.hashes))
@@ -125,6 +135,25 @@ class MemoryStore:
         self._event_ids.add(event.id)
         self._hashes[0, stored.seq] = stored.leaf
         self._hashes |= growth(stored.seq, stored.leaf, self.hashes)
+
+
+def _fits(beside: JSONObject, query: EventQuery, subjects: Container[str | None]) -> bool:
+    exact = {
+        "run_id": query.run_id,
+        "type": query.type,
+        "task": query.task,
+        "environment": query.environment,
+        "measured": query.measured,
+        "status": query.status,
+    }
+    time, tables = str(beside["time"]), beside["tables"]
+    return (
+        all(wanted is None or beside[name] == wanted for name, wanted in exact.items())
+        and (query.actor is None or beside["actor"] in subjects)
+        and (query.table is None or (isinstance(tables, list) and query.table in tables))
+        and (query.since is None or time >= rfc3339(query.since))
+        and (query.until is None or time < rfc3339(query.until))
+    )
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
 from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
-from oneoff.protocols import RunQuery
+from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
@@ -89,7 +89,7 @@ class SqliteStore:
             "since": None if query.since is None else rfc3339(query.since),
             "id_prefix": query.id_prefix,
         }
-        given = {name: _plain(value) for name, value in values.items() if value is not None}
+        given = _texts({name: value for name, value in values.items() if value is not None})
         conditions = " AND ".join(_SQL[f"where_{name}"] for name in given)
         where = f"WHERE {conditions}" if conditions else ""
         limit = -1 if query.limit is None else query.limit  # SQLite: a negative limit is none
@@ -126,6 +126,39 @@ class SqliteStore:
             if len(rows) < _PAGE:
                 return
             start = rows[-1][0] + 1
+
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        values: dict[str, Any] = {
+            "table": query.table,
+            "run_id": query.run_id,
+            "type": query.type,
+            "task": query.task,
+            "environment": query.environment,
+            "measured": query.measured,
+            "status": None if query.status is None else query.status.value,
+            "since": None if query.since is None else rfc3339(query.since),
+            "until": None if query.until is None else rfc3339(query.until),
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        if query.actor is None:
+            return self._newest(given, query.limit)
+        # One subject at a time, for the index: a name may stand for several kinds of actor.
+        subjects = {subject for (subject,) in self._read(_SQL["select_subjects"], {"name": query.actor})}
+        found = [
+            event
+            for subject in subjects | {query.actor}
+            for event in self._newest({**given, "actor": subject}, query.limit)
+        ]
+        found.sort(key=lambda event: (event.columns["time"], event.seq))
+        return found if query.limit is None else found[max(0, len(found) - query.limit) :]
+
+    def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
+        of_table = "_of_table" if "table" in given else ""
+        conditions = " AND ".join(_SQL[f"event_{name}"] for name in given)
+        where = f"WHERE {conditions}" if conditions else ""
+        sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
+        rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
+        return [_stored(row) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
         size = self._size(self._one(_SQL["select_head"], {}))
@@ -269,6 +302,10 @@ def _values(run: Run) -> dict[str, Any]:
         "progress": None if run.progress is None else json.dumps(progress_document(run.progress)),
         "body": json.dumps(to_document(run), separators=(",", ":")),
     }
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _plain(text: str) -> str:

@@ -77,6 +77,51 @@ SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, 
         FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
 FROM audit_event AS event
 
+-- name: select_events_of_table
+SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, event.time, status, measured,
+       (SELECT json_group_array(name)
+        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
+FROM audit_event_table AS counted CROSS JOIN audit_event AS event ON event.seq = counted.seq
+
+-- name: event_table
+counted.name = :table
+
+-- name: event_run_id
+run_id = :run_id
+
+-- name: event_type
+type = :type
+
+-- name: event_task
+task = :task
+
+-- name: event_actor
+actor = :actor
+
+-- name: event_environment
+environment = :environment
+
+-- name: event_measured
+measured = :measured
+
+-- name: event_status
+status = :status
+
+-- name: event_since
+event.time >= :since
+
+-- name: event_until
+event.time < :until
+
+-- name: newest_events
+ORDER BY event.time DESC, event.seq DESC LIMIT :limit;
+
+-- name: newest_events_of_table
+ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit;
+
+-- name: select_subjects
+SELECT subject FROM actor WHERE name = :name;
+
 -- name: events_from
 WHERE seq >= :start ORDER BY seq LIMIT :limit;
 

@@ -1,0 +1,12 @@
+"""``oneoff audit``: read, verify and prove what is recorded."""
+
+from __future__ import annotations
+
+from oneoff.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "log": ("oneoff.cli.audit.log", "Print the events, oldest first."),
+    "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
+}
+
+audit_command = LazyGroup("audit", table=COMMANDS, help="Read and verify the audit log.")
