@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
+from oneoff.threads import Newcomers
 
 _COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
 _NOT_COVERED = (
@@ -47,7 +47,6 @@ class SqliteSeal:
         self._difference: Difference | None = None
         self._folder, self._watch = ExitStack(), ExitStack()
         self._before = self._copy = Path()
-        self._threads: frozenset[threading.Thread] = frozenset()
 
     def __enter__(self) -> SqliteSeal:
         """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
@@ -61,7 +60,7 @@ class SqliteSeal:
             self._redirection = Redirection(self._copy, guard, self._statements)
             watch.enter_context(self._redirection)
             self._watch, self._folder = watch.pop_all(), folder.pop_all()
-        self._threads = frozenset(threading.enumerate())
+        self._newcomers = Newcomers()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -140,22 +139,12 @@ class SqliteSeal:
 
     def _stop_watching(self) -> None:
         """Give the process its database back, once the threads that the task left behind are gone."""
-        left = self._left_running()
-        if not left:
-            self._watch.close()
-            return
-        names = ", ".join(sorted(thread.name for thread in left))
-        self._notes.gap(f"threads that the task left running ({names}): the database stays closed to them")
-        threading.Thread(target=self._watch_until_alone, name="oneoff-guard", daemon=True).start()
-
-    def _watch_until_alone(self) -> None:
-        while left := self._left_running():
-            for thread in left:
-                thread.join()
-        self._watch.close()
-
-    def _left_running(self) -> set[threading.Thread]:
-        return set(threading.enumerate()) - self._threads - {threading.current_thread()}
+        names = ", ".join(sorted(thread.name for thread in self._newcomers.alive()))
+        if names:
+            self._notes.gap(
+                f"threads that the task left running ({names}): the database stays closed to them"
+            )
+        self._newcomers.when_gone(self._watch.close)
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
