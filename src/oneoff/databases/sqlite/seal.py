@@ -15,7 +15,7 @@ from pathlib import Path
 from oneoff.databases.sqlite.compare import Difference, compare
 from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
-from oneoff.databases.sqlite.places import read_only, same_file
+from oneoff.databases.sqlite.places import footprint, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
@@ -23,8 +23,11 @@ from oneoff.errors import DryRunUnavailable
 from oneoff.threads import Newcomers
 
 _COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
+_ORIGINAL_CHANGED = (
+    "the original changed while the dry run ran: by the application or by something the task started"
+)
 _NOT_COVERED = (
-    "child processes and drivers other than sqlite3 that open the real file",
+    "drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
     "code that the task leaves for the end of the process (atexit)",
 )
@@ -53,6 +56,7 @@ class SqliteSeal:
         original = self._checked()
         self._dispose()
         self._refuse_open_connections(original)
+        self._original, self._footprint = original, footprint(original)
         with ExitStack() as folder, ExitStack() as watch:
             self._make_copies(original, folder)
             guard = FileGuard(original, self._notes, self._own)
@@ -68,6 +72,8 @@ class SqliteSeal:
             self._dispose_quietly()
             self._redirection.close_connections()
             self._stop_watching()
+            if footprint(self._original) != self._footprint:
+                self._notes.gap(_ORIGINAL_CHANGED)
             try:
                 self._difference = compare(self._before, self._copy)
             except (sqlite3.Error, OSError) as error:
