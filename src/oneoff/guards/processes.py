@@ -25,6 +25,9 @@ https://docs.python.org/3/library/audit_events.html"""
 _HARMLESS = ([b"uname", b"-p"], [b"ldconfig", b"-p"])
 """What the standard library asks the machine by a program (``platform.platform``,
 ``ctypes.util.find_library``): libraries do that when they are first used, and it changes nothing."""
+_TRACKER = re.compile(rb"from multiprocessing\.resource_tracker import main;main\(\d+\)")
+"""multiprocessing's own helper, which comes with a mere lock (a progress bar has one) and runs no code of the
+task: it removes semaphores and shared memory that nobody uses any more."""
 
 _WHY = (
     "and nothing holds what another process writes;"
@@ -92,12 +95,16 @@ def _fork_exec(*args: Any) -> int:
 
 def _refuse(event: str, args: tuple[Any, ...]) -> None:
     """Raises DryRunStopped, unless the program is known to be harmless."""
-    if event != "os.exec" and len(args) > 1 and _command(args[0], args[1]) in _HARMLESS:
+    if event != "os.exec" and len(args) > 1 and _is_harmless(_command(args[0], args[1])):
         return
     attempt = f"the task would start {_started(event, args)} ({event}), {_WHY}"
     for guard in tuple(_active):
         guard.note(attempt)
     raise DryRunStopped(attempt)
+
+
+def _is_harmless(command: list[bytes]) -> bool:
+    return command in _HARMLESS or (command[-2:-1] == [b"-c"] and bool(_TRACKER.fullmatch(command[-1])))
 
 
 def _started(event: str, args: tuple[Any, ...]) -> str:
