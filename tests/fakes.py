@@ -143,6 +143,22 @@ class FakeSeal:
         )
 
 
+class FakeGuard:
+    """Stops nothing; says what it is told to have stopped."""
+
+    name = "fake"
+    not_covered: tuple[str, ...] = ("everything",)
+
+    def __init__(self, *attempts: str) -> None:
+        self.attempts = attempts
+
+    def __enter__(self) -> FakeGuard:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing was held."""
+
+
 class FakeDatabases:
     """Every handle but None can be sealed; one that is an exception is raised."""
 
@@ -193,6 +209,7 @@ class World:
             spool=self.spool,
             processes=self.processes,
             databases=FakeDatabases(),
+            guard=FakeGuard,
             launcher=self.launcher,
             clock=self.clock,
             asker=self.asker,

@@ -176,5 +176,5 @@ class RunStopped(ControlSignal):
 class DryRunStopped(ControlSignal):
     """The dry run stopped the task: it tried something that a dry run cannot let it do.
 
-    The seal has recorded it among the report's ``attempts`` before it is raised.
+    The seal or the guard has recorded it among the report's ``attempts`` before it is raised.
     """

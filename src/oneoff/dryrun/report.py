@@ -80,16 +80,24 @@ class Report:
     complete: bool = True
     """False where the task ended early: the counts are then what was seen until there."""
     not_covered: tuple[str, ...] = ()
+    """What the guard does not hold."""
+    attempts: tuple[str, ...] = ()
+    """What the task tried and the guard stopped; each makes the dry run fail."""
 
     @property
     def has_effects(self) -> bool:
-        """Whether a real run would change or send anything that was seen."""
-        return bool(self.effects) or any(
+        """Whether a real run would change, send or start anything that was seen."""
+        return bool(self.effects or self.attempts) or any(
             database.schema_changes
             or database.other_changes
             or any(table.changed for table in database.tables)
             for database in self.databases
         )
+
+    @property
+    def all_attempts(self) -> tuple[str, ...]:
+        """Everything that makes the dry run fail, outside of the databases and in them."""
+        return (*self.attempts, *(tried for database in self.databases for tried in database.attempts))
 
     def document(self) -> JSONObject:
         """The report as one JSON object, as ``-o json`` shows it and the store keeps it.

@@ -113,6 +113,7 @@ class Execution:
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
+        self._guard = services.guard() if seal is not None else None
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -216,7 +217,7 @@ class Execution:
             open_database=self._open_database,
         )
         try:
-            with self._seal or contextlib.nullcontext():
+            with self._seal or contextlib.nullcontext(), self._guard or contextlib.nullcontext():
                 self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
@@ -238,9 +239,16 @@ class Execution:
             _leave_fork(None)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if self._seal is None:
+        if self._seal is None or self._guard is None:
             return None
-        return Report(databases=(self._seal.report(),), effects=tuple(context.suppressed), complete=complete)
+        return Report(
+            databases=(self._seal.report(),),
+            effects=tuple(context.suppressed),
+            guard=self._guard.name,
+            complete=complete,
+            not_covered=self._guard.not_covered,
+            attempts=self._guard.attempts,
+        )
 
     def _beat(self) -> Run | None:
         run = self._run

@@ -42,7 +42,7 @@ def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
         return replace(known, status=Status.REFUSED, error=words)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
-    attempts = [tried for database in _databases(attempt.report) for tried in database.attempts]
+    attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
         tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)

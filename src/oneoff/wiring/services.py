@@ -13,7 +13,7 @@ from oneoff.databases.postgres.options import Armed
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Services, Store
+from oneoff.protocols import Asker, Guard, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores.spool import FileSpool
@@ -71,6 +71,7 @@ def _around(
         spool=FileSpool(settings.state_dir),
         processes=processes,
         databases=Databases(own=[settings.store]),
+        guard=_guard,
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
@@ -93,6 +94,12 @@ def _with_subjects(actor: Actor, store: Store) -> Actor:
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     prefix = [sys.executable, "-m", "oneoff", *(["--app", app] if app else [])]
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
+
+
+def _guard() -> Guard:
+    from oneoff.guards.processes import ProcessGuard  # a real run needs none
+
+    return ProcessGuard()
 
 
 def arm_dry_run() -> Armed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from oneoff.databases.handles import Databases
-from oneoff.dryrun.report import DatabaseReport
+from oneoff.dryrun.report import DatabaseReport, Report
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from tests.integration.databases import fingerprint
 from tests.postgres import Server
@@ -310,7 +311,7 @@ def test_what_the_server_refuses_by_itself_persists_nothing(shop: Shop, task: Ca
 
 
 def test_psql_in_a_child_process_cannot_write(shop: Shop) -> None:
-    """PGOPTIONS reaches child processes: their connections are read-only."""
+    """The guard around a dry run lets none start. One that starts all the same inherits PGOPTIONS."""
     results: list[subprocess.CompletedProcess[str]] = []
 
     def task(shop: Shop) -> None:
@@ -324,7 +325,8 @@ def test_psql_in_a_child_process_cannot_write(shop: Shop) -> None:
 
 
 def test_a_forked_child_cannot_use_the_sealed_session(shop: Shop) -> None:
-    """A child that was forked is refused on its parent's connection, and read-only on one of its own."""
+    """The guard around a dry run lets none be forked. One that C code forks all the same is refused on its
+    parent's connection, and read-only on one of its own."""
 
     def task(shop: Shop) -> None:
         connection = shop.connect()
@@ -423,11 +425,12 @@ def test_setval_is_stopped_before_it_is_sent(shop: Shop, task: Callable[[Shop], 
     report = _dry(shop, task)
     assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(7,)]
     assert any("setval" in attempt for attempt in report.attempts)
-    assert not any("sequence ticket moved" in gap for gap in report.not_covered)
+    assert report.other_changes == ()
 
 
 def _moves(report: DatabaseReport) -> list[str]:
-    return [gap.partition(" and stays there")[0] for gap in report.not_covered if "moved from" in gap]
+    assert Report(databases=(report,)).has_effects
+    return [change.partition(" and stays there")[0] for change in report.other_changes]
 
 
 def test_a_sequence_that_moved_is_named(shop: Shop) -> None:
@@ -467,6 +470,48 @@ def test_a_sequence_that_moved_is_named_where_the_dry_run_was_stopped(shop: Shop
     assert _moves(report) == ["sequence ticket moved from 7 to 8"]
 
 
+NOTIFICATIONS: dict[str, list[str]] = {
+    "NOTIFY carts": ["notifies channel carts"],
+    "/* by the app */ notify \"Carts now\", 'x'": ['notifies channel "Carts now"'],
+    "SELECT 1; NOTIFY a; NOTIFY b": ["notifies channel a", "notifies channel b"],
+    "SELECT pg_catalog.pg_notify('carts', 'x')": ["notifies channel carts"],
+    "SELECT pg_notify('c' || id, 'x') FROM account": ["sends notifications (pg_notify)"],
+    "SELECT pg_notify(name, 'x') FROM account": ["sends notifications (pg_notify)"],
+    "SELECT name AS notify FROM account": [],
+}
+
+
+@pytest.mark.parametrize("statement", NOTIFICATIONS)
+def test_a_notification_is_an_effect(shop: Shop, statement: str) -> None:
+    """A real run sends it on commit, so a task that only notifies is not one without effects."""
+
+    def task(shop: Shop) -> None:
+        with shop.connect() as connection:
+            connection.execute(statement.encode())
+
+    report = _dry(shop, task)
+    assert list(report.other_changes) == NOTIFICATIONS[statement]
+    assert Report(databases=(report,)).has_effects == bool(NOTIFICATIONS[statement])
+    assert report.attempts == ()
+
+
+def test_a_notification_to_another_database_is_stopped(shop: Shop) -> None:
+    """It is not sealed, and a read-only transaction delivers notifications."""
+    with shop.server.database() as other:
+        listener = psycopg.pq.PGconn.connect(shop.server.url(other).encode())
+        listener.exec_(b"LISTEN carts")
+
+        def task(shop: Shop) -> None:
+            with psycopg.connect(shop.server.url(other)) as connection, contextlib.suppress(DryRunStopped):
+                connection.execute("NOTIFY carts")
+
+        report = _dry(shop, task)
+        listener.exec_(b"SELECT 1")  # what was sent comes with the next answer
+        assert listener.notifies() is None
+        listener.finish()
+    assert any("NOTIFY carts" in attempt for attempt in report.attempts)
+
+
 def test_a_sequence_that_the_role_may_not_read_is_left_out(shop: Shop) -> None:
     """It does not make the dry run fail."""
     shop.server.execute(
@@ -483,7 +528,7 @@ def test_a_sequence_that_the_role_may_not_read_is_left_out(shop: Shop) -> None:
         connection.execute(_WRITE)
     assert seal.report().attempts == ()
     assert [table.updated for table in seal.report().tables] == [20]
-    assert not any("sequence" in gap and "moved" in gap for gap in seal.report().not_covered)
+    assert seal.report().other_changes == ()
 
 
 def test_a_sequence_that_somebody_is_altering_does_not_hold_the_dry_run_up(shop: Shop) -> None:

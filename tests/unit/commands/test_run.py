@@ -25,7 +25,7 @@ from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status
 from oneoff.tasks.secret import SECRET_MARK, Secret
 from oneoff.types import RunId
-from tests.fakes import FAR, OTHER, World
+from tests.fakes import FAR, OTHER, FakeGuard, World
 from tests.records import PROCESS, START, begin, finish, make_run, note
 
 KEY = "s3cr3t-word"
@@ -212,6 +212,27 @@ class TestDryRun:
         assert done.dry_run_report["has_effects"] is True
         assert done.outcome is not None
         assert done.outcome.rows == {"users": {"inserted": 0, "updated": 0, "deleted": 3}}
+
+    def test_what_the_guard_stopped_makes_it_fail(self, world: World) -> None:
+        """Also where the task swallowed it: the report names the guard, the attempt, and what is not held."""
+        services = replace(world.services, guard=lambda: FakeGuard("a program"))
+        done = run(services, world.wish("greet", dry_run=True))
+        assert (done.status, done.outcome and done.outcome.error) == (
+            Status.FAILED,
+            "the dry run held, and the task tried what it may not: a program",
+        )
+        report: Any = done.dry_run_report
+        assert (report["guard"], report["attempts"]) == ("fake", ["a program"])
+        assert report["not_covered"] == ["everything"]
+
+    def test_a_real_run_has_no_guard(self, world: World) -> None:
+        """What a task starts is its own affair there."""
+
+        def none_wanted() -> Any:
+            raise AssertionError
+
+        services = replace(world.services, guard=none_wanted)
+        assert run(services, world.wish("greet")).status is Status.SUCCEEDED
 
     def test_a_command_cannot_be_made_dry(self, world: World) -> None:
         """Nothing stops what another program writes, and the refusal says so."""

@@ -34,6 +34,11 @@ _TURNS_THE_GUARD_OFF = re.compile(
     r"|\b_oneoff_(?:seal|parent)\b",
     re.IGNORECASE,
 )
+_NOTIFIES = re.compile(
+    r"""(?:^|;|\*/)\s*notify\s+(?P<name>"[^"]+"|\w+)"""
+    r"""|\bpg_notify\b"?\s*\((?:\s*'(?P<text>[^']+)'\s*(?:,|::))?""",
+    re.IGNORECASE | re.MULTILINE,
+)
 _MOVES_A_SEQUENCE = re.compile(r"\bsetval\b\"?\s*\(", re.IGNORECASE)
 
 
@@ -52,6 +57,14 @@ def moves_a_sequence(statement: str) -> bool:
     https://www.postgresql.org/docs/current/functions-sequence.html
     """
     return bool(_MOVES_A_SEQUENCE.search(statement))
+
+
+def notifications(statement: str) -> list[str]:
+    """What a statement's text notifies, in words; a channel that a parameter names is not known."""
+    return [
+        f"notifies channel {channel}" if channel else "sends notifications (pg_notify)"
+        for channel in (found["name"] or found["text"] for found in _NOTIFIES.finditer(statement))
+    ]
 
 
 def sql(name: str) -> bytes:
