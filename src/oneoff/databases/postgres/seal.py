@@ -174,7 +174,7 @@ class PostgresSeal:
             return
         with contextlib.suppress(errors.Error):  # the connection is gone, as the report says
             session.leave_transaction()
-            self._moves = tuple(effects.sequence_moves(self._sequences, _sequences(session)))
+            self._moves = tuple(effects.sequence_moves(session.pgconn, self._sequences, _sequences(session)))
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it

@@ -72,9 +72,9 @@ def sql(name: str) -> bytes:
     return resources.files(__package__).joinpath("sql", f"{name}.sql").read_bytes()
 
 
-def ask(pgconn: Any, query: bytes) -> list[Row]:
+def ask(pgconn: Any, query: bytes, *values: bytes) -> list[Row]:
     """Run a query on a raw libpq connection; every value as text. Raises psycopg.Error."""
-    result = pgconn.exec_(query)
+    result = pgconn.exec_params(query, values) if values else pgconn.exec_(query)
     if result.status not in _DONE:
         raise errors.lookup(_sqlstate(result))(result.get_error_message("utf-8"))
     names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
