@@ -35,7 +35,8 @@ from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
-from oneoff.tasks.registry import Registry, code_digest
+from oneoff.tasks.code import code_digest
+from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
@@ -348,7 +349,7 @@ def release_of(services: Services, registry: Registry, task: Task | None = None)
 def rerun_differences(services: Services, earlier: Run, registry: Registry, task: Task) -> list[str]:
     """What has changed in the code since ``earlier``, in words; empty where nothing is known to have."""
     then, now = earlier.release, release_of(services, registry, task)
-    names = {"version": "version", "commit": "commit", "code": "the task's file"}
+    names = {"version": "version", "commit": "commit", "code": "the task's package"}
     return [
         f"{words}: {_brief(getattr(then, name))} then, {_brief(getattr(now, name))} now"
         for name, words in names.items()

@@ -45,7 +45,7 @@ class Release:
     commit: str | None = None
     """The git commit that is checked out, where there is one."""
     code: str | None = None
-    """SHA-256 of the file that defines the task; of the argument list for a command."""
+    """SHA-256 of the Python files of the task's package; of the argument list for a command."""
     oneoff: str | None = None
 
 

@@ -219,7 +219,14 @@ class TestRerun:
         changed = shop("rerun", "first", "-o", "json")
         assert changed.json["parameters"] == {"name": "you", "times": 1, "loud": True}
         assert changed.json["rerun_of"] == "first"
-        assert "changed since run first: the task's file" in changed.err
+        assert "changed since run first: the task's package" in changed.err
+
+    def test_a_change_in_another_file(self, shop: Project) -> None:
+        """What the task calls may be in any file of its package."""
+        shop("run", "greet", "--run-id", "first")
+        with (shop.root / "shop" / "models.py").open("a") as file:
+            file.write("# changed\n")
+        assert "changed since run first: the task's package" in shop("rerun", "first").err
 
     def test_a_dry_run_again(self, shop: Project) -> None:
         """It stays one."""

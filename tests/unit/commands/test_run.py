@@ -64,7 +64,7 @@ class TestExecution:
         assert world.spool.rooms == {}
 
     def test_the_release_is_the_apps_own(self, world: World) -> None:
-        """The app's version goes before the project's; the task's file gives the digest."""
+        """The app's version goes before the project's; the task's package gives the digest."""
         release = run(world.services, world.wish("greet")).release
         assert (release.version, release.commit) == ("1.2", "c0ffee")
         assert release.code is not None and len(release.code) == 64
@@ -478,13 +478,13 @@ class TestRerun:
         assert rerun_differences(world.services, first, world.app, world.app.get("greet")) == []
 
     def test_each_difference_is_told(self, world: World) -> None:
-        """Version, commit and the task's own file are compared."""
+        """Version, commit and the task's package are compared."""
         first = run(world.services, world.wish("greet"))
         earlier = replace(first, release=replace(first.release, version="1.1", commit=None, code="0ld"))
         told = rerun_differences(world.services, earlier, world.app, world.app.get("greet"))
         assert told[0] == "version: 1.1 then, 1.2 now"
         assert told[1].startswith("commit: ") and "c0ffee now" in told[1]
-        assert told[2].startswith("the task's file")
+        assert told[2].startswith("the task's package")
 
 
 def test_others_and_their_machines_are_left_alone(world: World) -> None:
