@@ -354,10 +354,7 @@ class TestSameId:
 
     def test_a_launched_run_is_taken_up(self, world: World) -> None:
         """Its process runs it with the recorded parameters, and nobody is asked again."""
-        launched = make_run(
-            "x", task="purge", status=Status.LAUNCHED, process=OTHER, confirmation="--yes", launcher="fake"
-        )
-        launched = world.store.create(replace(launched, parameters={"days": 7}), note(launched))
+        world.launched("purge", confirmation="--yes", launcher="fake", parameters={"days": 7})
         done = run(world.services, world.wish("purge", run_id=RunId("x")))
         assert (done.status, done.parameters, done.confirmation) == (
             Status.SUCCEEDED,
@@ -368,8 +365,7 @@ class TestSameId:
 
     def test_a_launched_run_that_no_longer_fits(self, world: World) -> None:
         """Where the task has changed so that it cannot start, the run ends as refused."""
-        launched = make_run("x", task="purge", status=Status.LAUNCHED, process=OTHER)
-        world.store.create(replace(launched, parameters={"dayz": 7}), note(launched))
+        world.launched("purge", parameters={"dayz": 7})
         with pytest.raises(InvalidParameters):
             run(world.services, world.wish("purge", run_id=RunId("x")))
         assert world.store.get(RunId("x")).status is Status.REFUSED
@@ -386,8 +382,7 @@ class TestSameId:
 
     def test_started_elsewhere_between_request_and_start(self, world: World) -> None:
         """Two processes that take up the same launched run: one runs it, the other is refused."""
-        launched = make_run("x", task="fail", status=Status.LAUNCHED, process=OTHER)
-        world.store.create(launched, note(launched))
+        world.launched("fail")
         world.store.before_save = lambda: world.store.save(world.the_run().claimed(OTHER, START))
         with pytest.raises(AlreadyStarted, match="started meanwhile"):
             run(world.services, world.wish("fail", run_id=RunId("x")))

@@ -149,23 +149,27 @@ def test_a_package_inside_a_zip_archive(folder: Path) -> None:
 
 
 def test_the_bytes_that_are_hashed(tmp_path: Path) -> None:
-    """Path, length and content of each file: anybody can compute it again."""
+    """Which function, then path, length and content of each file: anybody can compute it again."""
     (tmp_path / "lone.py").write_text(PRINT)
     (tmp_path / "a.py").write_text("A = 'ä'\n")
-    hashed = b"a.py\x009\0A = '\xc3\xa4'\n" + b"lone.py\0%d\0%s" % (len(PRINT), PRINT.encode())
+    hashed = b"lone.py:4\0a.py\x009\0A = '\xc3\xa4'\n" + b"lone.py\0%d\0%s" % (len(PRINT), PRINT.encode())
     assert digest(tmp_path, "lone.py") == hashlib.sha256(hashed).hexdigest()
 
 
-def test_a_function_below_its_decorators() -> None:
-    """The one that somebody wrote is looked for."""
-
-    @functools.wraps(digest)
-    def wrapped() -> None: ...
+def test_another_function_of_the_same_package() -> None:
+    """It is other code, under whatever name; below its decorators a function stays the same."""
 
     def plain() -> None: ...
 
-    ours = code_digest(Task(name=task_name("a"), function=plain))
-    assert ours is not None and ours == code_digest(Task(name=task_name("a"), function=wrapped))
+    @functools.wraps(plain)
+    def wrapped() -> None: ...
+
+    def other() -> None: ...
+
+    ours, same, another = (
+        code_digest(Task(name=task_name("a"), function=function)) for function in (plain, wrapped, other)
+    )
+    assert ours is not None and ours == same != another
 
 
 def test_a_command_stands_for_its_arguments() -> None:
