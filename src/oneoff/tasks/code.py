@@ -15,8 +15,9 @@ def code_digest(task: Task) -> str | None:
     """SHA-256 (hex) of the task's package, or of a command's argument list as JSON.
 
     The package is every ``*.py`` file of the top-level package that the task's function lives in: their
-    relative paths and contents, sorted. A module that is in no package, or a script, stands for the ``*.py``
-    files of its own folder. Names that begin with a dot are no modules and do not count.
+    relative paths and contents, sorted. Before them stands which function it is, by its file and line.
+    A module that is in no package, or a script, stands for the ``*.py`` files of its own folder. Names that
+    begin with a dot are no modules and do not count.
 
     None where the code cannot be read as files: a function typed into a shell, or inside a zip archive.
     """
@@ -31,23 +32,25 @@ def code_digest(task: Task) -> str | None:
         return None
     digest = sha256()
     try:
-        for path, content in _contents(function):
-            digest.update(b"%s\0%d\0" % (os.fsencode(path), len(content)))
-            digest.update(content)
+        for part in _parts(function):
+            digest.update(part)
     except OSError:
         return None
     return digest.hexdigest()
 
 
-def _contents(function: FunctionType) -> Iterator[tuple[str, bytes]]:
-    """Relative path and content of each file, sorted; raises OSError where one cannot be read."""
+def _parts(function: FunctionType) -> Iterator[bytes]:
+    """What is hashed; raises OSError where a file cannot be read."""
     file = Path(function.__code__.co_filename).absolute()
     package = _package(file, function)
-    top = str(package or file.parent)
+    top = f"{package or file.parent}/"
+    yield os.fsencode(f"{str(file).removeprefix(top)}:{function.__code__.co_firstlineno}\0")
     # The file itself counts whatever its name: a script may have no ending.
     for path in sorted({str(file), *_modules(top, below=package is not None, seen=set())}):
-        with open(path, "rb") as opened:  # noqa: PTH123 # a Path for each of hundreds of files takes its time
-            yield path.removeprefix(f"{top}/"), opened.read()
+        with open(path, "rb") as opened:  # noqa: PTH123 # hundreds of Paths would take their time
+            content = opened.read()
+        yield os.fsencode(f"{path.removeprefix(top)}\0{len(content)}\0")
+        yield content
 
 
 def _package(file: Path, function: FunctionType) -> Path | None:
