@@ -13,7 +13,8 @@ import click
 from oneoff.errors import AppBroken, OneoffError, UsageError
 
 if TYPE_CHECKING:
-    from oneoff.protocols import Services
+    from oneoff.protocols import Finding, Services
+    from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
 
@@ -89,6 +90,26 @@ class Session:
 
             self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
         return self._reading
+
+    @property
+    def release(self) -> Release:
+        """The release of the code that is checked out here."""
+        from oneoff.wiring.system import current_release
+
+        return current_release(self.settings.root, self.settings.version)
+
+    @property
+    def actor(self) -> Actor:
+        """Who is at work, before a store has given out the opaque id."""
+        from oneoff.wiring.system import current_actor
+
+        return current_actor(self.settings.claims)
+
+    def check_store(self) -> list[Finding]:
+        """What the store says of its own files."""
+        from oneoff.wiring.services import check_store
+
+        return check_store(self.settings)
 
     def _tell_once(self, text: str) -> None:
         """A verb that waits looks again and again."""

@@ -262,6 +262,8 @@ class TestSettings:
         ended = bare("doctor")
         assert ended.code == 1
         assert "BAD  settings" in ended.out
+        assert ended.out.count("TOML") == 1
+        assert "BAD  store      not looked at: needs the settings" in ended.out
 
 
 class TestOwnCli:
