@@ -71,7 +71,8 @@ def _modules(folder: str, *, below: bool, seen: set[tuple[int, int]]) -> Iterato
     with os.scandir(folder) as entries:
         listed = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
     for entry in listed:
-        if entry.name.endswith(".py"):
+        if entry.is_dir():
+            if below:
+                yield from _modules(entry.path, below=True, seen=seen)
+        elif entry.name.endswith(".py"):
             yield entry.path
-        elif below and entry.is_dir():
-            yield from _modules(entry.path, below=True, seen=seen)

@@ -394,14 +394,14 @@ class TestDetached:
         assert report["databases"][0]["tables"][0]["deleted"] == 2
 
     def test_a_process_that_cannot_start(self, shop: Project) -> None:
-        """The run is refused, and its log says why."""
+        """The run is refused and says why; its log has the traceback."""
         admin = shop.root / "shop" / "admin.py"
         admin.write_text(
             "import sys\nif '--run-id' in sys.argv: raise RuntimeError('not twice')\n" + admin.read_text()
         )
         ended = shop("run", "greet", "--detach")
         assert ended.code == 3
-        assert "nothing ran" in ended.err
+        assert "refused: shop.admin cannot be imported: RuntimeError: not twice" in ended.err
         assert "not twice" in shop("logs", "@latest").out
 
     def test_it_is_confirmed_first(self, shop: Project) -> None:
