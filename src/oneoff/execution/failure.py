@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from oneoff.errors import AppBroken, OneoffError
+
 _OURS = str(Path(__file__).parent.parent)
 _LOADERS = ("<frozen importlib", "/importlib/", "/runpy.py")
 
@@ -18,6 +20,12 @@ def summary(error: BaseException) -> str:
     except BaseException:  # a broken __str__ must not hide that the task failed
         first = ""
     return f"{name}: {first}"[:500] if first else name
+
+
+def in_words(error: OneoffError) -> str:
+    """One of our errors for a record; of an app that cannot be loaded, with what it raised."""
+    cause = error.__cause__ if isinstance(error, AppBroken) else None
+    return error.message if cause is None else f"{error.message}: {summary(cause)}"
 
 
 def own_traceback(error: BaseException) -> str:

@@ -13,9 +13,10 @@ from oneoff.databases.postgres.options import Armed
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Guard, Services, Store
+from oneoff.protocols import Asker, Finding, Guard, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
+from oneoff.stores import sqlite_file
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
@@ -58,6 +59,11 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
         store, unwritable = SqliteReader.open(settings.store), error
     services = _around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
+
+
+def check_store(settings: Settings) -> list[Finding]:
+    """What the store of these settings says of its own files, for ``oneoff doctor``."""
+    return sqlite_file.check(settings.store)
 
 
 def _around(
