@@ -29,7 +29,7 @@ class TableEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One statement as the task sent it, without its values; equal ones are counted together."""
+    """One statement as the task sent it, without values given apart; equal ones are counted together."""
 
     sql: str
     times: int

@@ -14,15 +14,16 @@ _LINE = 6
 _PIECE = 3
 """Less of a secret than this stays where a text was cut: else ordinary words before dots would be masked, and
 show which letter a secret begins with."""
-_CUT = re.compile(r"…|\.{3,}")
+_CUT = re.compile(r" ?(?:…|\.{3,}|\*{3,}) ?")
+"""Where somebody left out a part: what is beside it may be the rest of a secret."""
 
 
 class Mask:
     """Puts :data:`SECRET_MARK` in the place of certain texts, wherever they stand in another.
 
     Each is found as it is, line by line, and as it looks in Python's repr, in JSON, in a URL and in an SQL
-    literal; also its beginning before the mark of a cut (``…`` or ``...``), and its end behind one. What was
-    encoded or changed in other ways is not found. What is masked already stays as it is.
+    literal; also its beginning before the mark of a cut (``…``, ``...``, ``***``), and its end behind one.
+    What was encoded or changed in other ways is not found. What is masked already stays as it is.
     """
 
     __slots__ = ("_forms",)
@@ -44,6 +45,8 @@ class Mask:
 
     def document(self, value: JSON) -> JSON:
         """JSON with every secret masked, in names as in values; a number that holds one becomes the mark."""
+        if not self._forms:
+            return value
         if isinstance(value, str):
             return self(value)
         if isinstance(value, dict):

@@ -91,6 +91,8 @@ def test_a_key_of_many_lines() -> None:
         ("`password=hunter…`", f"`password={SECRET_MARK}…`"),
         ("input='hun...r2', more", f"input='{SECRET_MARK}...r2', more"),
         ("input='hu...ter2', more", f"input='hu...{SECRET_MARK}', more"),
+        ("p='hunt ... (9 left out) ... ter2'", f"p='{SECRET_MARK} ... (9 left out) ... {SECRET_MARK}'"),
+        ("password=***ter2", f"password={SECRET_MARK}"),
         ("a path…", "a path…"),
         ("hunting for it", "hunting for it"),
     ],
