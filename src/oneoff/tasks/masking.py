@@ -75,9 +75,7 @@ class Mask:
             while start >= 0:
                 yield start, start + len(form)
                 start = text.find(form, start + 1)
-        for form in self._forms:
-            if form[:_PIECE] in text or form[-_PIECE:] in text:
-                yield from _pieces(form, text)
+            yield from _pieces(form, text)
 
 
 NO_SECRETS = Mask()
@@ -86,11 +84,23 @@ NO_SECRETS = Mask()
 
 def _pieces(form: str, text: str) -> Iterator[tuple[int, int]]:
     """Where a beginning of the form stands before the mark of a cut, or an end of it behind one."""
-    lengths = range(min(len(form), len(text)) - 1, _PIECE - 1, -1)
     for cut in _CUT.finditer(text):
         start, stop = cut.span()
-        yield from ((start - n, start) for n in lengths if text.endswith(form[:n], 0, start))
-        yield from ((stop, stop + n) for n in lengths if text.startswith(form[-n:], stop))
+        for place in _places(text[max(start - _PIECE, 0) : start], form, 0, start):
+            length = place + _PIECE
+            if text.endswith(form[:length], 0, start):
+                yield start - length, start
+        for place in _places(text[stop : stop + _PIECE], form, len(form) - (len(text) - stop), len(form)):
+            if text.startswith(form[place:], stop):
+                yield stop, stop + len(form) - place
+
+
+def _places(piece: str, form: str, low: int, high: int) -> Iterator[int]:
+    """Where in this part of the form a piece of full length stands."""
+    place = form.find(piece, max(low, 0), high) if len(piece) == _PIECE else -1
+    while place >= 0:
+        yield place
+        place = form.find(piece, place + 1, high)
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
