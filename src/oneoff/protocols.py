@@ -223,3 +223,5 @@ class Services:
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None
     """Why the store was opened for reading alone."""
+    no_store: str = ""
+    """Where the store would be, for a verb that only reads and found none; it makes none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -37,6 +37,7 @@ from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
 from oneoff.tasks.code import code_digest
+from oneoff.tasks.masking import Mask
 from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
@@ -322,7 +323,9 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
-    seal = _seal(services, request) if run.dry_run else None
+    mask = Mask.of(values)
+    with _masking(mask):
+        seal = _seal(services, request, mask) if run.dry_run else None
     with Signals(Stop()) as signals:
         try:
             claimed = _claim(services, run)
@@ -356,7 +359,17 @@ def _overtaken(services: Services, run: Run) -> Run:
     raise AlreadyStarted(f"run {run.id} was started meanwhile, {_where(now)}")
 
 
-def _seal(services: Services, request: Request) -> Seal:
+@contextlib.contextmanager
+def _masking(mask: Mask) -> Iterator[None]:
+    """What is refused here has the app's own words in it, and is recorded and shown without its secrets."""
+    try:
+        yield
+    except OneoffError as error:
+        error.reword(mask)
+        raise
+
+
+def _seal(services: Services, request: Request, mask: Mask) -> Seal:
     if request.task.command is not None:
         raise DryRunUnavailable(
             f"{request.task.name} is a command: nothing can stop what another program writes",
@@ -369,7 +382,7 @@ def _seal(services: Services, request: Request) -> Seal:
     except OneoffError:
         raise
     except (Exception, SystemExit) as error:
-        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error)}") from error
+        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error, mask)}") from error
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:

@@ -22,7 +22,7 @@ def without_password(text: str) -> str:
 
 
 class StatementLog:
-    """The statements as the task sent them, without their values; equal ones are counted together."""
+    """The statements as the task sent them, without values given apart; equal ones are counted together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

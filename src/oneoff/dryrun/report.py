@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
+from oneoff.tasks.masking import Mask
 from oneoff.types import JSON, JSONObject
+
+_Part = TypeVar("_Part")
+_OUR_WORDS = frozenset({"level", "guard"})
+"""Fields whose values readers tell apart; no text of the task is in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,7 @@ class TableEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One statement as the task sent it, without its values; equal ones are counted together."""
+    """One statement as the task sent it, without values given apart; equal ones are counted together."""
 
     sql: str
     times: int
@@ -107,8 +112,21 @@ class Report:
         return {**_plain(asdict(self)), "has_effects": self.has_effects}
 
 
-def _plain(fields: dict[str, Any]) -> JSONObject:
-    return {name: _json(value) for name, value in fields.items()}
+def masked(part: _Part, mask: Mask) -> _Part:
+    """A report, or a part of one, without the secrets that the mask knows; numbers stay."""
+    found: Any = part
+    if isinstance(part, str):
+        found = mask(part)
+    elif isinstance(part, tuple):
+        found = tuple(masked(one, mask) for one in part)
+    elif is_dataclass(part) and not isinstance(part, type):
+        names = [field.name for field in fields(part) if field.name not in _OUR_WORDS]
+        found = replace(part, **{name: masked(getattr(part, name), mask) for name in names})
+    return cast("_Part", found)
+
+
+def _plain(values: dict[str, Any]) -> JSONObject:
+    return {name: _json(value) for name, value in values.items()}
 
 
 def _json(value: Any) -> JSON:

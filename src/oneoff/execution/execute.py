@@ -24,7 +24,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from oneoff.audit import event
-from oneoff.dryrun.report import Report
+from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     DryRunUnavailable,
     OneoffError,
@@ -50,6 +50,7 @@ from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
 from oneoff.runs.run import FOREGROUND, Outcome, Run
 from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
+from oneoff.tasks.masking import Mask
 from oneoff.tasks.task import Task
 
 LAST_WORDS_SECONDS = 2.0
@@ -108,6 +109,8 @@ class Execution:
         self._run = run
         self._task = task
         self._values = values
+        self._mask = Mask.of(values)
+        """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
@@ -158,8 +161,10 @@ class Execution:
     def _carry_out(self, keep_stdout: bool) -> None:
         self._output.enter_context(_stdout_aside(keep_stdout))
         terminal = self._output.enter_context(self._diverted())
-        self._log = RunLogger(run_id=self._run.id, task=self._run.task, as_text=terminal.isatty)
-        self._meter = ProgressMeter(terminal=terminal, log=self._log)
+        self._log = RunLogger(
+            run_id=self._run.id, task=self._run.task, as_text=terminal.isatty, mask=self._mask
+        )
+        self._meter = ProgressMeter(terminal=terminal, log=self._log, mask=self._mask)
         self._output.callback(self._print_traceback)
         self._output.callback(self._meter.close)
         with contextlib.suppress(OSError, ValueError):  # nobody listens
@@ -233,15 +238,15 @@ class Execution:
             function.call(self._task, context, self._values)
         except BaseException as error:
             if os.getpid() != self._owner:
-                _leave_fork(error)
+                _leave_fork(error, self._mask)
             raise
         if os.getpid() != self._owner:
-            _leave_fork(None)
+            _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
         if self._seal is None or self._guard is None:
             return None
-        return Report(
+        report = Report(
             databases=(self._seal.report(),),
             effects=tuple(context.suppressed),
             guard=self._guard.name,
@@ -249,6 +254,7 @@ class Execution:
             not_covered=self._guard.not_covered,
             attempts=self._guard.attempts,
         )
+        return masked(report, self._mask)
 
     def _beat(self) -> Run | None:
         run = self._run
@@ -262,11 +268,10 @@ class Execution:
 
     def _outcome(self) -> Outcome:
         if self._began is None:
-            return Outcome(
-                status=Status.REFUSED, error=f"nothing ran: {summary(self._attempt.error or RunStopped())}"
-            )
+            why = summary(self._attempt.error or RunStopped(), self._mask)
+            return Outcome(status=Status.REFUSED, error=f"nothing ran: {why}")
         elapsed = self._services.clock.monotonic() - self._began
-        return verdict(self._attempt, self._stop, duration_ms=round(elapsed * 1000))
+        return verdict(self._attempt, self._stop, duration_ms=round(elapsed * 1000), mask=self._mask)
 
     def _record(self, outcome: Outcome) -> Run:
         """The final status and the audit's ``outcome``, together; written once, whoever tries."""
@@ -376,16 +381,16 @@ def _stdout_aside(wanted: bool) -> Iterator[None]:
         os.close(saved)
 
 
-def _leave_fork(error: BaseException | None) -> NoReturn:
+def _leave_fork(error: BaseException | None, mask: Mask) -> NoReturn:
     """End the child of a task that forked as Python would have; it must not come near the run's record."""
     code = 1
     try:
         wanted = error.code if isinstance(error, SystemExit) else None if error is None else 1
         code = wanted if isinstance(wanted, int) else 0 if wanted is None else 1
         if isinstance(wanted, str):
-            print(wanted, file=sys.stderr)
+            print(mask(wanted), file=sys.stderr)
         if error is not None and not isinstance(error, SystemExit):
-            print(own_traceback(error), file=sys.stderr, end="")
+            print(own_traceback(error, mask), file=sys.stderr, end="")
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

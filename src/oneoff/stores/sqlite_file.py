@@ -154,6 +154,19 @@ def exists(path: Path) -> bool:
     return True
 
 
+def absent(path: Path) -> bool:
+    """Whether nothing is there yet; where that cannot be seen it is False, and opening the store says why."""
+    for file in (path, f"{path}-wal"):
+        try:
+            os.lstat(file)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            pass
+        return False
+    return True
+
+
 def _make(path: Path) -> None:
     """Build the store beside its place and move it there, so that a kill leaves no half of one."""
     folder = path.parent

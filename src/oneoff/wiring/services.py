@@ -17,6 +17,7 @@ from oneoff.protocols import Asker, Finding, Guard, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores import sqlite_file
+from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
@@ -46,9 +47,14 @@ def local_services(
 def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
     """The same for a verb that changes nothing: a store that cannot be written is opened to read.
 
+    Where there is none, none is made: an empty one in memory stands for it.
+
     Raises:
         StoreUnavailable: it cannot be read either.
     """
+    if sqlite_file.absent(settings.store):
+        nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
+        return replace(nothing, only_reads=True, no_store=str(settings.store))
     store: SqliteStore
     unwritable = None
     try:

@@ -6,7 +6,15 @@ import json
 from dataclasses import asdict, replace
 
 from oneoff.dryrun.render import render
-from oneoff.dryrun.report import DatabaseReport, Report, Statement, SuppressedEffect, TableEffect
+from oneoff.dryrun.report import (
+    DatabaseReport,
+    Report,
+    Statement,
+    SuppressedEffect,
+    TableEffect,
+    masked,
+)
+from oneoff.tasks.masking import Mask
 
 _DATABASE = DatabaseReport(
     database="sqlite data/flights.db",
@@ -45,6 +53,16 @@ def test_the_document_is_plain_json() -> None:
         "deleted": 128430,
     }
     assert document["effects"] == [{"description": "notify support", "call": "shop.mail.send"}]
+
+
+def test_secrets_are_masked() -> None:
+    """Every text; numbers and the words that readers tell apart stay, also for a secret of one letter."""
+    found = masked(_REPORT, Mask(["a", "FROM flights", "1"]))
+    (database,) = found.databases
+    assert (database.level, found.guard, database.measured) == ("copy", "none", True)
+    assert database.statements[0].sql == "DELETE\n  ********"
+    assert database.tables[0].updated == 12
+    assert "shop.m********il" in _text(found)
 
 
 def test_the_text_for_people() -> None:
