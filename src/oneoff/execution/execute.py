@@ -35,6 +35,7 @@ from oneoff.errors import (
     StoreUnavailable,
 )
 from oneoff.execution import function, stopping
+from oneoff.execution.children import Children
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
@@ -48,6 +49,7 @@ from oneoff.execution.verdict import Attempt, verdict
 from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
+from oneoff.runs.marks import environ_of
 from oneoff.runs.run import FOREGROUND, Outcome, Run
 from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
 from oneoff.tasks.task import Task
@@ -113,6 +115,7 @@ class Execution:
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
+        self._children = Children(run.id, signals.stop, warn=lambda words: self._log.warning(words))
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -182,11 +185,16 @@ class Execution:
         ):
             self._began = self._services.clock.monotonic()
             try:
-                with self._signals.interruptible():
+                with self._watched(), self._signals.interruptible():
                     self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
             self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
+
+    def _watched(self) -> AbstractContextManager[None]:
+        if self._task.command is not None or self._run.dry_run:  # a guardian does it, or there is no child
+            return contextlib.nullcontext()
+        return self._children.watched()
 
     def _work(self) -> None:
         if self._stop.look():
@@ -199,7 +207,7 @@ class Execution:
     def _run_command(self, argv: tuple[str, ...]) -> None:
         result = run_command(
             argv,
-            environ={**os.environ, **self._task.environ, "ONEOFF_RUN_ID": self._run.id},
+            environ=environ_of(self._run.id, {**os.environ, **self._task.environ}),
             cwd=self._services.settings.root,
             on_start=self._stop.reaches,
         )
@@ -311,6 +319,7 @@ class Execution:
         """The task does not end: record that from the supervisor's thread, and leave without it."""
         code, unrecorded = EXIT_CODES[Status.LOST], None
         try:
+            self._children.end()
             outcome = self._outcome()
             try:
                 code = EXIT_CODES[self._record(outcome).status]

@@ -13,6 +13,7 @@ from pathlib import Path
 from oneoff.errors import Refused
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.logs import log_path, open_log
+from oneoff.runs.marks import environ_of
 from oneoff.runs.run import Process, Run
 from oneoff.tasks.task import RAW
 
@@ -49,7 +50,7 @@ class LocalLauncher:
         command = self._command(run, secrets=bool(secrets))
         log = open_log(log_path(self._state_dir, run.id))
         try:
-            child = _spawn(command, log=log, pipe=bool(secrets))
+            child = _spawn(command, run=run, log=log, pipe=bool(secrets))
         except OSError as error:
             raise Refused(
                 f"No process could be started for the run: {error.strerror}.",
@@ -75,9 +76,10 @@ class LocalLauncher:
         return command
 
 
-def _spawn(command: Sequence[str], *, log: int, pipe: bool) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], *, run: Run, log: int, pipe: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
+        env=environ_of(run.id, os.environ),  # it belongs to no run that may have started it
         stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
         stdout=log,
         stderr=log,

@@ -1,0 +1,152 @@
+"""What the function of a run starts does not outlive a run that is killed or ended by force."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from oneoff.execution.stopping import Stop
+from oneoff.execution.watcher import END, LEAVE
+from oneoff.runs.marks import MARK, RUN_ID, environ_of
+
+END_SECONDS = 3.0
+"""How long a forced end waits until nothing is left. What cannot die yet is killed as soon as it can."""
+
+_WATCHER = Path(__file__).with_name("watcher.py")
+
+
+class Children:
+    """The processes that a run's function starts; safe from any thread."""
+
+    def __init__(self, run_id: str, stop: Stop, *, warn: Callable[[str], None]) -> None:
+        self._run_id = run_id
+        self._stop = stop
+        self._warn = warn
+        self._control: _Pipe | None = None
+        self._answer: _Pipe | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """While the block lasts, a process of its own ends the children if this one is killed.
+
+        At its end they are left alone, a daemon that is meant to stay among them; where the task was ended by
+        force, they are killed before the block is left, and what was missed, when this process ends.
+        """
+        word = os.urandom(16).hex()
+        with ExitStack() as stack:
+            if Path("/proc/self/environ").exists():  # else a child cannot be told from a stranger: macOS
+                self._start(f"{MARK}={word}", stack)
+            try:
+                with _variables({RUN_ID: self._run_id, MARK: word}):
+                    yield
+            finally:
+                if self._stop.forced:
+                    self.end()
+                else:
+                    self._say(LEAVE)
+
+    def end(self) -> None:
+        """Kill them all; nothing of them runs afterwards, except what cannot die within some seconds."""
+        if self._say(END) and self._answer is not None:
+            self._answer.hear(END_SECONDS)
+
+    def _say(self, word: bytes) -> bool:
+        return self._control is not None and self._control.say(word)
+
+    def _start(self, mark: str, stack: ExitStack) -> None:
+        try:
+            self._launch(mark, stack)
+        except OSError as error:
+            self._warn(f"what the task starts may outlive it: no process can watch it: {error.strerror}")
+
+    def _launch(self, mark: str, stack: ExitStack) -> None:
+        with ExitStack() as theirs:
+            control, self._control = _pipe(theirs, stack, writes=True)
+            answer, self._answer = _pipe(theirs, stack, writes=False)
+            life = _own_handle(theirs)
+            # It forks and leaves at once, so that a task that waits for all its children never waits for it.
+            numbers = map(str, (os.getpid(), life, control, answer))
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_WATCHER), *numbers, mark],
+                pass_fds=[fd for fd in (life, control, answer) if fd >= 0],
+                env=environ_of(self._run_id, os.environ),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            process.wait()
+
+
+class _Pipe:
+    """Our end of a pipe. A task may close what it did not open, and then the number is another file's."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._file = os.fstat(fd)
+
+    def _ours(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._file)
+        except OSError:
+            return False
+
+    def say(self, word: bytes) -> bool:
+        """Whether there is somebody to hear it."""
+        with suppress(OSError):
+            return self._ours() and os.write(self._fd, word) > 0
+        return False
+
+    def hear(self, seconds: float) -> None:
+        """Wait for a byte, or for the end of whoever would write it."""
+        if not self._ours():
+            return
+        poller = select.poll()
+        poller.register(self._fd, select.POLLIN)
+        if poller.poll(seconds * 1000):
+            os.read(self._fd, 1)
+
+    def close(self) -> None:
+        if self._ours():
+            os.close(self._fd)
+
+
+def _pipe(theirs: ExitStack, ours: ExitStack, *, writes: bool) -> tuple[int, _Pipe]:
+    """Their end and ours, which writes or reads."""
+    reader, writer = os.pipe()
+    far, near = (reader, writer) if writes else (writer, reader)
+    theirs.callback(os.close, far)
+    pipe = _Pipe(near)
+    ours.callback(pipe.close)
+    return far, pipe
+
+
+def _own_handle(stack: ExitStack) -> int:
+    """A pidfd of this process; -1 where the system has none, or does not allow it."""
+    try:
+        handle = os.pidfd_open(os.getpid())
+    except (AttributeError, OSError):
+        return -1
+    stack.callback(os.close, handle)
+    return handle
+
+
+@contextmanager
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """Set for the block, for this process and for what it starts."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
