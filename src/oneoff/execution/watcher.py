@@ -1,13 +1,14 @@
 """A small process of its own that ends what the function of a run has started, when the run cannot.
 
-Run as ``python -I -S watcher.py PID LIFE CONTROL ANSWER MARK`` by :mod:`oneoff.execution.children`, and
-imported by nobody else. It kills only processes that belong to the run, and the run's own never:
+Started with ``PID BORN LIFE CONTROL ANSWER MARK`` by :mod:`oneoff.execution.children`, and needs the standard
+library only. It kills nothing but processes that belong to the run, and the run's own never:
 
 * those whose variables hold MARK, ``NAME=WORD``: whatever was started with the variables of the run;
 * those that hold the writing end of the control pipe: forks of the run's process, whose variables
   ``/proc`` shows as they were before the mark was set. A program that they start has the mark instead.
 
-PID is the run's process, and LIFE a pidfd of it, or -1 where the system has none: then it is looked for.
+PID is the run's process, and BORN the ticks from the boot to its start. LIFE is a pidfd of it, or -1 where
+the system has none: then it is looked for again and again.
 
 * CONTROL is the reading end of a pipe. ``l`` says that the task has ended by itself: what it left is
   left alone, and this process ends. ``e`` says that it is ended by force: what it started is killed now.
@@ -20,7 +21,10 @@ When the run's process is gone, and ``l`` was not said, what it started is kille
 from __future__ import annotations
 
 import os
-import sys
+import select
+import signal
+import time
+from contextlib import suppress
 
 LEAVE = b"l"
 END = b"e"
@@ -29,8 +33,6 @@ _AGAIN_SECONDS = (0.01, 1.0)
 """Between two looks at all processes: at first, and at last where one cannot be killed yet."""
 _LIFE_MILLISECONDS = 200
 """Between two looks at the run's process where there is no pidfd."""
-_SIGKILL = 9
-# Modules are imported late: the run waits for this process to fork, and `signal` takes longer than the rest.
 
 
 class Family:
@@ -43,12 +45,10 @@ class Family:
 
     def end(self, *, spared: int | None) -> None:
         """Kill until none is left. Two looks find nothing, because a process may fork behind the first."""
-        import time
-
         spare = {os.getpid(), spared}
         calm, (pause, longest) = 0, _AGAIN_SECONDS
         while calm < 2:
-            pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - pathlib is slow
+            pids = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - as in the guardian
             killed = [pid for pid in pids if pid not in spare and self._kill(pid)]
             calm = 0 if killed else calm + 1
             time.sleep(pause)
@@ -61,19 +61,17 @@ class Family:
         try:
             if self._by_handle:
                 return self._kill_by_handle(pid)
-            os.kill(pid, _SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         except OSError:  # it ended, or it is another user's by now
             return False
         return True
 
     def _kill_by_handle(self, pid: int) -> bool:
-        from signal import SIGKILL, pidfd_send_signal
-
         handle = os.pidfd_open(pid)
         try:
             if not self._holds(pid):  # the number has gone to another process before there was a handle
                 return False
-            pidfd_send_signal(handle, SIGKILL)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
         finally:
             os.close(handle)
         return True
@@ -100,13 +98,10 @@ def _target(link: str) -> str:
 class Run:
     """The run's process: what it says, and whether it is there."""
 
-    def __init__(self, pid: int, handle: int, control: int) -> None:
-        import select
-
+    def __init__(self, pid: int, born: int, handle: int, control: int) -> None:
         self._pid = pid
+        self._born = born
         self._handle = handle
-        # Our parent cannot have given its number away; one that is gone by now is not our parent.
-        self._born = _born(pid) if os.getppid() == pid else None
         self._control = control
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
@@ -118,11 +113,8 @@ class Run:
     def listen(self) -> tuple[bytes, bool]:
         """Wait: what it said, and whether it is gone; what it said last is read after its end is seen."""
         ready = dict(self._poller.poll(None if self._handle >= 0 else _LIFE_MILLISECONDS))
-        gone = self._handle in ready if self._handle >= 0 else not self._there()
+        gone = self._handle in ready if self._handle >= 0 else born(self._pid) != self._born
         return self._read(), gone
-
-    def _there(self) -> bool:
-        return self._born is not None and _born(self._pid) == self._born
 
     def _read(self) -> bytes:
         if not self._open:
@@ -137,14 +129,14 @@ class Run:
         return said
 
 
-def _born(pid: int) -> bytes | None:
+def born(pid: int) -> int | None:
     """When it started, in ticks; None where it is gone or a zombie. proc(5), fields 3 and 22 of ``stat``."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in (b"Z", b"X") else fields[19]
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def watch(run: Run, pid: int, answer: int, family: Family) -> None:
@@ -155,36 +147,18 @@ def watch(run: Run, pid: int, answer: int, family: Family) -> None:
             return
         if said == END:
             family.end(spared=pid)
-            _answer(answer)
+            with suppress(OSError):  # nobody waits for it any more
+                os.write(answer, END)
         elif gone:
             family.end(spared=None)
             return
 
 
-def _answer(answer: int) -> None:
-    try:
-        os.write(answer, END)
-    except OSError:  # nobody waits for it any more
-        return
-
-
-def _ignore_what_is_meant_for_others() -> None:
-    """Whoever signals every process of a service at once hits this one too; it is needed after that."""
-    import signal
-
+def main(arguments: list[str]) -> None:
+    """Watch the run's process."""
+    pid, ticks, handle, control, answer = map(int, arguments[:5])
+    # Whoever signals every process of a service at once hits this one too; it is needed after that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-
-
-def main(arguments: list[str]) -> None:
-    """Leave the run's process, which is then free of a child that it did not start, and watch it."""
-    pid, handle, control, answer = map(int, arguments[:4])
-    run = Run(pid, handle, control)
-    if os.fork():
-        os._exit(0)
-    _ignore_what_is_meant_for_others()
-    watch(run, pid, answer, Family(arguments[4], control, by_handle=handle >= 0))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    run = Run(pid, ticks, handle, control)
+    watch(run, pid, answer, Family(arguments[5], control, by_handle=handle >= 0))
