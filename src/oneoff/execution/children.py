@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from oneoff.execution.pipes import PipeEnd
+from oneoff.execution.signals import CAUSES
 from oneoff.execution.stopping import Stop
 from oneoff.execution.watcher import END, LEAVE, born
 from oneoff.runs.marks import MARK, RUN_ID, environ_of
+from oneoff.runs.status import EXIT_CODES
 
-END_SECONDS = 3.0
-"""How long a forced end waits until nothing is left. What cannot die yet is killed as soon as it can."""
+END_SECONDS = 2.0
+"""How long a forced end waits until nothing is left: a pool of this process replaces its dead, and a process
+may be unable to die. They are killed when this process ends."""
+EXIT_SECONDS = 2.0
+"""How long Python may take to end after that."""
+UNWATCHED = "what the task starts may outlive it: the process that watches it could not be started"
 
 _WATCHER = """
 import posix, sys
@@ -38,6 +48,7 @@ class Children:
         self._warn = warn
         self._control: PipeEnd | None = None
         self._answer: PipeEnd | None = None
+        self._ending = threading.Lock()  # no pipe is closed under whoever waits for an answer
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -56,13 +67,17 @@ class Children:
             finally:
                 if self._stop.forced:
                     self.end()
+                    _exit_in_time(EXIT_CODES[self._stop.cause.status] if self._stop.cause else 1)
                 else:
                     self._say(LEAVE)
+                with self._ending:
+                    stack.close()
 
     def end(self) -> None:
         """Kill them all; nothing of them runs afterwards, except what cannot die within some seconds."""
-        if self._say(END) and self._answer is not None:
-            self._answer.hear(END_SECONDS)
+        with self._ending:
+            if self._say(END) and self._answer is not None:
+                self._answer.hear(END_SECONDS)
 
     def _say(self, word: bytes) -> bool:
         return self._control is not None and self._control.say(word)
@@ -71,7 +86,7 @@ class Children:
         try:
             self._launch(mark, stack)
         except OSError as error:
-            self._warn(f"what the task starts may outlive it: no process can watch it: {error.strerror}")
+            self._warn(f"{UNWATCHED}: {error.strerror}")
 
     def _launch(self, mark: str, stack: ExitStack) -> None:
         with ExitStack() as theirs:
@@ -80,17 +95,19 @@ class Children:
             life = _own_handle(theirs)
             pid = os.getpid()
             numbers = map(str, (pid, born(pid), life, control, answer))
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _WATCHER, str(Path(__file__).parent), *numbers, mark],
-                pass_fds=[fd for fd in (life, control, answer) if fd >= 0],
-                env=environ_of(self._run_id, os.environ),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            process.wait()
+            with _signals_blocked():
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _WATCHER, str(Path(__file__).parent), *numbers, mark],
+                    pass_fds=[fd for fd in (life, control, answer) if fd >= 0],
+                    env=environ_of(self._run_id, os.environ),
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            if process.wait() != 0:
+                self._warn(UNWATCHED)
 
 
 def _pipe(theirs: ExitStack, ours: ExitStack, *, writes: bool) -> tuple[int, PipeEnd]:
@@ -111,6 +128,29 @@ def _own_handle(stack: ExitStack) -> int:
         return -1
     stack.callback(os.close, handle)
     return handle
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """For ever in what is started here: who signals all processes of a service does not mean this one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, CAUSES)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _exit_in_time(code: int) -> None:
+    """Python ends a ``multiprocessing`` pool at its exit, and a killed worker may have held a lock of it."""
+    ending = threading.Event()
+
+    def leave() -> None:
+        ending.wait()
+        time.sleep(EXIT_SECONDS)
+        os._exit(code)
+
+    atexit.register(ending.set)  # the last to be registered is the first to be called
+    threading.Thread(target=leave, name="oneoff-leaving", daemon=True).start()
 
 
 @contextmanager

@@ -33,7 +33,8 @@ class PipeEnd:
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
         if poller.poll(seconds * 1000):
-            os.read(self._fd, 1)
+            with suppress(OSError):  # the task closed it just now
+                os.read(self._fd, 1)
 
     def close(self) -> None:
         """Close it, and nothing else."""

@@ -29,7 +29,7 @@ from contextlib import suppress
 LEAVE = b"l"
 END = b"e"
 
-_AGAIN_SECONDS = (0.01, 1.0)
+_AGAIN_SECONDS = (0.01, 0.1)
 """Between two looks at all processes: at first, and at last where one cannot be killed yet."""
 _LIFE_MILLISECONDS = 200
 """Between two looks at the run's process where there is no pidfd."""
@@ -157,8 +157,5 @@ def watch(run: Run, pid: int, answer: int, family: Family) -> None:
 def main(arguments: list[str]) -> None:
     """Watch the run's process."""
     pid, ticks, handle, control, answer = map(int, arguments[:5])
-    # Whoever signals every process of a service at once hits this one too; it is needed after that.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
     run = Run(pid, ticks, handle, control)
     watch(run, pid, answer, Family(arguments[5], control, by_handle=handle >= 0))

@@ -24,7 +24,8 @@ class LocalLauncher:
     A raw command is started as ``PREFIX… exec --run-id ID``: its record knows the command.
 
     The child leads a session of its own, appends its output to the run's log, and keeps this process's
-    folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
+    folder, variables and nothing else that is open. A run that starts it does not own it: it has a
+    ``ONEOFF_RUN_ID`` of its own, and no mark. Secrets go through its standard input as one JSON object
     of strings, never through its arguments or variables, which others on the machine can read; it is told to
     expect them by ``--secrets-from-stdin``.
     """

@@ -23,11 +23,16 @@ if "KIN_WITHOUT_PIDFD" in os.environ:  # as on an old kernel
     del os.pidfd_open
 
 
-def linger() -> None:
-    """Say which process this is, and stay."""
+def note() -> None:
+    """Say which process this is."""
     fd = os.open(HOME / "pids", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.write(fd, f"{os.getpid()}\n".encode())
     os.close(fd)
+
+
+def linger() -> None:
+    """Stay, whatever signal comes."""
+    note()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     time.sleep(600)
@@ -87,6 +92,12 @@ def start_pool() -> None:
     pool = multiprocessing.get_context("fork").Pool(2)
     for _ in range(2):
         pool.apply_async(linger)
+    POOLS.append(pool)
+
+
+def start_idle_pool() -> None:
+    """Its workers wait for work, one of them holding the lock of the queue."""
+    pool = multiprocessing.get_context("fork").Pool(2, initializer=note)
     POOLS.append(pool)
 
 

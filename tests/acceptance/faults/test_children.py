@@ -28,9 +28,10 @@ STARTED = {
     "multiprocessing_spawn": 1,
     "multiprocessing_forkserver": 1,
     "pool": 2,
+    "idle_pool": 2,
 }
 """How many processes say that they are there."""
-FORCED = ["grandchild", "fork", "multiprocessing_spawn", "pool"]
+FORCED = ["grandchild", "fork", "multiprocessing_spawn", "pool", "idle_pool"]
 
 
 class Kin:
@@ -112,7 +113,7 @@ def test_killed_after_it_has_closed_all_descriptors(kin: Kin) -> None:
 
 
 def test_killed_after_everybody_was_asked_to_end(kin: Kin) -> None:
-    """A service that is stopped gets SIGTERM in all of its processes; the watcher stays for the run's sake."""
+    """A service that is stopped gets SIGTERM in all of its processes; its watcher stays."""
     process = kin.start("starts", "--how", "fork")
     pids = kin.children(1)
     (watcher,) = watchers(process.pid)
