@@ -115,11 +115,11 @@ class Execution:
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
-        self._children = Children(run.id, signals.stop, warn=lambda words: self._log.warning(words))
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
         self._owner = os.getpid()
+        self._children = Children(run.id, signals.stop, warn=lambda words: self._log.warning(words))
         self._output = contextlib.ExitStack()
 
     def perform(self, *, keep_stdout: bool) -> Run:
