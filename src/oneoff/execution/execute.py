@@ -35,6 +35,7 @@ from oneoff.errors import (
     StoreUnavailable,
 )
 from oneoff.execution import function, stopping
+from oneoff.execution.children import Children
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
@@ -48,6 +49,7 @@ from oneoff.execution.verdict import Attempt, verdict
 from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
+from oneoff.runs.marks import environ_of
 from oneoff.runs.run import FOREGROUND, Outcome, Run
 from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
 from oneoff.tasks.masking import Mask
@@ -121,6 +123,7 @@ class Execution:
         self._began: float | None = None
         self._result: Outcome | None = None
         self._owner = os.getpid()
+        self._children = Children(run.id, signals.stop, warn=lambda words: self._log.warning(words))
         self._output = contextlib.ExitStack()
 
     def perform(self, *, keep_stdout: bool) -> Run:
@@ -188,11 +191,16 @@ class Execution:
         ):
             self._began = self._services.clock.monotonic()
             try:
-                with self._signals.interruptible():
+                with self._watched(), self._signals.interruptible():
                     self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
             self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
+
+    def _watched(self) -> AbstractContextManager[None]:
+        if self._task.command is not None or self._run.dry_run:  # a guardian does it, or there is no child
+            return contextlib.nullcontext()
+        return self._children.watched()
 
     def _work(self) -> None:
         if self._stop.look():
@@ -205,7 +213,7 @@ class Execution:
     def _run_command(self, argv: tuple[str, ...]) -> None:
         result = run_command(
             argv,
-            environ={**os.environ, **self._task.environ, "ONEOFF_RUN_ID": self._run.id},
+            environ=environ_of(self._run.id, {**os.environ, **self._task.environ}),
             cwd=self._services.settings.root,
             on_start=self._stop.reaches,
         )
@@ -324,6 +332,7 @@ class Execution:
         """The task does not end: record that from the supervisor's thread, and leave without it."""
         code, unrecorded = EXIT_CODES[Status.LOST], None
         try:
+            self._children.end()
             outcome = self._outcome()
             try:
                 code = EXIT_CODES[self._record(outcome).status]
