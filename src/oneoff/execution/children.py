@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+from oneoff import starts
 from oneoff.execution.pipes import PipeEnd
 from oneoff.execution.signals import CAUSES
 from oneoff.execution.stopping import Stop
@@ -49,18 +51,22 @@ class Children:
         self._control: PipeEnd | None = None
         self._answer: PipeEnd | None = None
         self._ending = threading.Lock()  # no pipe is closed under whoever waits for an answer
+        self._launching = threading.RLock()
+        self._launch: Callable[[], None] | None = None
+        """Starts the process that watches; None where it runs, or there is nothing to watch."""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """While the block lasts, a process of its own ends the children if this one is killed.
 
-        At its end they are left alone, a daemon that is meant to stay among them; where the task was ended by
+        It is started before the first child is, so that a task without any does not pay for it. At the end of
+        the block they are left alone, a daemon that is meant to stay among them; where the task was ended by
         force, they are killed before the block is left, and what was missed, when this process ends.
         """
         word = os.urandom(16).hex()
         with ExitStack() as stack:
             if Path("/proc/self/environ").exists():  # else a child cannot be told from a stranger: macOS
-                self._start(f"{MARK}={word}", stack)
+                self._prepare(f"{MARK}={word}", stack)
             try:
                 with _variables({RUN_ID: self._run_id, MARK: word}):
                     yield
@@ -75,6 +81,7 @@ class Children:
 
     def end(self) -> None:
         """Kill them all; nothing of them runs afterwards, except what cannot die within some seconds."""
+        self._watch()  # what C code started was not seen
         with self._ending:
             if self._say(END) and self._answer is not None:
                 self._answer.hear(END_SECONDS)
@@ -82,23 +89,38 @@ class Children:
     def _say(self, word: bytes) -> bool:
         return self._control is not None and self._control.say(word)
 
-    def _start(self, mark: str, stack: ExitStack) -> None:
-        try:
-            self._launch(mark, stack)
-        except OSError as error:
-            self._warn(f"{UNWATCHED}: {error.strerror}")
+    def _prepare(self, mark: str, stack: ExitStack) -> None:
+        """Have the pipes, which a fork is known by; the watcher is started before the first child."""
+        theirs = stack.enter_context(ExitStack())
+        control, self._control = _pipe(theirs, stack, writes=True)
+        answer, self._answer = _pipe(theirs, stack, writes=False)
+        self._launch = lambda: self._start(mark, control, answer, theirs)
+        starts.listen(self._before_a_start)
+        stack.callback(starts.forget, self._before_a_start)
 
-    def _launch(self, mark: str, stack: ExitStack) -> None:
-        with ExitStack() as theirs:
-            control, self._control = _pipe(theirs, stack, writes=True)
-            answer, self._answer = _pipe(theirs, stack, writes=False)
-            life = _own_handle(theirs)
+    def _before_a_start(self, event: str, args: tuple[Any, ...]) -> None:
+        if event != "os.exec":
+            self._watch()
+
+    def _watch(self) -> None:
+        with self._launching:
+            launch, self._launch = self._launch, None  # it starts a process itself
+            if launch is None:
+                return
+            try:
+                launch()
+            except OSError as error:
+                self._warn(f"{UNWATCHED}: {error.strerror}")
+
+    def _start(self, mark: str, control: PipeEnd, answer: PipeEnd, theirs: ExitStack) -> None:
+        with theirs:
+            handles = (_own_handle(theirs), control.fd, answer.fd)
             pid = os.getpid()
-            numbers = map(str, (pid, born(pid), life, control, answer))
+            numbers = map(str, (pid, born(pid), *handles))
             with _signals_blocked():
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", _WATCHER, str(Path(__file__).parent), *numbers, mark],
-                    pass_fds=[fd for fd in (life, control, answer) if fd >= 0],
+                    pass_fds=[fd for fd in handles if fd >= 0],
                     env=environ_of(self._run_id, os.environ),
                     cwd="/",
                     stdin=subprocess.DEVNULL,
@@ -110,14 +132,13 @@ class Children:
                 self._warn(UNWATCHED)
 
 
-def _pipe(theirs: ExitStack, ours: ExitStack, *, writes: bool) -> tuple[int, PipeEnd]:
+def _pipe(theirs: ExitStack, ours: ExitStack, *, writes: bool) -> tuple[PipeEnd, PipeEnd]:
     """Their end and ours, which writes or reads."""
     reader, writer = os.pipe()
-    far, near = (reader, writer) if writes else (writer, reader)
-    theirs.callback(os.close, far)
-    pipe = PipeEnd(near)
-    ours.callback(pipe.close)
-    return far, pipe
+    far, near = map(PipeEnd, (reader, writer) if writes else (writer, reader))
+    theirs.callback(far.close)
+    ours.callback(near.close)
+    return far, near
 
 
 def _own_handle(stack: ExitStack) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from contextlib import suppress
@@ -13,6 +14,13 @@ class PipeEnd:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._file = os.fstat(fd)
+
+    @property
+    def fd(self) -> int:
+        """Its number; raises OSError where the task has closed it."""
+        if not self._ours():
+            raise OSError(errno.EBADF, "the task has closed a descriptor of ours")
+        return self._fd
 
     def _ours(self) -> bool:
         try:

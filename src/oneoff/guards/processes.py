@@ -1,27 +1,15 @@
-"""Stops a dry run's task from starting a process, because nothing can hold what another process writes.
-
-An audit hook (PEP 578) sees ``subprocess``, ``os.fork`` and their like, in any thread. It cannot be removed,
-so there is one per process, and it looks at nothing unless a guard is in force. multiprocessing starts
-processes by a function that raises no event, ``_posixsubprocess.fork_exec``: that one is wrapped meanwhile.
-"""
+"""Stops a dry run's task from starting a process, because nothing can hold what another process writes."""
 
 from __future__ import annotations
 
-import _posixsubprocess
 import os
 import re
-import sys
-import threading
 from typing import Any
 
+from oneoff import starts
 from oneoff.errors import DryRunStopped
 from oneoff.threads import Newcomers
 
-_EVENTS = frozenset(
-    {"subprocess.Popen", "os.posix_spawn", "os.exec", "os.system", "os.fork", "os.forkpty", "pty.spawn"}
-)
-"""Those that start or become a process; ``os.spawn*`` and ``os.popen`` come down to one of them. Source:
-https://docs.python.org/3/library/audit_events.html"""
 _HARMLESS = ([b"uname", b"-p"], [b"ldconfig", b"-p"])
 """What the standard library asks the machine by a program (``platform.platform``,
 ``ctypes.util.find_library``): libraries do that when they are first used, and it changes nothing."""
@@ -33,11 +21,6 @@ _WHY = (
     "and nothing holds what another process writes;"
     ' ctx.effect("…", subprocess.run, […]) records it, and a dry run does not call it'
 )
-
-_original = _posixsubprocess.fork_exec
-_active: list[ProcessGuard] = []
-_lock = threading.Lock()
-_installed = False
 
 
 class ProcessGuard:
@@ -53,13 +36,7 @@ class ProcessGuard:
         self._attempts: dict[str, None] = {}
 
     def __enter__(self) -> ProcessGuard:
-        global _installed
-        with _lock:
-            if not _installed:
-                sys.addaudithook(_hook)
-                _installed = True
-            _posixsubprocess.fork_exec = _fork_exec
-            _active.append(self)
+        starts.listen(self._refuse)
         self._newcomers = Newcomers()
         return self
 
@@ -70,37 +47,19 @@ class ProcessGuard:
     def attempts(self) -> tuple[str, ...]:
         return tuple(self._attempts)
 
-    def note(self, attempt: str) -> None:
-        """Record it: whether the task swallows what is raised then does not matter."""
-        self._attempts.setdefault(attempt)
-
     def _release(self) -> None:
-        with _lock:
-            _active.remove(self)
-            if not _active:
-                _posixsubprocess.fork_exec = _original
+        starts.forget(self._refuse)
 
+    def _refuse(self, event: str, args: tuple[Any, ...]) -> None:
+        """Raises DryRunStopped, unless the program is known to be harmless.
 
-def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if _active and event in _EVENTS:
-        _refuse(event, args)
-
-
-def _fork_exec(*args: Any) -> int:
-    """A module that is imported meanwhile may keep this one, so it has to work afterwards too."""
-    if _active:
-        _refuse("multiprocessing", (args[1][0], args[0]))
-    return _original(*args)
-
-
-def _refuse(event: str, args: tuple[Any, ...]) -> None:
-    """Raises DryRunStopped, unless the program is known to be harmless."""
-    if event != "os.exec" and len(args) > 1 and _is_harmless(_command(args[0], args[1])):
-        return
-    attempt = f"the task would start {_started(event, args)} ({event}), {_WHY}"
-    for guard in tuple(_active):
-        guard.note(attempt)
-    raise DryRunStopped(attempt)
+        It is noted as well: whether the task swallows what is raised then does not matter.
+        """
+        if event != "os.exec" and len(args) > 1 and _is_harmless(_command(args[0], args[1])):
+            return
+        attempt = f"the task would start {_started(event, args)} ({event}), {_WHY}"
+        self._attempts.setdefault(attempt)
+        raise DryRunStopped(attempt)
 
 
 def _is_harmless(command: list[bytes]) -> bool:

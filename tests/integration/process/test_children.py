@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -24,6 +26,7 @@ def test_variables_descriptors_and_signals_are_as_before(monkeypatch: pytest.Mon
     before = (dict(os.environ), open_descriptors(), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     warnings: list[str] = []
     with pytest.raises(KeyError), children(warnings).watched():
+        subprocess.run(["true"], check=True)
         assert os.environ["ONEOFF_RUN_ID"] == "r1"
         assert len(os.environ["ONEOFF_MARK"]) == 32
         os.environ["ONEOFF_RUN_ID"] = "of the task"
@@ -34,17 +37,22 @@ def test_variables_descriptors_and_signals_are_as_before(monkeypatch: pytest.Mon
     assert warnings == []
 
 
-def test_a_task_that_has_closed_our_descriptors() -> None:
+@pytest.mark.parametrize("started", [False, True])
+def test_a_task_that_has_closed_our_descriptors(started: bool) -> None:
     """Files of its own may have their numbers by now: nothing is written to them, and none is closed."""
     before = {int(fd) for fd in open_descriptors()}
     with children([]).watched():
+        if started:
+            subprocess.run(["true"], check=True)
         taken = {int(fd) for fd in open_descriptors()} - before
         files = []
         for fd in taken:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(fd)
         for _ in taken:
             files.append(os.memfd_create("precious"))
         assert taken & set(files)
+        subprocess.run(["true"], check=True)
     assert [os.fstat(fd).st_size for fd in files] == [0] * len(files)
     for fd in files:
         os.close(fd)
@@ -56,6 +64,8 @@ def test_without_a_watcher_the_task_runs(python: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "executable", python)
     warnings: list[str] = []
     with children(warnings).watched():
-        pass
+        assert warnings == []
+        subprocess.run(["true"], check=True)
+        subprocess.run(["true"], check=True)
     (words,) = warnings
     assert words.startswith(UNWATCHED)
