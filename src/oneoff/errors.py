@@ -31,7 +31,7 @@ The first line of a class's docstring is its default message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,6 +50,12 @@ class OneoffError(Exception):
     @property
     def message(self) -> str:
         return str(self)
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change its words in place; its class, exit code and cause stay."""
+        self.args = (change(self.message), *self.args[1:])
+        if self.next_step:
+            self.next_step = change(self.next_step)
 
 
 class UsageError(OneoffError):
@@ -176,5 +182,5 @@ class RunStopped(ControlSignal):
 class DryRunStopped(ControlSignal):
     """The dry run stopped the task: it tried something that a dry run cannot let it do.
 
-    The seal has recorded it among the report's ``attempts`` before it is raised.
+    The seal or the guard has recorded it among the report's ``attempts`` before it is raised.
     """

@@ -187,6 +187,26 @@ class Seal(Protocol):
         """What the task did to this database, and what is not covered."""
 
 
+class Guard(Protocol):
+    """Stops what a dry run's task would do outside its database.
+
+    Used as a context manager around the task; a try raises :class:`~oneoff.errors.DryRunStopped`.
+    """
+
+    name: str
+    """As the report calls it; says what is in force."""
+    not_covered: tuple[str, ...]
+    """What it does not hold."""
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """What was tried and stopped, also where the task swallowed that it was."""
+
+    def __enter__(self) -> Guard: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
 class Databases(Protocol):
     """Finds out what the app's database handle is, and seals it."""
 
@@ -222,6 +242,8 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
+    guard: Callable[[], Guard]
+    """A guard for one dry run."""
     launcher: Launcher
     clock: Clock
     asker: Asker
@@ -237,3 +259,5 @@ class Services:
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None
     """Why the store was opened for reading alone."""
+    no_store: str = ""
+    """Where the store would be, for a verb that only reads and found none; it makes none."""

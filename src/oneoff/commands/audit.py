@@ -8,7 +8,8 @@ from oneoff.audit.event import StoredEvent, decode, short_type
 from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
-from oneoff.commands.attend import attend
+from oneoff.commands.attend import attend, say_no_store
+from oneoff.errors import StoreUnavailable
 from oneoff.protocols import Services
 from oneoff.runs.status import EXECUTING
 from oneoff.types import RunId
@@ -17,6 +18,7 @@ from oneoff.types import RunId
 def log(services: Services, *, run_id: RunId | None = None) -> Iterator[StoredEvent]:
     """The events, oldest first."""
     attend(services)
+    say_no_store(services)
     return services.store.events(run_id=run_id)
 
 
@@ -25,7 +27,15 @@ def verify(services: Services, *, remembered: Checkpoint | None = None) -> Verif
 
     Args:
         remembered: size and root that somebody kept; what was rewritten since then shows only by them.
+
+    Raises:
+        StoreUnavailable: there is no store, so there is nothing that could fit together.
     """
+    if services.no_store:
+        raise StoreUnavailable(
+            f"nothing was verified: there is no store {services.no_store}",
+            next_step="go to the app's folder, or name the store in ONEOFF_STORE; the first run makes one",
+        )
     attend(services)
     return verify_events(
         services.store.events(),

@@ -13,9 +13,11 @@ from oneoff.databases.postgres.options import Armed
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Services, Store
+from oneoff.protocols import Asker, Finding, Guard, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
+from oneoff.stores import sqlite_file
+from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
@@ -45,9 +47,14 @@ def local_services(
 def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
     """The same for a verb that changes nothing: a store that cannot be written is opened to read.
 
+    Where there is none, none is made: an empty one in memory stands for it.
+
     Raises:
         StoreUnavailable: it cannot be read either.
     """
+    if sqlite_file.absent(settings.store):
+        nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
+        return replace(nothing, only_reads=True, no_store=str(settings.store))
     store: SqliteStore
     unwritable = None
     try:
@@ -58,6 +65,11 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
         store, unwritable = SqliteReader.open(settings.store), error
     services = _around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
+
+
+def check_store(settings: Settings) -> list[Finding]:
+    """What the store of these settings says of its own files, for ``oneoff doctor``."""
+    return sqlite_file.check(settings.store)
 
 
 def _around(
@@ -71,6 +83,7 @@ def _around(
         spool=FileSpool(settings.state_dir),
         processes=processes,
         databases=Databases(own=[settings.store]),
+        guard=_guard,
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
@@ -93,6 +106,12 @@ def _with_subjects(actor: Actor, store: Store) -> Actor:
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     prefix = [sys.executable, "-m", "oneoff", *(["--app", app] if app else [])]
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
+
+
+def _guard() -> Guard:
+    from oneoff.guards.processes import ProcessGuard  # a real run needs none
+
+    return ProcessGuard()
 
 
 def arm_dry_run() -> Armed:

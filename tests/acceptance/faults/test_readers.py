@@ -30,7 +30,7 @@ def reader(project: Project, *arguments: str) -> tuple[int, str, str]:
     everything = [state, *state.rglob("*")]
     modes = {path: path.stat().st_mode for path in everything}
     for path in everything:
-        path.chmod(0o555 if path.is_dir() else 0o444)
+        path.chmod(0o550 if path.is_dir() else 0o440)
     try:
         ended = oneoff(project, *arguments, under=obey_permissions)
     finally:

@@ -9,6 +9,7 @@ import pytest
 from oneoff.commands.doctor import examine
 from oneoff.errors import AppBroken, AppNotFound, InvalidSettings, OneoffError, StoreUnavailable
 from oneoff.protocols import Finding, Services
+from oneoff.runs.run import Actor, Release
 from oneoff.runs.status import Status
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
@@ -24,6 +25,7 @@ class Sources:
     def __init__(self, world: World, **broken: OneoffError) -> None:
         self._world = world
         self._broken = broken
+        self.files: list[Finding] = []
 
     def _give(self, name: str) -> None:
         if name in self._broken:
@@ -48,6 +50,19 @@ class Sources:
     def reading(self) -> Services:
         self._give("reading")
         return replace(self._world.services, only_reads=True)
+
+    @property
+    def release(self) -> Release:
+        self._give("settings")
+        return self._world.services.release
+
+    @property
+    def actor(self) -> Actor:
+        self._give("settings")
+        return self._world.services.actor
+
+    def check_store(self) -> list[Finding]:
+        return self.files
 
 
 def bad(findings: list[Finding]) -> dict[str, Finding]:
@@ -78,29 +93,48 @@ def test_an_app_without_a_database(world: World) -> None:
 @pytest.mark.parametrize(
     ("part", "error", "names"),
     [
-        ("settings", InvalidSettings("bad TOML", next_step="mend it"), ["settings", "store"]),
+        ("settings", InvalidSettings("bad TOML", next_step="mend it"), ["settings", *NAMES[2:]]),
         ("registry", AppNotFound("no app"), ["app", "dry run"]),
         ("services", StoreUnavailable("full"), ["store"]),
     ],
 )
 def test_one_fault_hides_no_other(world: World, part: str, error: OneoffError, names: list[str]) -> None:
-    """What depends on the broken part is bad with its words and next step, the rest is looked at."""
+    """It is told once, with its next step; what needs the broken part says so, the rest is looked at."""
     findings = examine(Sources(world, **{part: error}))
     assert [finding.name for finding in findings] == NAMES
     assert list(bad(findings)) == names
-    for finding in bad(findings).values():
-        assert (finding.message, finding.next_step) == (error.message, error.next_step)
+    first, *others = bad(findings).values()
+    assert (first.message, first.next_step) == (error.message, error.next_step)
+    for finding in others:
+        assert (finding.message, finding.next_step) == (f"not looked at: needs the {first.name}", "")
 
 
 def test_a_store_that_cannot_be_used(world: World) -> None:
-    """Its words are said once; what needs it is not looked at, and that is no good finding."""
+    """Its words are said once; what needs it is not looked at, and that is no good finding; the rest is."""
     error = StoreUnavailable("no store can be opened", next_step="mend it")
     findings = examine(Sources(world, services=error, reading=error))
-    assert list(bad(findings)) == ["store", "audit log", "dry run", "release", "actor"]
+    assert list(bad(findings)) == ["store", "audit log", "dry run"]
     assert str(findings).count("no store can be opened") == str(findings).count("mend it") == 1
-    for name in ("audit log", "dry run", "release", "actor"):
-        assert bad(findings)[name].message == "not looked at: the store cannot be used"
+    for name in ("audit log", "dry run"):
+        assert bad(findings)[name].message == "not looked at: needs the store"
         assert not bad(findings)[name].next_step
+    texts = {finding.name: finding.message for finding in findings}
+    assert texts["release"] == "version 1.2, commit c0ffee"
+    assert texts["actor"] == "ann (human)"
+
+
+def test_the_files_of_the_store(world: World) -> None:
+    """What the store says of its files is told where it is bad, and not twice."""
+    sources = Sources(world, services=StoreUnavailable("it is full"))
+    sources.files = [
+        Finding(name="store", ok=False, message="as a finding before"),
+        Finding(name="store writable", ok=False, message="it is full"),
+        Finding(name="store version", ok=True, message="version 1"),
+        Finding(name="store space", ok=False, message="0 MiB free", next_step="make room"),
+    ]
+    findings = examine(sources)
+    assert [finding.name for finding in findings] == [*NAMES[:4], "store space", *NAMES[4:]]
+    assert list(bad(findings)) == ["store", "store space"]
 
 
 def test_the_cause_is_told(world: World) -> None:
@@ -108,8 +142,15 @@ def test_the_cause_is_told(world: World) -> None:
     broken = AppBroken("shop.admin cannot be imported")
     broken.__cause__ = ZeroDivisionError("division by zero")
     assert bad(examine(Sources(world, registry=broken)))["app"].message == (
-        "shop.admin cannot be imported (division by zero)"
+        "shop.admin cannot be imported: ZeroDivisionError: division by zero"
     )
+
+
+def test_a_cause_is_told_once(world: World) -> None:
+    """Where the words hold it already it is not said again."""
+    error = StoreUnavailable("the store cannot be opened: Permission denied")
+    error.__cause__ = PermissionError("Permission denied")
+    assert bad(examine(Sources(world, services=error)))["store"].message == error.message
 
 
 def test_a_database_that_cannot_be_reached(world: World) -> None:
