@@ -156,6 +156,12 @@ class StoreVersionMismatch(StoreUnavailable):
     """The store was written by another version of oneoff."""
 
 
+class Interrupted(OneoffError):
+    """Ctrl-C came while no task was at work in this process."""
+
+    exit_code = 130
+
+
 class OutcomeUnrecorded(OneoffError):
     """The task has ended, and the store cannot take its outcome."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oneoff.errors import AppBroken, OneoffError, UsageError
+from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
     from oneoff.protocols import Finding, Services
@@ -180,6 +180,10 @@ def showing_errors() -> Iterator[None]:
         yield
     except OneoffError as error:
         raise ShownError(error) from error
+    except KeyboardInterrupt as error:  # click would exit with 1: a task has failed
+        raise ShownError(
+            Interrupted("interrupted", next_step="`oneoff runs` shows what has begun")
+        ) from error
     except click.ClickException as error:
         error.show = nobody_listening()(error.show)  # type: ignore[method-assign]  # keeps its class for others
         raise

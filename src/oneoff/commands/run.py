@@ -107,7 +107,7 @@ def run(services: Services, request: Request) -> Run:
         if request.options.detach:
             return _launch(services, request, confirmed)
         return _execute(services, request, confirmed, values)
-    except Refused as refusal:
+    except OneoffError as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
         if services.store.get(requested.id).status is not Status.REQUESTED:

@@ -252,6 +252,11 @@ class TestDryRun:
         assert str(fault) in error.message
         assert error.__cause__ is fault
 
+    def test_an_error_of_ours_from_the_apps_function(self, world: World) -> None:
+        """It refuses the run too, whatever its kind: no run waits for ever."""
+        world.app.database = UsageError("no such database")
+        assert "no such database" in refused(world, world.wish("greet", dry_run=True), UsageError).message
+
 
 class TestLock:
     """One run at a time under a lock."""
