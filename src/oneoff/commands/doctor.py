@@ -49,9 +49,10 @@ def _reading(sources: Sources) -> Services:
         raise OneoffError("not looked at: the store cannot be used") from None
 
 
-def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Finding:
+def _look(name: str, probe: Callable[[Sources], str | Finding], sources: Sources) -> Finding:
     try:
-        return Finding(name=name, ok=True, message=probe(sources))
+        found = probe(sources)
+        return found if isinstance(found, Finding) else Finding(name=name, ok=True, message=found)
     except OneoffError as error:
         message = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
         return Finding(name=name, ok=False, message=message, next_step=error.next_step)
@@ -82,6 +83,38 @@ def _audit(sources: Sources) -> str:
     return f"{found.size:,} events, all of them fit"
 
 
+def _anchors(sources: Sources) -> str | Finding:
+    """A log without an anchor works, and proves little: a hint, and nothing that is broken."""
+    names = [anchor.name for anchor in _reading(sources).anchors]
+    if names:
+        return ", ".join(names)
+    protected = [each.name for each in sources.settings.environments.values() if each.protected]
+    if not protected:
+        return "none"
+    return Finding(
+        name="anchors",
+        ok=True,
+        message=f"none, and {', '.join(protected)} is protected: a log rewritten as a whole would look right",
+        next_step='anchors = ["stdout"] under [tool.oneoff.audit], with the output collected elsewhere',
+    )
+
+
+def _signing(sources: Sources) -> str:
+    from oneoff.commands.checkpoints import configured_keys
+
+    services = _reading(sources)
+    known = configured_keys(services)
+    own = services.keys().verify_key()
+    if own is not None and known and own not in known:
+        raise OneoffError(
+            f"the key signs as {own}, which no verify_key of the settings is",
+            next_step="add it to verify_key; keep the earlier ones for what they have signed",
+        )
+    if own is not None:
+        return f"as {own}"
+    return f"by others, checked with {len(known)} keys" if known else "none: checkpoints are not signed"
+
+
 def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
@@ -102,12 +135,14 @@ def _actor(sources: Sources) -> str:
     return f"{actor.name} ({actor.kind})"
 
 
-_PROBES: dict[str, Callable[[Sources], str]] = {
+_PROBES: dict[str, Callable[[Sources], str | Finding]] = {
     "oneoff": lambda _: f"{__version__} on Python {platform.python_version()}, {platform.system()}",
     "settings": _settings,
     "app": _app,
     "store": _store,
     "audit log": _audit,
+    "anchors": _anchors,
+    "signing": _signing,
     "dry run": _dry_run,
     "release": _release,
     "actor": _actor,

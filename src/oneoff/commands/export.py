@@ -1,0 +1,207 @@
+"""``audit export``: the events for other tools, as lines of JSON or as the static files of a tiled log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, takewhile
+from pathlib import Path
+
+from oneoff.audit import ecs, event, ocsf, tiles
+from oneoff.audit.event import StoredEvent, decode
+from oneoff.audit.merkle import consistency_proof, leaf_hash, verify_consistency
+from oneoff.audit.note import origin_of
+from oneoff.commands.attend import attend
+from oneoff.commands.checkpoints import recall, state
+from oneoff.errors import EvidenceUnfit, OneoffError, StoreCorrupted, StoreUnavailable
+from oneoff.files import write_whole
+from oneoff.protocols import Services
+from oneoff.types import JSONObject, rfc3339
+
+LINES = ("jsonl", "ocsf", "ecs")
+"""The formats that have a line of JSON for each event."""
+TILES = "tiles"
+
+_MAPPERS = {"ocsf": ocsf.event, "ecs": ecs.event}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What to export as lines."""
+
+    form: str = "jsonl"
+    since: datetime | None = None
+    until: datetime | None = None
+    """Up to, and not at, this time."""
+    names: bool = False
+    """With the actors' names, which then leave the one place where they can be erased."""
+
+
+@dataclass
+class Written:
+    """How far an export has come."""
+
+    count: int = 0
+    """Events: all that were written, or for tiles, all that the folder stands for."""
+    complete: bool = False
+    missing: int = 0
+    """Events that are not in the log any more, and whose bundles the folder does not have either."""
+
+
+def export_lines(services: Services, wish: Wish, write: Callable[[bytes], object]) -> Written:
+    """Write a line for each event, oldest first, in constant memory. Recorded in the log, however it ends."""
+    attend(services)
+    size = services.store.checkpoint().size
+    line = _line(services, wish)
+    with _recorded(services, wish) as written:
+        for stored in takewhile(lambda stored: stored.seq < size, services.store.events()):
+            if _wanted(stored, wish):
+                write(line(stored))
+                written.count += 1
+        written.complete = True
+    return written
+
+
+def _wanted(stored: StoredEvent, wish: Wish) -> bool:
+    if wish.since is None and wish.until is None:
+        return True
+    time = str(decode(stored.body)["time"])  # the column beside it is not hashed
+    return (wish.since is None or time >= rfc3339(wish.since)) and (
+        wish.until is None or time < rfc3339(wish.until)
+    )
+
+
+def _line(services: Services, wish: Wish) -> Callable[[StoredEvent], bytes]:
+    origin = origin_of(services.store.log_name())
+    directory = services.store.actors() if wish.names else {}
+    mapper = _MAPPERS.get(wish.form)
+
+    def named(envelope: JSONObject) -> str | None:
+        data = envelope["data"]
+        initiator = data.get("initiator") if isinstance(data, dict) else None
+        subject = initiator.get("subject") if isinstance(initiator, dict) else None
+        actor = directory.get(subject) if isinstance(subject, str) else None
+        return actor.name if actor and actor.name else None
+
+    def line(stored: StoredEvent) -> bytes:
+        name = named(decode(stored.body)) if wish.names else None
+        if mapper is None:
+            return _exact(stored, name)
+        entry: JSONObject = {"seq": stored.seq, "leaf": stored.leaf.hex(), "event": decode(stored.body)}
+        mapped = mapper(entry, origin=origin, name=name)
+        return json.dumps(mapped, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    return line
+
+
+def _exact(stored: StoredEvent, name: str | None) -> bytes:
+    """The event's own bytes in the middle, so that its hash can be computed from the line."""
+    head: JSONObject = {"seq": stored.seq, "leaf": stored.leaf.hex()}
+    if name is not None:
+        head["actor"] = name
+    opening = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    return opening[:-1] + b',"event":' + stored.body + b"}\n"
+
+
+@contextmanager
+def _recorded(services: Services, wish: Wish) -> Iterator[Written]:
+    """Record the export at its end, also where a reader went away or the disk was full."""
+    written = Written()
+    try:
+        yield written
+    finally:
+        _record(services, wish, written)
+
+
+def _record(services: Services, wish: Wish, written: Written) -> None:
+    told = event.of_log(
+        "exported",
+        services.actor,
+        services.observer,
+        services.clock.now(),
+        format=wish.form,
+        since=None if wish.since is None else rfc3339(wish.since),
+        until=None if wish.until is None else rfc3339(wish.until),
+        names=wish.names,
+        count=written.count,
+        complete=written.complete,
+    )
+    try:
+        if services.unwritable is not None:
+            raise services.unwritable
+        services.store.record(told)
+    except StoreUnavailable as error:
+        services.say(f"the log does not say that it was exported: {error.message}")
+
+
+def export_tiles(services: Services, folder: Path) -> Written:
+    """Bring a folder of static files up to date; what is full there already is not written again.
+
+    Raises:
+        EvidenceUnfit: the folder is of another log, or of this one before it was rewritten.
+        OSError: the folder cannot be written.
+    """
+    attend(services)
+    with _recorded(services, Wish(form=TILES)) as written:
+        stated = state(services)
+        size = stated.checkpoint.size
+        _same_log(services, folder, size)
+        for level in tiles.levels(size):
+            for tile in tiles.tiles(size, level):
+                if not (folder / tile.path).exists():
+                    hashes = services.store.hashes(tile.places)
+                    _put(folder, tile.path, b"".join(hashes[place] for place in tile.places))
+        written.missing = _put_bundles(services, folder, size)
+        # Last: whoever reads the folder meanwhile has the files for every checkpoint that they see.
+        write_whole(folder / tiles.CHECKPOINT, stated.text.encode())
+        written.count, written.complete = size, written.missing == 0
+    return written
+
+
+def _same_log(services: Services, folder: Path, size: int) -> None:
+    """The folder's own checkpoint has to be of this log's past: else its full files would be another log's."""
+    path = folder / tiles.CHECKPOINT
+    if not path.exists():
+        return
+    (kept,) = recall(services, path.read_text(encoding="utf-8"))
+    old, now = kept.checkpoint, services.store.checkpoint()
+    proof = consistency_proof(old.size, now.size, services.store.hashes) if old.size <= now.size else []
+    if old.size > size or not verify_consistency(old, now, proof):
+        raise EvidenceUnfit(
+            f"{path} is the checkpoint {old}, and the log at hand is not that one grown: one was rewritten",
+            next_step="`oneoff audit verify --checkpoint FILE` with it says more; keep the folder",
+        )
+
+
+def _put_bundles(services: Services, folder: Path, size: int) -> int:
+    """Write the bundles that the folder lacks; returns how many events are in none."""
+    lacking = {tile.index: tile for tile in tiles.tiles(size, 0) if not (folder / tile.bundle).exists()}
+    if not lacking:
+        return 0
+    events = services.store.events(start=min(lacking) * tiles.WIDTH)
+    inside = takewhile(lambda stored: stored.seq < size, events)
+    for index, group in groupby(inside, lambda stored: stored.seq // tiles.WIDTH):
+        bodies = [_sound(stored) for stored in group]
+        if index in lacking and len(bodies) == lacking[index].width:
+            _put(folder, lacking.pop(index).bundle, tiles.bundle(bodies))
+    return sum(tile.width for tile in lacking.values())
+
+
+def _sound(stored: StoredEvent) -> bytes:
+    if leaf_hash(stored.body) != stored.leaf:
+        raise StoreCorrupted(
+            f"event {stored.seq} was changed: its body does not fit its hash",
+            next_step="`oneoff audit verify` lists all that does not fit",
+        )
+    return stored.body
+
+
+def _put(folder: Path, name: str, data: bytes) -> None:
+    path = folder / name
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OneoffError(f"{path} cannot be written: {error.strerror}") from error
