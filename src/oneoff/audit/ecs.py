@@ -20,7 +20,7 @@ _NANOSECONDS = 1_000_000  # in a millisecond
 
 
 def event(entry: JSONObject, *, origin: str, name: str | None = None) -> JSONObject:
-    """The ECS document for one entry of the log; the arguments are those of :func:`oneoff.audit.ocsf.event`."""
+    """The ECS document for one entry of the log; arguments as for :func:`oneoff.audit.ocsf.event`."""
     envelope: Any = entry["event"]
     data, kind = envelope["data"], short_type(envelope["type"])
     outcome, observer = data.get("outcome") or {}, data.get("observer") or {}

@@ -34,7 +34,6 @@ _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure", 99: "Other"}
 _STATUS_OF = {"succeeded": 1, "failed": 2, "refused": 2, "timed_out": 2, "lost": 0}
 _SEVERITIES = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_USER_TYPES = {"human": 1}
 _OTHER = 99
 
 
@@ -102,13 +101,14 @@ def _metadata(entry: JSONObject, envelope: Any, data: Any, origin: str) -> JSONO
 def _actor(data: Any, name: str | None) -> JSONObject:
     initiator = data.get("initiator") or {}
     kind = initiator.get("kind")
-    user = {"uid": initiator.get("subject"), "name": name, "type": kind}
-    user["type_id"] = _USER_TYPES.get(kind, _OTHER)
-    return {"app_name": "oneoff", "user": _without_nothing(user), "process": _process(data)}
-
-
-def _process(data: Any) -> JSONObject:
-    return _without_nothing({"pid": _observer(data).get("pid")})
+    user = {
+        "uid": initiator.get("subject"),
+        "name": name,
+        "type": "User" if kind == "human" else kind,
+        "type_id": 1 if kind == "human" else _OTHER,
+    }
+    process = _without_nothing({"pid": _observer(data).get("pid")})
+    return _without_nothing({"app_name": "oneoff", "user": _without_nothing(user), "process": process})
 
 
 def _observer(data: Any) -> Any:
@@ -128,14 +128,11 @@ def _api(kind: str, envelope: Any, outcome: Any) -> JSONObject:
 def _resources(data: Any, outcome: Any) -> list[Any]:
     target, rows = data.get("target") or {}, outcome.get("rows")
     named = [("task", target.get("task")), ("environment", target.get("environment"))]
-    tables = [name for name, counts in rows.items() if isinstance(counts, dict)] if _counted(rows) else []
+    counted = rows if isinstance(rows, dict) else {}
+    tables = [name for name, counts in counted.items() if isinstance(counts, dict)]
     return [
         {"type": kind, "name": name} for kind, name in [*named, *(("table", each) for each in tables)] if name
     ]
-
-
-def _counted(rows: Any) -> bool:
-    return isinstance(rows, dict)
 
 
 def _rest(data: Any) -> JSONObject:
@@ -170,4 +167,4 @@ def _milliseconds(time: Any) -> int | None:
 
 
 def _without_nothing(found: Any) -> JSONObject:
-    return {key: value for key, value in found.items() if value is not None and value != {}}
+    return {key: value for key, value in found.items() if value not in (None, {}, [])}

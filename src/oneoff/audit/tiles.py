@@ -1,4 +1,4 @@
-"""The log as static files (C2SP ``tlog-tiles``): its tree in tiles of 256 hashes, its events in bundles. Pure.
+"""The log as static files (C2SP ``tlog-tiles``): its tree in tiles of 256 hashes, its events beside. Pure.
 
     checkpoint                      the note, or the three lines of it where no key is configured
     tile/<L>/<N>[.p/<W>]            hashes; each one at level L covers 256**L events

@@ -8,7 +8,7 @@ from contextlib import suppress
 from oneoff.audit import event
 from oneoff.audit.evidence import Evidence, Statement, read
 from oneoff.audit.note import VerifyKey, checkpoint_text, origin_of
-from oneoff.errors import InvalidSettings, OneoffError, StoreUnavailable, UsageError
+from oneoff.errors import InvalidSettings, KeyUnusable, OneoffError, StoreUnavailable, UsageError
 from oneoff.execution.failure import summary
 from oneoff.protocols import Services
 
@@ -98,7 +98,7 @@ def recall(services: Services, text: str, keys: Sequence[str] = ()) -> list[Evid
         return read(
             text,
             origin=origin_of(services.store.log_name()),
-            keys=given or configured_keys(services),
+            keys=given or configured_keys(services) or _own_key(services),
             fits=lambda *signed: services.keys().fits(*signed),
             signed=bool(given),
         )
@@ -115,6 +115,14 @@ def configured_keys(services: Services) -> list[VerifyKey]:
         except ValueError as error:
             raise InvalidSettings(f"[tool.oneoff.audit] verify_key: {error}") from None
     return found
+
+
+def _own_key(services: Services) -> list[VerifyKey]:
+    """Where the settings name a private key only; who may not read it checks with ``--key``."""
+    with suppress(KeyUnusable):
+        own = services.keys().verify_key()
+        return [] if own is None else [own]
+    return []
 
 
 def _key(text: str) -> VerifyKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from oneoff.audit.merkle import consistency_proof, leaf_hash, verify_consistency
 from oneoff.audit.note import origin_of
 from oneoff.commands.attend import attend
 from oneoff.commands.checkpoints import recall, state
-from oneoff.errors import EvidenceUnfit, OneoffError, StoreCorrupted, StoreUnavailable
+from oneoff.errors import EvidenceUnfit, StoreCorrupted, StoreUnavailable
 from oneoff.files import write_whole
 from oneoff.protocols import Services
 from oneoff.types import JSONObject, rfc3339
@@ -153,7 +154,7 @@ def export_tiles(services: Services, folder: Path) -> Written:
             for tile in tiles.tiles(size, level):
                 if not (folder / tile.path).exists():
                     hashes = services.store.hashes(tile.places)
-                    _put(folder, tile.path, b"".join(hashes[place] for place in tile.places))
+                    _put(folder, tile, tile.path, b"".join(hashes[place] for place in tile.places))
         written.missing = _put_bundles(services, folder, size)
         # Last: whoever reads the folder meanwhile has the files for every checkpoint that they see.
         write_whole(folder / tiles.CHECKPOINT, stated.text.encode())
@@ -162,7 +163,7 @@ def export_tiles(services: Services, folder: Path) -> Written:
 
 
 def _same_log(services: Services, folder: Path, size: int) -> None:
-    """The folder's own checkpoint has to be of this log's past: else its full files would be another log's."""
+    """The folder's own checkpoint has to be of this log's past: else its full files are another log's."""
     path = folder / tiles.CHECKPOINT
     if not path.exists():
         return
@@ -186,7 +187,8 @@ def _put_bundles(services: Services, folder: Path, size: int) -> int:
     for index, group in groupby(inside, lambda stored: stored.seq // tiles.WIDTH):
         bodies = [_sound(stored) for stored in group]
         if index in lacking and len(bodies) == lacking[index].width:
-            _put(folder, lacking.pop(index).bundle, tiles.bundle(bodies))
+            tile = lacking.pop(index)
+            _put(folder, tile, tile.bundle, tiles.bundle(bodies))
     return sum(tile.width for tile in lacking.values())
 
 
@@ -199,9 +201,9 @@ def _sound(stored: StoredEvent) -> bytes:
     return stored.body
 
 
-def _put(folder: Path, name: str, data: bytes) -> None:
+def _put(folder: Path, tile: tiles.Tile, name: str, data: bytes) -> None:
+    """Write the file; one that is full takes the place of its partial forms."""
     path = folder / name
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise OneoffError(f"{path} cannot be written: {error.strerror}") from error
+    write_whole(path, data)
+    if tile.full:
+        shutil.rmtree(f"{path}.p", ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,14 +66,24 @@ def _tiles(services: Services, wish: Wish, folder: Path | None) -> Written:
         raise UsageError(
             "tiles are the whole log as it was hashed: --since, --until and --names do not apply"
         )
-    return export_tiles(services, folder)
+    return _writing(folder, lambda: export_tiles(services, folder))
 
 
 def _lines(services: Services, wish: Wish, path: Path | None) -> Written:
     if path is None or str(path) == "-":
-        return export_lines(services, wish, sys.stdout.buffer.write)
-    try:
+        written = export_lines(services, wish, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+        return written
+
+    def replace() -> Written:
         with replacing(path) as file:
             return export_lines(services, wish, file.write)
+
+    return _writing(path, replace)
+
+
+def _writing(path: Path, write: Callable[[], Written]) -> Written:
+    try:
+        return write()
     except OSError as error:
-        raise OneoffError(f"{path} cannot be written: {error.strerror}") from error
+        raise OneoffError(f"{error.filename or path} cannot be written: {error.strerror}") from error
