@@ -1,4 +1,4 @@
-"""Keys in files: made once, readable by their owner, and used for signatures that others have made as well."""
+"""Keys in files: made once, readable by their owner, used for signatures that others have made as well."""
 
 from __future__ import annotations
 

@@ -85,10 +85,10 @@ def _audit(sources: Sources) -> str:
 
 def _anchors(sources: Sources) -> str | Finding:
     """A log without an anchor works, and proves little: a hint, and nothing that is broken."""
-    names = [anchor.name for anchor in _reading(sources).anchors]
-    if names:
-        return ", ".join(names)
-    protected = [each.name for each in sources.settings.environments.values() if each.protected]
+    services = _reading(sources)
+    if services.anchors:
+        return ", ".join(anchor.name for anchor in services.anchors)
+    protected = [each.name for each in services.settings.environments.values() if each.protected]
     if not protected:
         return "none"
     return Finding(
@@ -112,7 +112,11 @@ def _signing(sources: Sources) -> str:
         )
     if own is not None:
         return f"as {own}"
-    return f"by others, checked with {len(known)} keys" if known else "none: checkpoints are not signed"
+    return (
+        f"by others, checked with {len(known)} key{'s'[: len(known) > 1]}"
+        if known
+        else "none: checkpoints are not signed"
+    )
 
 
 def _dry_run(sources: Sources) -> str:

@@ -150,15 +150,14 @@ def export_tiles(services: Services, folder: Path) -> Written:
         stated = state(services)
         size = stated.checkpoint.size
         _same_log(services, folder, size)
-        for level in tiles.levels(size):
-            for tile in tiles.tiles(size, level):
-                if not (folder / tile.path).exists():
-                    hashes = services.store.hashes(tile.places)
-                    _put(folder, tile, tile.path, b"".join(hashes[place] for place in tile.places))
-        written.missing = _put_bundles(services, folder, size)
-        # Last: whoever reads the folder meanwhile has the files for every checkpoint that they see.
+        new = [*_put_tiles(services, folder, size), *_put_bundles(services, folder, size)]
+        # After the files that it needs and before the end of those that the one before it needs: a reader
+        # of the folder finds all of the log that its checkpoint names, whenever this is killed.
         write_whole(folder / tiles.CHECKPOINT, stated.text.encode())
-        written.count, written.complete = size, written.missing == 0
+        for path in new:
+            shutil.rmtree(f"{path}.p", ignore_errors=True)
+        written.count, written.missing = size, _missing(folder, size)
+        written.complete = written.missing == 0
     return written
 
 
@@ -177,19 +176,37 @@ def _same_log(services: Services, folder: Path, size: int) -> None:
         )
 
 
-def _put_bundles(services: Services, folder: Path, size: int) -> int:
-    """Write the bundles that the folder lacks; returns how many events are in none."""
-    lacking = {tile.index: tile for tile in tiles.tiles(size, 0) if not (folder / tile.bundle).exists()}
+def _put_tiles(services: Services, folder: Path, size: int) -> Iterator[Path]:
+    """Write the tiles of hashes that the folder lacks, and name them."""
+    for level in tiles.levels(size):
+        for tile in tiles.tiles(size, level):
+            if not (folder / tile.path).exists():
+                hashes = services.store.hashes(tile.places)
+                write_whole(folder / tile.path, b"".join(hashes[place] for place in tile.places))
+                yield folder / tile.path
+
+
+def _put_bundles(services: Services, folder: Path, size: int) -> Iterator[Path]:
+    """Write the bundles of events that the folder lacks and the log still has, and name them."""
+    lacking = {tile.index: tile for tile in _lacking(folder, size)}
     if not lacking:
-        return 0
+        return
     events = services.store.events(start=min(lacking) * tiles.WIDTH)
     inside = takewhile(lambda stored: stored.seq < size, events)
     for index, group in groupby(inside, lambda stored: stored.seq // tiles.WIDTH):
         bodies = [_sound(stored) for stored in group]
         if index in lacking and len(bodies) == lacking[index].width:
-            tile = lacking.pop(index)
-            _put(folder, tile, tile.bundle, tiles.bundle(bodies))
-    return sum(tile.width for tile in lacking.values())
+            path = folder / lacking[index].bundle
+            write_whole(path, tiles.bundle(bodies))
+            yield path
+
+
+def _lacking(folder: Path, size: int) -> Iterator[tiles.Tile]:
+    return (tile for tile in tiles.tiles(size, 0) if not (folder / tile.bundle).exists())
+
+
+def _missing(folder: Path, size: int) -> int:
+    return sum(tile.width for tile in _lacking(folder, size))
 
 
 def _sound(stored: StoredEvent) -> bytes:
@@ -199,11 +216,3 @@ def _sound(stored: StoredEvent) -> bytes:
             next_step="`oneoff audit verify` lists all that does not fit",
         )
     return stored.body
-
-
-def _put(folder: Path, tile: tiles.Tile, name: str, data: bytes) -> None:
-    """Write the file; one that is full takes the place of its partial forms."""
-    path = folder / name
-    write_whole(path, data)
-    if tile.full:
-        shutil.rmtree(f"{path}.p", ignore_errors=True)

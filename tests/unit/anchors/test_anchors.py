@@ -129,7 +129,7 @@ class TestCommand:
     def test_it_fails(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """The exit code is told; its words are on standard error, and not in what is recorded."""
         anchor = self.anchor(tmp_path, "echo the token is 123 >&2; exit 7")
-        with pytest.raises(AnchorFailed, match="^it ended with exit code 7$"):
+        with pytest.raises(AnchorFailed, match=r"^it ended with exit code 7$"):
             anchor.keep(STATEMENT, stdout_taken=True)
         assert capfd.readouterr().err == "the token is 123\n"
         assert anchor.name == "command sh"

@@ -26,24 +26,31 @@ DASH = "\u2014"
 # From the documentation of golang.org/x/mod/sumdb/note, the first implementation.
 GO_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 GO_PRIVATE = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
+GO_SIGNATURE = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
 GO_NOTE = f"""If you think cryptography is the answer to your problem,
 then you don't know what your problem is.
 
-{DASH} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+{DASH} PeterNeumann {GO_SIGNATURE}
 """
 # From the text of C2SP's specification.
 SPEC_KEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+SPEC_SIGNATURE = (
+    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
+)
 SPEC_NOTE = f"""This is an example message.
 
-{DASH} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=
+{DASH} example.com/foo {SPEC_SIGNATURE}
 """
-# A checkpoint of a real log, the one of Go's modules; its other signer is a witness.
+# A checkpoint of a real log, the one of Go's modules.
 SUMDB_KEY = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+SUMDB_SIGNATURE = (
+    "Az3grilD7vQqTrv66jRgKM84Y80KTprrSt4bKmiOPxgmS5ZVBTeCl6dUvjYnN13R+C8j0jGY1WnUADGMkok3U0m2Zgo="
+)
 SUMDB_NOTE = f"""go.sum database tree
 15081221
 BoMMe1wd25Tco0mYGROkyqxHZWx+hcSCtMV315Lu6Lg=
 
-{DASH} sum.golang.org Az3grilD7vQqTrv66jRgKM84Y80KTprrSt4bKmiOPxgmS5ZVBTeCl6dUvjYnN13R+C8j0jGY1WnUADGMkok3U0m2Zgo=
+{DASH} sum.golang.org {SUMDB_SIGNATURE}
 """
 KEY = VerifyKey("shop.example/audit", bytes(range(32)))
 
@@ -73,7 +80,9 @@ def test_a_checkpoint_by_hand() -> None:
     assert parse_checkpoint_text(SUMDB_NOTE.rpartition("\n\n")[0] + "\n")[1].size == 15081221
 
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="+"), min_size=1)
+names = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="+"), min_size=1
+)
 texts = st.text(st.one_of(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), st.just("\n"))).map(
     lambda text: "x" + text + "\n"
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from oneoff.app import App
 from oneoff.audit.evidence import Statement
 from oneoff.audit.note import Note, VerifyKey
 from oneoff.commands.checkpoints import publish, recall, state
@@ -74,14 +75,15 @@ def test_before_the_task_where_it_is_protected(world: World) -> None:
     anchor = ListAnchor()
     anchored(world, anchor)
     seen: list[list[int]] = []
-    world.app.get("greet")  # it exists
 
-    @world.app.task  # type: ignore[attr-defined, misc]  # the fixture's registry is an App
+    assert isinstance(world.app, App)
+
+    @world.app.task
     def peek() -> None:
         """Look at what was kept so far."""
         seen.append(anchor.sizes)
 
-    protected = {"environment": "production", "confirm": "production", "reason": "OPS-1"}
+    protected: dict[str, Any] = {"environment": "production", "confirm": "production", "reason": "OPS-1"}
     run(world.services, world.wish("peek", **protected))
     run(world.services, world.wish("peek"))
     assert seen == [[2], [2, 3]]
@@ -181,9 +183,7 @@ def test_what_cannot_be_meant(world: World) -> None:
     with pytest.raises(UsageError, match="--key: "):
         recall(world.services, str(world.store.checkpoint()), ["nonsense"])
     with pytest.raises(UsageError, match="no signature"):
-        recall(
-            world.services, str(world.store.checkpoint()), [str(VerifyKey("a", bytes(32)))]
-        )
+        recall(world.services, str(world.store.checkpoint()), [str(VerifyKey("a", bytes(32)))])
     anchored(world, verify_keys=("nonsense",))
     with pytest.raises(InvalidSettings, match="verify_key"):
         recall(world.services, str(world.store.checkpoint()))
