@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -257,15 +256,3 @@ class TestExport:
     def test_what_cannot_be_meant(self, shop: Project, arguments: list[str]) -> None:
         """Tiles are a folder, and the whole log."""
         assert shop("audit", "export", "--format", *arguments).code == 2
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-    def test_a_reader_without_the_right_to_write(self, shop: Project) -> None:
-        """Exports, and is told that this is not recorded."""
-        shop("run", "greet")
-        store = shop.root / ".oneoff"
-        store.chmod(0o500)
-        try:
-            ended = shop("audit", "export")
-        finally:
-            store.chmod(0o700)
-        assert (ended.code, len(ended.out.splitlines())) == (0, 3)
