@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, takewhile
 from pathlib import Path
+from typing import Any
 
 from oneoff.audit import ecs, event, ocsf, tiles
 from oneoff.audit.event import StoredEvent, decode
@@ -69,31 +70,33 @@ def export_lines(services: Services, wish: Wish, write: Callable[[bytes], object
 def _wanted(stored: StoredEvent, wish: Wish) -> bool:
     if wish.since is None and wish.until is None:
         return True
-    time = str(decode(stored.body)["time"])  # the column beside it is not hashed
+    try:
+        time = str(decode(stored.body)["time"])  # the column beside it is not hashed
+    except (KeyError, ValueError) as error:
+        raise _corrupted(f"event {stored.seq} is none that can be read: {error!r}") from error
     return (wish.since is None or time >= rfc3339(wish.since)) and (
         wish.until is None or time < rfc3339(wish.until)
     )
 
 
 def _line(services: Services, wish: Wish) -> Callable[[StoredEvent], bytes]:
+    """Makes the line of an event; raises StoreCorrupted for one that is none."""
     origin = origin_of(services.store.log_name())
     directory = services.store.actors() if wish.names else {}
     mapper = _MAPPERS.get(wish.form)
 
-    def named(envelope: JSONObject) -> str | None:
-        data = envelope["data"]
-        initiator = data.get("initiator") if isinstance(data, dict) else None
-        subject = initiator.get("subject") if isinstance(initiator, dict) else None
-        actor = directory.get(subject) if isinstance(subject, str) else None
-        return actor.name if actor and actor.name else None
-
     def line(stored: StoredEvent) -> bytes:
-        name = named(decode(stored.body)) if wish.names else None
-        if mapper is None:
-            return _exact(stored, name)
-        entry: JSONObject = {"seq": stored.seq, "leaf": stored.leaf.hex(), "event": decode(stored.body)}
-        mapped = mapper(entry, origin=origin, name=name)
-        return json.dumps(mapped, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        body = _sound(stored)
+        try:
+            envelope: Any = decode(body)
+            subject = (envelope["data"].get("initiator") or {}).get("subject")
+            name = directory[subject].name or None if subject in directory else None
+            if mapper is None:
+                return _exact(stored, name)
+            entry: JSONObject = {"seq": stored.seq, "leaf": stored.leaf.hex(), "event": envelope}
+            return _compact(mapper(entry, origin=origin, name=name)) + b"\n"
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _corrupted(f"event {stored.seq} is none that can be read: {error!r}") from error
 
     return line
 
@@ -103,8 +106,11 @@ def _exact(stored: StoredEvent, name: str | None) -> bytes:
     head: JSONObject = {"seq": stored.seq, "leaf": stored.leaf.hex()}
     if name is not None:
         head["actor"] = name
-    opening = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
-    return opening[:-1] + b',"event":' + stored.body + b"}\n"
+    return _compact(head)[:-1] + b',"event":' + stored.body + b"}\n"
+
+
+def _compact(document: JSONObject) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @contextmanager
@@ -210,9 +216,11 @@ def _missing(folder: Path, size: int) -> int:
 
 
 def _sound(stored: StoredEvent) -> bytes:
+    """The event's bytes; what was changed is not passed on."""
     if leaf_hash(stored.body) != stored.leaf:
-        raise StoreCorrupted(
-            f"event {stored.seq} was changed: its body does not fit its hash",
-            next_step="`oneoff audit verify` lists all that does not fit",
-        )
+        raise _corrupted(f"event {stored.seq} was changed: its body does not fit its hash")
     return stored.body
+
+
+def _corrupted(what: str) -> StoreCorrupted:
+    return StoreCorrupted(what, next_step="`oneoff audit verify` lists all that does not fit")

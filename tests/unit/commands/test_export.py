@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from oneoff.audit.event import of_log, short_type
+from oneoff.audit.event import StoredEvent, of_log, short_type
+from oneoff.audit.merkle import leaf_hash
 from oneoff.commands.export import Wish, Written, export_lines, export_tiles
 from oneoff.commands.run import run
 from oneoff.errors import EvidenceUnfit, StoreCorrupted, StoreUnavailable
@@ -103,6 +104,19 @@ def test_names_only_where_they_are_wanted(world: World) -> None:
     assert lines(world, names=True)[0]["actor"] == "ann-chovy"
     assert lines(world, form="ocsf", names=True)[0]["actor"]["user"]["name"] == "ann-chovy"
     assert lines(world, form="ecs", names=True)[0]["user"]["name"] == "ann-chovy"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"data":{}}', b'{"data":{"initiator":1},"time":"x"}'])
+@pytest.mark.parametrize(
+    "wish", [Wish(form="ocsf"), Wish(form="ecs", since=START), Wish(form="ocsf", names=True)]
+)
+def test_what_is_no_event(recorded: World, monkeypatch: pytest.MonkeyPatch, body: bytes, wish: Wish) -> None:
+    """Its place is named; nothing that follows it is passed off as the whole."""
+    forged = StoredEvent(seq=0, body=body, leaf=leaf_hash(body), columns={})
+    for event in (forged, replace(forged, body=b"changed")):
+        monkeypatch.setattr(recorded.store, "events", lambda event=event, **_: iter([event]))
+        with pytest.raises(StoreCorrupted, match="event 0 "):
+            export_lines(recorded.services, wish, lambda line: None)
 
 
 class TestOcsf:
