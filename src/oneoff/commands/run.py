@@ -28,7 +28,7 @@ from oneoff.errors import (
 )
 from oneoff.execution.execute import Execution, claim
 from oneoff.execution.failure import summary
-from oneoff.execution.signals import Signals
+from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
 from oneoff.protocols import Asker, Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
@@ -281,7 +281,8 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             seal=seal,
         )
         ended = execution.perform(keep_stdout=request.options.keep_stdout)
-        _anchor(services, request)
+        with finishing():
+            _anchor(services, request)
         return ended
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from oneoff.audit.merkle import Place, growth, leaf_hash
 from tests import tiled
-from tests.cli import Ended, Project, eventually
+from tests.cli import PATIENCE, Ended, Project, eventually
 
 AUDIT = """
 [tool.oneoff.audit]
@@ -199,6 +200,19 @@ class TestAnchors:
         assert last["type"] == "dev.oneoff.audit.log.anchor_failed.v1"
         assert last["data"]["anchor"] == "command sh"
         assert signed("audit", "checkpoint", "--anchor").code == 1
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_request_to_end_waits_for_the_anchor(self, signed: Project, number: int) -> None:
+        """The run has ended, and a pod that is told to go has seconds left: the checkpoint is worth them."""
+        settings = signed.root / "pyproject.toml"
+        slow = settings.read_text(encoding="utf-8").replace("cat >note", "touch at-work; sleep 1; cat >note")
+        settings.write_text(slow, encoding="utf-8")
+        process = signed.start("run", "greet")
+        eventually(lambda: (signed.root / "at-work").exists())
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, "WARNING" in err) == (0, False), err
+        assert (signed.root / "note.3").read_text(encoding="utf-8").startswith("oneoff/")
 
     def test_a_heartbeat(self, signed: Project) -> None:
         """From cron, so that silence is a signal."""
