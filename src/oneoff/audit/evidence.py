@@ -1,12 +1,14 @@
 """Reads checkpoints that somebody kept elsewhere, and says how each is vouched for. Pure.
 
-Four forms are read: ``SIZE:ROOT``; the three lines of a checkpoint without a signature; a signed note; and
-the JSON lines that anchors leave, many in a file, between whatever else a process printed.
+Four forms are read: ``SIZE:ROOT``, one or more, a line each, also as a run prints it; the three lines of a
+checkpoint without a signature; a signed note; and the JSON lines that anchors leave, many in a file, between
+whatever else a process printed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +53,10 @@ class Statement:
         return json.dumps({LINE: told}) + "\n"
 
 
+_PRINTED = "checkpoint "  # before it, in what a run prints
+_PLAIN = re.compile(rf"({_PRINTED})?\d+:")
+_NO_SIGNATURE = "it carries no signature that a key could check"
+
 Fits = Callable[[VerifyKey, bytes, bytes], bool]
 """Whether these bytes are the key's signature of that message."""
 
@@ -80,6 +86,12 @@ def read(
     """
     if not text.endswith("\n"):  # a shell's $(…) takes it away
         text += "\n"
+    plain = [line.strip() for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    if plain and all(_PLAIN.match(line) for line in plain):
+        if signed:
+            raise ValueError(_NO_SIGNATURE)
+        checkpoints = [Checkpoint.parse(line.removeprefix(_PRINTED)) for line in plain]
+        return [Evidence(checkpoint=checkpoint, vouched=UNSIGNED) for checkpoint in checkpoints]
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if _is_line(line)]
     found = [_of_line(line, number) for number, line in lines]
     texts = [each for each in found if each is not None]
@@ -89,12 +101,9 @@ def read(
 
 
 def _weigh(text: str, origin: str, keys: Sequence[VerifyKey], fits: Fits, signed: bool) -> Evidence:
-    is_note = "\n\n" in text.strip("\n")
-    if signed and not is_note:
-        raise ValueError("it carries no signature that a key could check")
-    if "\n" not in text.strip():
-        return Evidence(checkpoint=Checkpoint.parse(text), vouched=UNSIGNED)
-    note = Note.parse(text) if is_note else None
+    note = Note.parse(text) if "\n\n" in text.strip("\n") else None
+    if signed and note is None:
+        raise ValueError(_NO_SIGNATURE)
     named, checkpoint = parse_checkpoint_text(note.text if note else text)
     vouched = _vouched(note, keys, fits) if note else UNSIGNED
     if named != origin:

@@ -21,22 +21,21 @@ def log(services: Services, *, run_id: RunId | None = None) -> Iterator[StoredEv
     return services.store.events(run_id=run_id)
 
 
-def verify(
-    services: Services, *, remembered: Checkpoint | None = None, others: Sequence[Checkpoint] = ()
-) -> Verification:
+def verify(services: Services, *, kept: Sequence[Checkpoint] = ()) -> Verification:
     """Compute the whole log again from its bytes and compare it with what the store says of it.
 
     Args:
-        remembered: size and root that somebody kept; what was rewritten since then shows only by them.
-        others: further ones, none of them larger.
+        kept: sizes and roots that somebody kept; what was rewritten since then shows only by them.
     """
     attend(services)
+    largest = max(kept, key=lambda checkpoint: checkpoint.size, default=None)
     found = verify_events(
         services.store.events(),
         services.store.checkpoint,
         accounted=lambda run_id: _accounted(services, run_id),
-        remembered=remembered,
+        remembered=largest,
     )
+    others = [each for each in kept if each != largest]
     unfit = [each for each in others if not _fits(services, each, found.checkpoint)]
     return found if not unfit else replace(found, problems=(*found.problems, *map(_rewritten, unfit)))
 

@@ -148,6 +148,8 @@ class TestAnchors:
         assert (signed.root / "anchors.jsonl").read_text() == line + "\n"
         assert (signed.root / "note.3").read_text(encoding="utf-8").count("\n") == 5
         assert signed("audit", "verify", "--checkpoint", "note.3").code == 0
+        several = signed("audit", "verify", "--checkpoint", line, "--checkpoint", "note.3", "-o", "json").json
+        assert [each["vouched"] for each in several["compared_with"]] == ["signed by shop.example/audit"] * 2
 
     def test_a_document_stays_one(self, signed: Project) -> None:
         """With ``-o json`` the line is beside it."""

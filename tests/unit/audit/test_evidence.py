@@ -58,6 +58,16 @@ def test_all_lines_of_a_file_count() -> None:
     assert [each.checkpoint for each in found] == [CHECKPOINT, grown]
 
 
+def test_plain_lines() -> None:
+    """A file that somebody keeps by hand: as it was printed, with words about it."""
+    grown = Checkpoint(9, bytes(32))
+    text = f"# before the audit\n{CHECKPOINT}\n\ncheckpoint {grown}\n"
+    found = read(text, origin=ORIGIN, keys=[KEY], fits=fits)
+    assert [each.checkpoint for each in found] == [CHECKPOINT, grown]
+    with pytest.raises(ValueError, match="SIZE:ROOT"):
+        read(text + "7:abc\n", origin=ORIGIN, keys=[KEY], fits=fits)
+
+
 @pytest.mark.parametrize(
     "text",
     [

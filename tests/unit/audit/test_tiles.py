@@ -40,7 +40,7 @@ def test_paths(tile: Tile, path: str) -> None:
     assert tile.bundle == path.replace(f"tile/{tile.level}/", "tile/entries/")
 
 
-@given(st.integers(0, 300_000), st.integers(0, 2))
+@given(st.integers(0, 20_000), st.integers(0, 2))
 def test_the_tiles_of_a_level_hold_all_of_it(size: int, level: int) -> None:
     """floor(size / 256**level) hashes, none twice, and only the last tile is partial."""
     found = list(tiles(size, level))
