@@ -12,6 +12,8 @@ from oneoff.errors import InvalidSettings, KeyUnusable, OneoffError, StoreUnavai
 from oneoff.execution.failure import summary
 from oneoff.protocols import Services
 
+SIGNATURE = "signature"
+"""Stands in the place of an anchor's name where the key could not be used."""
 ERROR_LIMIT = 500
 """Characters of what an anchor said that are recorded."""
 
@@ -40,8 +42,8 @@ def publish(services: Services, *, stdout_taken: bool = False) -> bool:
     failures: list[tuple[str, str]] = []
     try:
         statement = _stated(services, failures)
-    except StoreUnavailable as error:
-        services.say(f"WARNING: no anchor has the present checkpoint: {error.message}")
+    except Exception as error:  # a run's outcome does not depend on what fails here
+        services.say(f"WARNING: no anchor has the present checkpoint: {summary(error)}")
         return False
     for anchor in services.anchors:
         try:
@@ -62,12 +64,13 @@ def _stated(services: Services, failures: list[tuple[str, str]]) -> Statement:
     except StoreUnavailable:
         raise
     except OneoffError as error:
-        failures.append(("signature", error.message))
+        failures.append((SIGNATURE, error.message))
         return state(services, sign=False)
 
 
 def _tell(services: Services, statement: Statement, name: str, why: str) -> None:
-    services.say(f"WARNING: checkpoint {statement.checkpoint} was not kept by its anchor ({name}): {why}")
+    done = "signed" if name == SIGNATURE else f"kept by its anchor ({name})"
+    services.say(f"WARNING: checkpoint {statement.checkpoint} was not {done}: {why}")
     told = event.of_log(
         "anchor_failed",
         services.actor,
@@ -77,7 +80,7 @@ def _tell(services: Services, statement: Statement, name: str, why: str) -> None
         error=why[:ERROR_LIMIT],
         checkpoint=str(statement.checkpoint),
     )
-    with suppress(StoreUnavailable):
+    with suppress(Exception):  # it has been said
         services.store.record(told)
 
 
