@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
@@ -13,7 +15,7 @@ from oneoff.databases.postgres.options import Armed
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Finding, Guard, Services, Store
+from oneoff.protocols import Anchor, Asker, Finding, Guard, Keys, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores import sqlite_file
@@ -22,6 +24,9 @@ from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
 from oneoff.wiring.system import SystemClock, current_actor, current_release
+
+if TYPE_CHECKING:
+    from oneoff.audit.note import VerifyKey
 
 
 def local_services(
@@ -91,7 +96,39 @@ def _around(
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,
+        keys=lambda: keys_of(settings),
+        anchors=_anchors(settings),
     )
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The installation's key, and what checks the signatures of any."""
+    from oneoff.signing import KeyFile
+
+    return KeyFile(settings.audit.key)
+
+
+def make_key(name: str, path: Path) -> VerifyKey:
+    """A new private key in a new file, and its public half; needs no store. Raises KeyUnusable."""
+    from oneoff.signing import generate
+
+    return generate(name, path)
+
+
+def _anchors(settings: Settings) -> list[Anchor]:
+    if not settings.audit.anchors:
+        return []
+    from oneoff.anchors import CommandAnchor, FileAnchor, StdoutAnchor
+
+    made: list[Anchor] = []
+    for wanted in settings.audit.anchors:
+        if wanted.file is not None:
+            made.append(FileAnchor(wanted.file))
+        elif wanted.command:
+            made.append(CommandAnchor(wanted.command, cwd=settings.root))
+        else:
+            made.append(StdoutAnchor())
+    return made
 
 
 def _with_subjects(actor: Actor, store: Store) -> Actor:
