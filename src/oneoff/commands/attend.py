@@ -44,6 +44,19 @@ def say_no_store(services: Services) -> None:
         services.say(f"there is no store here yet: {services.no_store}")
 
 
+def require_store(services: Services, undone: str) -> None:
+    """Raise StoreUnavailable where there is none: nothing can be said of a log that is not there.
+
+    Args:
+        undone: what was wanted, as not done: ``nothing was verified``.
+    """
+    if services.no_store:
+        raise StoreUnavailable(
+            f"{undone}: there is no store {services.no_store}",
+            next_step="go to the app's folder, or name the store in ONEOFF_STORE; the first run makes one",
+        )
+
+
 def seen(services: Services, run: Run) -> Run:
     """The run as it has to be shown where the store could not be told: ended, if its process is gone."""
     if run.active:

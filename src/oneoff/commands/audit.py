@@ -9,8 +9,7 @@ from oneoff.audit.event import StoredEvent, decode, short_type
 from oneoff.audit.merkle import Checkpoint, consistency_proof, verify_consistency
 from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
-from oneoff.commands.attend import attend, say_no_store
-from oneoff.errors import StoreUnavailable
+from oneoff.commands.attend import attend, require_store, say_no_store
 from oneoff.protocols import Services
 from oneoff.runs.status import EXECUTING
 from oneoff.types import RunId
@@ -32,11 +31,7 @@ def verify(services: Services, *, kept: Sequence[Checkpoint] = ()) -> Verificati
     Raises:
         StoreUnavailable: there is no store, so there is nothing that could fit together.
     """
-    if services.no_store:
-        raise StoreUnavailable(
-            f"nothing was verified: there is no store {services.no_store}",
-            next_step="go to the app's folder, or name the store in ONEOFF_STORE; the first run makes one",
-        )
+    require_store(services, "nothing was verified")
     attend(services)
     largest = max(kept, key=lambda checkpoint: checkpoint.size, default=None)
     found = verify_events(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from oneoff.audit import event
 from oneoff.audit.evidence import Evidence, Statement, read
 from oneoff.audit.note import VerifyKey, checkpoint_text, origin_of
+from oneoff.commands.attend import require_store
 from oneoff.errors import InvalidSettings, KeyUnusable, OneoffError, StoreUnavailable, UsageError
 from oneoff.execution.failure import summary
 from oneoff.protocols import Services
@@ -25,6 +26,7 @@ def state(services: Services, *, sign: bool = True) -> Statement:
         KeyUnusable: the configured key cannot be used.
         StoreUnavailable: there is no log to be read.
     """
+    require_store(services, "there is no checkpoint")
     origin = origin_of(services.store.log_name())
     checkpoint = services.store.checkpoint()
     signing = sign and services.settings.audit.key is not None
