@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from oneoff.errors import StoreUnavailable
@@ -28,3 +29,13 @@ def open_log(path: Path) -> int:
         return os.open(path, flags, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"the run's log {path} cannot be opened: {error.strerror}") from error
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a log if it can be added."""
+    with suppress(OSError, StoreUnavailable):
+        fd = open_log(path)
+        try:
+            os.write(fd, line.encode(errors="backslashreplace"))
+        finally:
+            os.close(fd)

@@ -19,6 +19,7 @@ from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
+from oneoff.stores.witness import FileWitness
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 
@@ -78,6 +79,7 @@ def _around(
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,
+        witness=FileWitness(settings.user_dir, settings.place, say) if settings.user_dir else None,
     )
 
 

@@ -6,6 +6,7 @@ from oneoff.cli.lazy import LazyGroup
 
 COMMANDS = {
     "log": ("oneoff.cli.audit.log", "Print the events, oldest first."),
+    "accept": ("oneoff.cli.audit.accept", "Go on with a log that is not the one seen before."),
     "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
 }
 
