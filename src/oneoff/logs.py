@@ -32,10 +32,13 @@ def open_log(path: Path) -> int:
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line to a log if it can be added."""
+    """Add a line to a log if it can be added; it begins a line whatever was printed before."""
     with suppress(OSError, StoreUnavailable):
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            start = "" if file.read() == b"\n" else "\n"
         fd = open_log(path)
         try:
-            os.write(fd, line.encode(errors="backslashreplace"))
+            os.write(fd, f"{start}{line}\n".encode())
         finally:
             os.close(fd)

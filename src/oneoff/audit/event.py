@@ -170,33 +170,24 @@ def decode(body: bytes) -> JSONObject:
 
 def columns(envelope: JSONObject) -> JSONObject:
     """The index columns of an event: the store writes them, verification compares them."""
+    data = _object(envelope.get("data"))
+    target, outcome = _object(data.get("target")), _object(data.get("outcome"))
+    rows = outcome.get("rows")
     return {
         "id": envelope.get("id"),
         "type": short_type(envelope.get("type")),
         "run_id": envelope.get("subject"),
-        "actor": _at(envelope, "data", "initiator", "subject"),
-        "task": _at(envelope, "data", "target", "task"),
-        "environment": _at(envelope, "data", "target", "environment"),
+        "actor": _text_or_none(_object(data.get("initiator")).get("subject")),
+        "task": _text_or_none(target.get("task")),
+        "environment": _text_or_none(target.get("environment")),
         "time": envelope.get("time"),
-        "status": _at(envelope, "data", "outcome", "status"),
-        "measured": _measured(envelope),
-        "tables": _tables(envelope),
-    }
-
-
-def _measured(envelope: JSONObject) -> bool | None:
-    """Whether an outcome counts the rows that changed; None for what is no outcome."""
-    rows = _found(envelope, "data", "outcome", "rows")
-    return None if rows is None else isinstance(rows, dict)
-
-
-def _tables(envelope: JSONObject) -> list[JSON]:
-    rows = _found(envelope, "data", "outcome", "rows")
-    return (
-        sorted(name for name, counts in rows.items() if isinstance(counts, dict))
+        "status": _text_or_none(outcome.get("status")),
+        # Whether an outcome counts the rows that changed; None for what is no outcome.
+        "measured": None if rows is None else isinstance(rows, dict),
+        "tables": sorted(name for name, counts in rows.items() if isinstance(counts, dict))
         if isinstance(rows, dict)
-        else []
-    )
+        else [],
+    }
 
 
 def short_type(full: Any) -> Any:
@@ -328,13 +319,10 @@ def _ascii(key: str) -> str:
     return key.encode("unicode_escape").decode("ascii")
 
 
-def _at(value: Any, *path: str) -> str | None:
-    """The text at this path of nested objects, else None."""
-    found = _found(value, *path)
-    return found if isinstance(found, str) else None
+def _object(value: Any) -> JSONObject:
+    """The object, or an empty one where this is none."""
+    return value if isinstance(value, dict) else {}
 
 
-def _found(value: Any, *path: str) -> Any:
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

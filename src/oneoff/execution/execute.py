@@ -276,7 +276,7 @@ class Execution:
         if checkpoint is None:
             return run
         if run.launcher == FOREGROUND:  # else standard error is the log, where the ending is told
-            append(log_path(self._services.settings.state_dir, run.id), f"checkpoint {checkpoint}\n")
+            append(log_path(self._services.settings.state_dir, run.id), f"checkpoint {checkpoint}")
         return replace(run, checkpoint=str(checkpoint))
 
     def _checkpoint(self) -> Checkpoint | None:

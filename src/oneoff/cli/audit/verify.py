@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import click
 
-from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.verify import Verification
+from oneoff.cli.audit.checkpoints import checkpoint_option, given
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.audit import verify
-from oneoff.errors import UsageError
 
 TAMPERED = 1
 
 
 @click.command("verify")
-@click.option("--checkpoint", metavar="SIZE:ROOT", help="One printed earlier; nothing before it may differ.")
+@checkpoint_option
 @output_option
 @click.pass_context
-def verify_command(ctx: click.Context, /, checkpoint: str | None, output: str) -> None:
+def verify_command(ctx: click.Context, /, checkpoints: tuple[str, ...], output: str) -> None:
     """Compute the log again from its bytes; exits with 1 where something does not fit.
 
     Whoever may write the store can make a changed log fit together again. What they cannot change is a
-    checkpoint that is kept elsewhere: give one that this command printed earlier.
+    checkpoint that is kept elsewhere: the one that your own oneoff saw last is compared without being asked
+    for; give others that a run or this command printed earlier.
     """
     session: Session = ctx.obj
-    found = verify(session.reading, remembered=_remembered(checkpoint))
+    found = verify(session.reading, kept=given(checkpoints))
     document = {
         "ok": found.ok,
         "size": found.size,
         "root": found.root.hex(),
         "checkpoint": str(found.checkpoint),
+        "held": None if found.held is None else str(found.held),
+        "first_bad": found.first_bad,
         "problems": list(found.problems),
         "more_problems": found.more,
     }
@@ -38,18 +40,23 @@ def verify_command(ctx: click.Context, /, checkpoint: str | None, output: str) -
     ctx.exit(0 if found.ok else TAMPERED)
 
 
-def _remembered(text: str | None) -> Checkpoint | None:
-    try:
-        return Checkpoint.parse(text) if text is not None else None
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no checkpoint: {error}") from None
-
-
 def _verification(found: Verification) -> str:
     head = f"{found.size:,} events, checkpoint {found.checkpoint}"
     if found.ok:
-        return f"ok: {head}\nEvery event, its place and every outcome fit together."
-    problems = [f"  {problem}" for problem in found.problems]
+        lines = [f"ok: {head}", "Every event, its place and every outcome fit together."]
+    else:
+        lines = [f"NOT ok: {head}", *(f"  {problem}" for problem in found.problems)]
     if found.more:
-        problems.append(f"  and {found.more:,} more")
-    return "\n".join([f"NOT ok: {head}", *problems])
+        lines.append(f"  and {found.more:,} more")
+    if found.first_bad is not None:
+        lines.append(f"The first bad event is event {found.first_bad}.")
+    return "\n".join([*lines, _kept(found)])
+
+
+def _kept(found: Verification) -> str:
+    """What checkpoints kept elsewhere say, and where they say nothing."""
+    if found.held is None:
+        return "No checkpoint kept elsewhere vouches for any of them."
+    after = found.size - found.held.size
+    came = f"the {after:,} after it fit each other" if after else "none came after it"
+    return f"The first {found.held.size:,} are those of the checkpoint {found.held}; {came}."
