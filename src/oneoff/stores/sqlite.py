@@ -20,14 +20,13 @@ from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
-from oneoff.types import RunId, from_rfc3339, rfc3339
+from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 
 T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
-_PAGE = 500
+_PAGE = 1000
 """Events read at once: no read transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 
 _Row = tuple[Any, ...]
 
@@ -117,15 +116,27 @@ class SqliteStore:
             self._append(connection, entry)
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        which = _SQL["events_from" if run_id is None else "events_of_run"]
-        sql = " ".join((_SQL["select_events"], which))
         while True:
-            values = {"start": start, "limit": _PAGE} | ({} if run_id is None else {"run_id": _plain(run_id)})
-            rows = self._read(sql, values)
-            yield from map(_stored, rows)
-            if len(rows) < _PAGE:
+            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            yield from page
+            if len(page) < _PAGE:
                 return
-            start = rows[-1][0] + 1
+            start = page[-1].seq + 1
+
+    def _page(self, start: int) -> list[StoredEvent]:
+        rows = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE})
+        if not rows:
+            return []
+        tables: dict[int, list[JSON]] = {}
+        # Later than the events, and none the less theirs: both were written at once, and stay.
+        for seq, name in self._read(_SQL["scan_event_tables"], {"first": rows[0][0], "last": rows[-1][0]}):
+            tables.setdefault(seq, []).append(name)
+        return [_stored(row, tables.get(row[0], [])) for row in rows]
+
+    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+        sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
+        values = {"start": start, "limit": _PAGE, "run_id": _plain(run_id)}
+        return [_stored(row[:-1], json.loads(row[-1])) for row in self._read(sql, values)]
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -158,7 +169,7 @@ class SqliteStore:
         where = f"WHERE {conditions}" if conditions else ""
         sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
         rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
-        return [_stored(row) for row in reversed(rows)]
+        return [_stored(row[:-1], json.loads(row[-1])) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
         size = self._size(self._one(_SQL["select_head"], {}))
@@ -280,10 +291,25 @@ def _entry(event: Event) -> dict[str, Any]:
     return {**beside, "tables": json.dumps(beside["tables"]), "body": body, "leaf": leaf_hash(body)}
 
 
-def _stored(row: _Row) -> StoredEvent:
-    seq, body, leaf, *beside, measured, tables = row
-    values = (*beside, None if measured is None else bool(measured), json.loads(tables))
-    return StoredEvent(seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, values, strict=True)))
+def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
+    seq, body, leaf, id_, type_, run_id, actor, task, environment, time, status, measured = row
+    return StoredEvent(
+        seq=seq,
+        body=body,
+        leaf=leaf,
+        columns={
+            "id": id_,
+            "type": type_,
+            "run_id": run_id,
+            "actor": actor,
+            "task": task,
+            "environment": environment,
+            "time": time,
+            "status": status,
+            "measured": None if measured is None else bool(measured),
+            "tables": tables,
+        },
+    )
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -122,8 +122,14 @@ ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit;
 -- name: select_subjects
 SELECT subject FROM actor WHERE name = :name;
 
--- name: events_from
+-- The whole log is read without that: for most events there is nothing to be found.
+-- name: scan_events
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured
+FROM audit_event
 WHERE seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: scan_event_tables
+SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
 
 -- name: events_of_run
 WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
