@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -66,22 +67,22 @@ def _rows(connection: sqlite3.Connection, runs: int) -> int:
     size, peaks = 0, dict[Place, bytes]()
     made = _made(runs)
     while page := list(islice(made, 1000)):
-        entries, nodes, tables = [], [], []
-        for run, of_run in page:
-            connection.execute(_SQL["insert_run"], _run_values(run))
-            for envelope in of_run:
-                body = canonical(envelope)
-                beside = columns(envelope)
+        entries, nodes, tables = list[JSONObject](), [], []
+        for _, of_run in page:
+            for beside, body in of_run:
                 leaf = leaf_hash(body)
-                entries.append({**beside, "seq": size, "body": body, "leaf": leaf})
-                tables += [(size, name, beside["time"]) for name in beside["tables"]]  # type: ignore[union-attr]
+                entries.append({**beside, "seq": size, "body": body, "leaf": leaf})  # type: ignore[dict-item]
+                names = beside["tables"]
+                assert isinstance(names, list)
+                tables += [(size, name, beside["time"]) for name in names]
                 peaks[0, size] = leaf
                 new = growth(size, leaf, partial(_taken, peaks))
-                for place in [(0, size), *new][:-1]:
-                    peaks.pop(place, None)
-                peaks |= dict(list(new.items())[-1:])
+                if new:
+                    del peaks[0, size]
+                    peaks.update(list(new.items())[-1:])
                 nodes += [(*place, node) for place, node in new.items()]
                 size += 1
+        connection.executemany(_SQL["insert_run"], [values for values, _ in page])
         connection.executemany(_SQL["insert_event"], entries)
         connection.executemany("INSERT INTO audit_node VALUES (?, ?, ?)", nodes)
         connection.executemany("INSERT INTO audit_event_table VALUES (?, ?, ?)", tables)
@@ -92,11 +93,45 @@ def _taken(peaks: dict[Place, bytes], places: Sequence[Place]) -> dict[Place, by
     return {place: peaks.pop(place) for place in places}
 
 
-def _made(runs: int) -> Iterator[tuple[Run, list[JSONObject]]]:
-    """Real events of one run, with what differs put in: building each anew would take the most time."""
+_Told = list[tuple[JSONObject, bytes]]
+"""The events of a run: index columns and body."""
+
+
+def _made(runs: int) -> Iterator[tuple[dict[str, Any], _Told]]:
+    """The rows of each run. Real ones are made for a few; the others differ in what has to differ."""
+    models = [_run(number) for number in range(_PERIOD)]
+    rows = [_run_values(run) for run in models]
+    told = [[(columns(_envelope(event)), _envelope(event)) for event in _told(run)] for run in models]
+    texts = [[(beside, canonical(envelope).decode()) for beside, envelope in events] for events in told]
     for number in range(runs):
-        run = _run(number)
-        yield run, [_envelope(told) for told in _told(run)]
+        model = number % _PERIOD
+        pairs = list(zip(_words(model), _words(number), strict=True))
+        values = rows[model]
+        new: _Told = []
+        for beside, text in texts[model]:
+            own = [*pairs, (str(beside["id"]), os.urandom(16).hex())]
+            time = dict(own)[str(beside["time"])]
+            changed = {**beside, "id": own[-1][1], "run_id": pairs[0][1], "time": time}
+            new.append((changed, _replaced(text, own).encode()))
+        body = _replaced(values["body"], pairs)
+        yield {**values, "id": pairs[0][1], "requested_at": pairs[1][1], "body": body}, new
+
+
+_PERIOD = 60
+"""After so many runs their tasks, actors, tables and endings come again."""
+
+
+def _words(number: int) -> list[str]:
+    """What differs between two runs of the same kind."""
+    at = START + timedelta(seconds=number * 20)
+    times = [rfc3339(at + timedelta(seconds=seconds)) for seconds in (0, 1, 9)]
+    return [f"{at:%Y%m%d-%H%M%S}-{number:06x}", *times]
+
+
+def _replaced(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new)
+    return text
 
 
 def _run(number: int) -> Run:
@@ -105,7 +140,7 @@ def _run(number: int) -> Run:
     measured = number % 3 == 0
     who = number % len(ACTORS)
     rows: JSONObject = {
-        TABLES[number // 3 % len(TABLES)]: {"inserted": 0, "updated": 3, "deleted": number % 7}
+        TABLES[number // 3 % len(TABLES)]: {"inserted": 0, "updated": 3, "deleted": number % 5}
     }
     return Run(
         id=RunId(f"{at:%Y%m%d-%H%M%S}-{number:06x}"),

@@ -19,6 +19,7 @@ from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
+from oneoff.runs.status import ACTIVE
 from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
 from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 
@@ -81,20 +82,32 @@ class SqliteStore:
         return self._run(row)
 
     def find(self, query: RunQuery) -> list[Run]:
-        values: dict[str, Any] = {
-            "statuses": None if query.statuses is None else json.dumps(sorted(query.statuses)),
+        always: dict[str, Any] = {
             "task": query.task,
-            "actor": query.actor,
             "since": None if query.since is None else rfc3339(query.since),
             "id_prefix": query.id_prefix,
         }
-        given = _texts({name: value for name, value in values.items() if value is not None})
-        conditions = " AND ".join(_SQL[f"where_{name}"] for name in given)
-        where = f"WHERE {conditions}" if conditions else ""
-        limit = -1 if query.limit is None else query.limit  # SQLite: a negative limit is none
-        rows = self._read(
-            " ".join((_SQL["find_runs"], where, _SQL["newest_first"])), {**given, "limit": limit}
-        )
+        # One status at a time, a name or a subject: each has an index in the order of the result.
+        statuses: list[dict[str, Any]] = [{}]
+        if query.statuses == ACTIVE:
+            statuses = [{"active": True}]
+        elif query.statuses is not None:
+            statuses = [{"status": status.value} for status in query.statuses]
+        actors: list[dict[str, Any]] = [{}]
+        if query.actor is not None:
+            actors = [{"actor": query.actor}, {"subject": query.actor}]
+        found: dict[str, Run] = {}
+        for status in statuses:
+            for actor in actors:
+                found |= {run.id: run for run in self._newest_runs(always | status | actor, query.limit)}
+        newest = sorted(found.values(), key=lambda run: (rfc3339(run.requested_at), run.id), reverse=True)
+        return newest if query.limit is None else newest[: query.limit]
+
+    def _newest_runs(self, conditions: Mapping[str, Any], limit: int | None) -> list[Run]:
+        given = _texts({name: value for name, value in conditions.items() if value is not None})
+        where = " AND ".join(_SQL[f"where_{name}"] for name in given)
+        sql = " ".join((_SQL["find_runs"], f"WHERE {where}" if where else "", _SQL["newest_first"]))
+        rows = self._read(sql, {**given, "limit": -1 if limit is None else limit})  # negative: no limit
         return [self._run(row) for row in rows]
 
     def beat(self, run_id: RunId, fence: int, at: datetime, progress: Progress | None) -> Run | None:
@@ -165,7 +178,9 @@ class SqliteStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
-        conditions = " AND ".join(_SQL[f"event_{name}"] for name in given)
+        conditions = " AND ".join(
+            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in given
+        )
         where = f"WHERE {conditions}" if conditions else ""
         sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
         rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})

@@ -101,8 +101,8 @@ def _checkpoint(shown: Shown, genuine: bool | None, asked: bool) -> str:
         return "NOT ok: the checkpoint is not the one that was given for the same number of events."
     if asked:
         return (
-            f"NOT ok: the checkpoint that was given is not one of {shown.checkpoint.size} events, so they cannot "
-            "be compared here: have the receipt made with `oneoff audit prove RUN --checkpoint`, and give yours."
+            f"NOT ok: the checkpoint that was given is not one of {shown.checkpoint.size} events, so the two "
+            "cannot be compared: have a receipt made with `oneoff audit prove RUN --checkpoint` and yours."
         )
     return (
         "This does not show that the checkpoint is genuine: compare it with one that was kept elsewhere, by "

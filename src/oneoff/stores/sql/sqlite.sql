@@ -33,14 +33,21 @@ RETURNING body, heartbeat_at, progress;
 -- name: find_runs
 SELECT body, heartbeat_at, progress FROM run
 
--- name: where_statuses
-status IN (SELECT value FROM json_each(:statuses))
+-- Every command asks for these: one look, and there are few of them.
+-- name: where_active
+status IN ('requested', 'launched', 'running', 'stopping')
+
+-- name: where_status
+status = :status
 
 -- name: where_task
 task = :task
 
 -- name: where_actor
-:actor IN (actor, subject)
+actor = :actor
+
+-- name: where_subject
+subject = :subject
 
 -- name: where_since
 requested_at >= :since
@@ -112,6 +119,13 @@ event.time >= :since
 
 -- name: event_until
 event.time < :until
+
+-- The same for the events of a table, in the order of its index.
+-- name: event_since_of_table
+counted.time >= :since
+
+-- name: event_until_of_table
+counted.time < :until
 
 -- name: newest_events
 ORDER BY event.time DESC, event.seq DESC LIMIT :limit;
