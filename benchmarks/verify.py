@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -36,7 +37,7 @@ def main(runs: int) -> int:
     with tempfile.TemporaryDirectory() as name:
         few, many = fill(Path(name) / "few.db", FEW), fill(Path(name) / "many.db", runs)
         held = [_verify(many), _receipts(many)]
-        held += [_filter(words, look, few, many) for words, look in _filters(runs).items()]
+        held += [_filter(words, look, few, many) for words, look in filters(runs).items()]
     return 0 if all(held) else 1
 
 
@@ -74,7 +75,7 @@ def _receipts(store: SqliteStore) -> bool:
     return _holds("a receipt, in ms", statistics.median(taken) * 1000, RECEIPT_MS)
 
 
-def _filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
+def filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
     """Each is asked in a way that has enough to show among few runs, too."""
     early = START + timedelta(seconds=min(runs, FEW) * 10)
     listings = {
@@ -102,16 +103,20 @@ def _filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
         "since": EventQuery(since=early, limit=20),
         "until": EventQuery(until=early, limit=20),
     }
-    return {
-        **{
-            f"runs, {words}": (lambda store, query=query: store.find(query))
-            for words, query in listings.items()
-        },
-        **{
-            f"log, {words}": (lambda store, query=query: store.search(query))
-            for words, query in searches.items()
-        },
-    }
+    looks: dict[str, Callable[[SqliteStore], object]] = {}
+    for words, query in listings.items():
+        looks[f"runs, {words}"] = partial(_find, query=query)
+    for words, search in searches.items():
+        looks[f"log, {words}"] = partial(_search, query=search)
+    return looks
+
+
+def _find(store: SqliteStore, query: RunQuery) -> object:
+    return store.find(query)
+
+
+def _search(store: SqliteStore, query: EventQuery) -> object:
+    return store.search(query)
 
 
 def _filter(words: str, look: Callable[[SqliteStore], object], few: SqliteStore, many: SqliteStore) -> bool:
