@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.fill import fill
 from benchmarks.verify import filters
+
 from oneoff.audit.verify import verify
 from oneoff.protocols import RunQuery
 
