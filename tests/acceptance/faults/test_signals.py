@@ -189,7 +189,7 @@ def test_a_reader_that_goes_away(project: Project) -> None:
     run = project.the_run()
     assert run.status is Status.SUCCEEDED
     log = (project.folder / ".oneoff/store.d/logs" / f"{run.id}.log").read_bytes()
-    printed = log.partition(b"\n")[2].partition(b"\ncheckpoint ")[0]
+    printed = log.partition(b"\n")[2].partition(b"checkpoint ")[0]
     assert len(printed) == 800 * 65_536
 
 
