@@ -23,6 +23,7 @@ from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
+from oneoff.stores.witness import FileWitness
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _around(
         say=say,
         keys=lambda: keys_of(settings),
         anchors=_anchors(settings),
+        witness=FileWitness(settings.user_dir, settings.place, say) if settings.user_dir else None,
     )
 
 
