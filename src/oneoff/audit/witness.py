@@ -33,6 +33,8 @@ class Change(StrEnum):
     """What was there is not what is there now."""
     REPLACED = "replaced"
     """It is another log."""
+    GONE = "gone"
+    """There is none."""
     DAMAGED = "damaged"
     """It lacks the hashes that would show that it only grew."""
 
@@ -53,6 +55,8 @@ class Discrepancy:
                 f"the audit log was replaced: it is log {self.present.log[:8]} with {now.size} events, and "
                 f"{when} it was log {self.seen.log[:8]} with {then.size}"
             )
+        if self.change is Change.GONE:
+            return f"the audit log is gone: {when} it had {then.size} events, and there is no store now"
         if self.change is Change.SHORTENED:
             return f"the audit log was shortened: it has {now.size} events, and {when} it had {then.size}"
         if self.change is Change.REWRITTEN:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oneoff.audit.merkle import Checkpoint, consistency_proof
-from oneoff.audit.witness import Discrepancy, Sighting, compare
+from oneoff.audit.witness import Change, Discrepancy, Sighting, compare
 from oneoff.errors import StoreCorrupted
 from oneoff.protocols import Services
 
@@ -30,6 +30,9 @@ def look(services: Services) -> Look:
     """
     seen = services.witness.recall() if services.witness else None  # first: the log only grows meanwhile
     present = sight(services)
+    if services.no_store:
+        found = Discrepancy(change=Change.GONE, seen=seen, present=present) if seen else None
+        return Look(present=present, seen=seen, discrepancy=found)
     if seen is not None:
         change = compare(seen, present, _proof(services, seen.checkpoint, present.checkpoint))
         if change is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -181,11 +182,12 @@ class TestAnchors:
         """It agrees with itself; the anchors know better, also where the newest ones were made after that."""
         signed("run", "greet")
         rewrite(signed)
-        assert signed("audit", "verify").code == 0
-        assert signed("audit", "verify", "--checkpoint", "note.3").code == 1
-        signed("run", "greet")
-        assert signed("audit", "verify", "--checkpoint", "note.6").code == 0
-        found = signed("audit", "verify", "--checkpoint", "anchors.jsonl")
+        auditor = partial(signed, environ={"XDG_STATE_HOME": str(signed.root / "auditor")})  # saw nothing
+        assert auditor("audit", "verify").code == 0
+        assert auditor("audit", "verify", "--checkpoint", "note.3").code == 1
+        auditor("run", "greet")
+        assert auditor("audit", "verify", "--checkpoint", "note.6").code == 0
+        found = auditor("audit", "verify", "--checkpoint", "anchors.jsonl")
         assert found.code == 1
         assert "the first 3 events" in found.out and "rewritten" in found.out
 
@@ -274,7 +276,8 @@ class TestExport:
         ended = signed("audit", "verify", "--checkpoint", checkpoint, "--key", vkey(signed))
         assert (ended.code, "signed by" in ended.out) == (0, True)
         rewrite(signed)
-        refused = signed("audit", "export", "--format", "tiles", "tiles")
+        auditor = {"XDG_STATE_HOME": str(signed.root / "auditor")}  # saw nothing
+        refused = signed("audit", "export", "--format", "tiles", "tiles", environ=auditor)
         assert (refused.code, "rewritten" in refused.err) == (1, True)
 
     @pytest.mark.parametrize("arguments", [["tiles"], ["tiles", "folder", "--names"], ["nothing"]])

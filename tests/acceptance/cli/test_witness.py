@@ -166,8 +166,9 @@ def replaced(shop: Project, tmp_path: Path, ann: Oneoff) -> None:
 
 
 def gone(shop: Project, tmp_path: Path, ann: Oneoff) -> None:
-    """The next command makes a new one."""
+    """The next command that writes makes a new one."""
     shutil.rmtree(shop.root / ".oneoff")
+    shop("doctor")
 
 
 ATTACKS = {
@@ -189,7 +190,6 @@ class TestAnotherLog:
 
     def test_stops_what_would_write(self, shop: Project, ann: Oneoff, words: str) -> None:
         """Nothing runs, nothing is recorded in a log that is not the one that was seen."""
-        shop("runs")
         before = size_of(shop)
         for command in (
             ["run", "greet"],
@@ -248,6 +248,19 @@ class TestAnotherLog:
         assert ann("run", "greet").code == 0
         verified = ann("audit", "verify")
         assert (verified.code, verified.err) == (0, "")
+
+
+def test_a_store_that_is_gone(shop: Project, ann: Oneoff, home: Path) -> None:
+    """A reader makes none, and does not take it for a store that never was."""
+    ann("run", "greet")
+    seen = remembered(home)
+    shutil.rmtree(shop.root / ".oneoff")
+    shown = ann("runs", "-o", "json")
+    assert (shown.code, shown.json) == (0, [])
+    assert "WARNING: the audit log is gone" in shown.err
+    assert remembered(home) == seen
+    assert ann("audit", "verify").code == 3
+    assert not (shop.root / ".oneoff").exists()
 
 
 def test_there_is_nothing_to_accept(shop: Project, ann: Oneoff) -> None:

@@ -19,7 +19,7 @@ def test_blocks() -> None:
 def test_every_block_is_used() -> None:
     """No SQL is dead, and none is missing."""
     source = Path(sqlite.__file__).read_text()
-    named = set(re.findall(r'"((?:select|insert|update|find)_\w+|beat|newest_first|events_\w+)"', source))
+    named = set(re.findall(r'"((?:select|insert|update|find|scan|events)_\w+|beat|newest_first)"', source))
     built = {
         name for name in queries.load("sqlite.sql") if re.match("where_|event_|newest_|select_events", name)
     }
