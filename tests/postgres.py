@@ -24,6 +24,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from oneoff.stores.postgres_admin import PostgresAdmin
+
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -153,3 +155,19 @@ def database_url(postgres: Server) -> Iterator[str]:
     """The URL of a fresh, empty database."""
     with postgres.database() as name:
         yield postgres.url(name)
+
+
+@pytest.fixture
+def store_url(postgres: Server) -> Iterator[str]:
+    """The URL of a fresh store in PostgreSQL, for the app's role."""
+    with postgres.database() as name:
+        yield make_store(postgres, name)
+
+
+def make_store(server: Server, database: str, role: str = "shop") -> str:
+    """Make a store in the database, for a role that is made where it is not there; its URL for that role."""
+    url = server.url(database, role)
+    if not server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
+        server.execute(f"CREATE ROLE {role} LOGIN")
+    PostgresAdmin(server.url(database), url).init(None)
+    return url

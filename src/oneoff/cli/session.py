@@ -13,7 +13,7 @@ import click
 from oneoff.errors import AppBroken, OneoffError, UsageError
 
 if TYPE_CHECKING:
-    from oneoff.protocols import Services
+    from oneoff.protocols import Finding, Services
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
 
@@ -85,6 +85,12 @@ class Session:
 
             self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
         return self._reading
+
+    def about_store(self) -> list[Finding]:
+        """What the store's own examination finds."""
+        from oneoff.wiring.store import check_store
+
+        return check_store(self.settings)
 
     def _tell_once(self, text: str) -> None:
         """A verb that waits looks again and again."""

@@ -17,6 +17,7 @@ from oneoff.protocols import Finding, RunQuery, Services
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
+from oneoff.types import without_login
 from oneoff.version import __version__
 
 
@@ -35,10 +36,20 @@ class Sources(Protocol):
     @property
     def reading(self) -> Services: ...
 
+    def about_store(self) -> list[Finding]:
+        """What the store's own examination finds."""
+
 
 def examine(sources: Sources) -> list[Finding]:
     """Look at everything, whatever fails on the way."""
-    return [_look(name, probe, sources) for name, probe in _PROBES.items()]
+    return [*(_look(name, probe, sources) for name, probe in _PROBES.items()), *_about_store(sources)]
+
+
+def _about_store(sources: Sources) -> list[Finding]:
+    try:
+        return sources.about_store()
+    except OneoffError:
+        return []  # the finding on the store, or on the settings, says it
 
 
 def _reading(sources: Sources) -> Services:
@@ -72,7 +83,8 @@ def _store(sources: Sources) -> str:
     services = sources.services
     attend(services)
     active = len(services.store.find(RunQuery(statuses=ACTIVE)))
-    return f"{sources.settings.store}, {active} runs active"
+    url = sources.settings.store_url
+    return f"{sources.settings.store if url is None else without_login(url)}, {active} runs active"
 
 
 def _audit(sources: Sources) -> str:

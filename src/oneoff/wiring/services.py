@@ -10,15 +10,13 @@ from dataclasses import replace
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
-from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores.spool import FileSpool
-from oneoff.stores.sqlite import SqliteStore
-from oneoff.stores.sqlite_reader import SqliteReader
+from oneoff.wiring.store import open_store, open_to_read
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 
@@ -37,7 +35,7 @@ def local_services(
     Raises:
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
-    store = SqliteStore.open(settings.store)
+    store = open_store(settings)
     services = _around(store, settings, asker=asker, say=say, app=app)
     return replace(services, actor=_with_subjects(services.actor, store))
 
@@ -48,14 +46,7 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
     Raises:
         StoreUnavailable: it cannot be read either.
     """
-    store: SqliteStore
-    unwritable = None
-    try:
-        store = SqliteStore.open(settings.store)
-    except (StoreCorrupted, StoreVersionMismatch):
-        raise
-    except StoreUnavailable as error:
-        store, unwritable = SqliteReader.open(settings.store), error
+    store, unwritable = open_to_read(settings)
     services = _around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
 
