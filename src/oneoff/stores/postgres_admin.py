@@ -60,6 +60,7 @@ class PostgresAdmin:
         """
         role = role or role_of(self._store_url)
         with self._connected() as connection, connection.transaction():
+            connection.execute(_SQL["take_turns"])
             self._check_server(connection)
             self._check_role(connection, role)
             done = self._make_owner(connection)
@@ -108,8 +109,8 @@ class PostgresAdmin:
             if phase == "pre" and version < len(self._scripts):
                 raise UsageError(
                     f"version {version} has to be finished before version {version + 1} begins",
-                    next_step="once no process of an older oneoff is left: `oneoff store upgrade --phase post`,"
-                    " or all at once at a standstill: `--phase all`",
+                    next_step="`--phase post` once no process of an older oneoff is left, or `--phase all`"
+                    " at a standstill",
                 )
             return None if phase == "pre" else (version, "post")
         if version < len(self._scripts) and phase != "post":
@@ -119,6 +120,7 @@ class PostgresAdmin:
     @contextmanager
     def _upgrading(self, connection: Any) -> Iterator[None]:
         with connection.transaction():
+            connection.execute(_SQL["take_turns"])
             if not _has_store(connection):
                 raise failures.no_schema(self._place, "there is no schema oneoff")
             with _as_owner(connection):
@@ -139,14 +141,14 @@ class PostgresAdmin:
             )
         except psycopg.Error as error:
             raise failures.unreachable(error, self._place) from error
+        user = connection.info.user
         try:
             with connection:
                 connection.execute(_SQL["settings"])
                 yield connection
         except psycopg.errors.InsufficientPrivilege as error:
             raise StoreUnavailable(
-                f"the role {connection.info.user} may not do this on {self._place}:"
-                f" {failures.one_line(error)}",
+                f"the role {user} may not do this on {self._place}: {failures.one_line(error)}",
                 next_step="give --owner-url a role with CREATEROLE and the right to create schemas in this"
                 " database (or a superuser); the app's own role stays as it is",
             ) from error

@@ -1,8 +1,9 @@
 -- What the store asks PostgreSQL. Each block is one statement, loaded by its name.
 
+-- Has to work on the schema of every later version.
 -- name: select_version
 SELECT version, oldest_client, pg_is_in_recovery(),
-       has_function_privilege('oneoff.record(bytea)', 'EXECUTE')
+       coalesce(has_function_privilege(to_regprocedure('oneoff.record(bytea)'), 'EXECUTE'), false)
 FROM oneoff.store_version;
 
 -- name: create_run

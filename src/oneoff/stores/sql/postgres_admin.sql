@@ -7,6 +7,9 @@ SET lock_timeout = '5s';
 SET default_transaction_read_only = off;
 SET client_min_messages = warning;
 
+-- name: take_turns
+SELECT pg_advisory_xact_lock(hashtext('oneoff store'));
+
 -- name: role
 SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = %(role)s;
 
