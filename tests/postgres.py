@@ -83,6 +83,27 @@ class Server:
         subprocess.run(command, check=True, capture_output=True, env=_environ())
 
     @contextmanager
+    def standby(self) -> Iterator[Server]:
+        """A replica of this server, which can only be read; removed at the end of the block."""
+        base = Path(tempfile.mkdtemp(prefix="oneoff-pg-", dir="/tmp"))
+        try:
+            if os.geteuid() == 0:
+                shutil.chown(base, "nobody", "nogroup")
+            subprocess.run(
+                [self.binaries / "pg_basebackup", "-h", self.socket, "-U", "postgres", "-D", base / "data",
+                 "-R", "-c", "fast", "--no-sync"],
+                check=True, capture_output=True, cwd=base, env=_environ(), **_as_nobody(),
+            )  # fmt: skip
+            server = Server(binaries=self.binaries, socket=base, settings=self.settings)
+            try:
+                server.start()
+                yield server
+            finally:
+                server.stop()
+        finally:
+            shutil.rmtree(base)
+
+    @contextmanager
     def database(self) -> Iterator[str]:
         """The name of a database that exists until the end of the block."""
         name = f"test_{next(self.numbers)}"

@@ -149,7 +149,6 @@ _WORDS = (
     ("starting up", _STARTING),
     ("shutting down", _STARTING),
     ("authentication failed", _LOGIN),
-    ("no password supplied", _LOGIN),
     ("pg_hba.conf", _LOGIN),
     ("role", _LOGIN),
     ("database", _NO_DATABASE),
@@ -172,6 +171,8 @@ def unreachable(error: psycopg.Error, place: str) -> StoreUnavailable:
     text = one_line(error)
     refused = text.partition("FATAL:")[2]
     reason = next((reason for words, reason in _WORDS if words in refused), _UNREACHABLE)
+    if "no password supplied" in text:  # libpq's own words
+        reason = _LOGIN
     return _explained(reason, place, refused.strip() or text)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,6 +22,9 @@ from oneoff.stores import postgres_failures as failures
 from oneoff.types import without_login
 
 Row = tuple[Any, ...]
+
+PATIENCE_SECONDS = 5.0
+"""How long a server that was there may take to restart or to be failed over, before that is an error."""
 
 _LIMITS = (
     f"SET LOCAL lock_timeout = '{failures.LOCK_SECONDS}s';"
@@ -64,6 +68,7 @@ class Link:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._connection: StoreConnection | None = None
+        self._had_one = False
 
     def ask(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
         """Read; a connection that was lost is made again once.
@@ -107,7 +112,9 @@ class Link:
                 next_step="only the process that runs the task may write; a child returns its result to it",
             )
         with self._lock:
-            connection = self._connection or self._connect()
+            connection = self._connection
+            if connection is None or connection.closed:
+                connection = self._connected()
             try:
                 yield connection
             except psycopg.Error as error:
@@ -120,6 +127,17 @@ class Link:
                 if connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
                     self._drop()
 
+    def _connected(self) -> StoreConnection:
+        """A new connection; where there was one before, the server gets a while to come back."""
+        deadline = time.monotonic() + (PATIENCE_SECONDS if self._had_one else 0.0)
+        while True:
+            try:
+                return self._connect()
+            except StoreUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
+
     def _connect(self) -> StoreConnection:
         try:
             self._connection = StoreConnection.connect(
@@ -130,6 +148,7 @@ class Link:
             )
         except psycopg.Error as error:
             raise failures.unreachable(error, self.place) from error
+        self._had_one = True
         return self._connection
 
     def _drop(self) -> None:
