@@ -139,10 +139,12 @@ BEGIN
 END
 $$;
 
+-- The functions up to `append` are for those below it alone, whose search_path holds in them too.
+
 -- The envelope in the bytes of an event, every NUL in its texts written \0 and every backslash \\. Refused is
 -- what the log's readers could not take: no JSON, no envelope, numbers or depths beyond those of the profile.
 CREATE FUNCTION oneoff.envelope(entry bytea) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, oneoff, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
     words text := convert_from(entry, 'UTF8');
@@ -176,7 +178,7 @@ AS $$ SELECT CASE jsonb_typeof(event #> path) WHEN 'string' THEN event #>> path 
 
 -- dev.oneoff.audit.run.requested.v1 is requested, dev.oneoff.audit.log.queried.v1 is log.queried.
 CREATE FUNCTION oneoff.short_type(full_type text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, oneoff, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
     middle text;
@@ -191,7 +193,7 @@ $$;
 
 -- Gives an event the next place in the log: the only way in. Every value but the bytes themselves is made here.
 CREATE FUNCTION oneoff.append(entry bytea) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     event jsonb;
@@ -311,18 +313,25 @@ $$;
 
 CREATE FUNCTION oneoff.beat(of_run text, of_fence bigint, at text, news text)
 RETURNS TABLE (body text, heartbeat_at text, progress text)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
 AS $$
+BEGIN
+    RETURN QUERY
     UPDATE oneoff.run AS kept
     SET heartbeat_at = at, progress = coalesce(news, kept.progress)
     WHERE kept.id = of_run AND kept.fence = of_fence
         AND kept.status IN ('requested', 'launched', 'running', 'stopping')
-    RETURNING kept.body, kept.heartbeat_at, kept.progress
+    RETURNING kept.body, kept.heartbeat_at, kept.progress;
+END
 $$;
 
 CREATE FUNCTION oneoff.record(event bytea) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
-AS $$ SELECT oneoff.append(event) $$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    PERFORM oneoff.append(event);
+END
+$$;
 
 CREATE FUNCTION oneoff.subject_of(of_kind text, of_name text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
