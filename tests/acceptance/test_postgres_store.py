@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.acceptance.test_docs import PROJECT, Reader
 from tests.cli import ONEOFF, PATIENCE, Ended, Project, eventually
 from tests.postgres import Server, serve
 
@@ -212,3 +213,32 @@ def test_a_server_stopped_in_the_middle(tmp_path: Path) -> None:
         assert "left on disk before" in shown.err
         assert [run["status"] for run in shown.json] == ["succeeded"]
         project.good("audit", "verify")
+
+
+def test_the_page_on_it_works(server: Server, tmp_path: Path) -> None:
+    """Its commands do what they say, against a server at the address that the page uses."""
+    text = (PROJECT / "docs" / "how-to" / "store-in-postgresql.md").read_text(encoding="utf-8")
+    with server.database() as name:
+        server.execute(f"DROP DATABASE {name}")  # the page makes it
+        for theirs, ours in {
+            "<!-- tested by: tests/acceptance/test_postgres_store.py -->\n": "",
+            "postgresql://postgres@db.internal/records": server.url(name),
+            "postgresql://postgres@db.internal/postgres": server.url("postgres"),
+            "CREATE DATABASE records": f"CREATE DATABASE {name}",
+            "ROLE shop": "ROLE reader",
+            "the role shop": "the role reader",
+            "made the role oneoff_owner, which cannot log in\n": "",  # another test has
+        }.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        (tmp_path / "page.md").write_text(text)
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "oneoff.toml").write_text("[tool.oneoff.tasks.hello]\ncommand = ['echo', 'hello']\n")
+        reader = Reader(folder)
+        reader.environ |= {
+            "ONEOFF_STORE": server.url(name, "reader").replace("reader@", "reader:change%20me@"),
+            "PATH": f"{server.binaries}:{reader.environ['PATH']}",
+        }
+        reader.play(tmp_path / "page.md")
+    server.execute("DROP ROLE reader")

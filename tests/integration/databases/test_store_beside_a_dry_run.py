@@ -24,7 +24,7 @@ def test_records_are_written_while_the_same_database_is_sealed(postgres: Server,
     with Databases().seal(store_url) as seal:
         with psycopg.connect(store_url) as connection:
             connection.execute("INSERT INTO thing VALUES (1)")
-        postgres.execute(TERMINATE)
+        postgres.psql(TERMINATE, database_of(store_url))  # in another process: this one is sealed
         store.beat(run.id, 1, run.requested_at, None)
         finish(store, run)
     assert store.checkpoint().size == 3
