@@ -60,7 +60,7 @@ class PostgresAdmin:
         """
         role = role or role_of(self._store_url)
         with self._connected() as connection, connection.transaction():
-            connection.execute(_SQL["take_turns"])
+            connection.execute(_SQL["begin"])
             self._check_server(connection)
             self._check_role(connection, role)
             done = self._make_owner(connection)
@@ -120,7 +120,7 @@ class PostgresAdmin:
     @contextmanager
     def _upgrading(self, connection: Any) -> Iterator[None]:
         with connection.transaction():
-            connection.execute(_SQL["take_turns"])
+            connection.execute(_SQL["begin"])
             if not _has_store(connection):
                 raise failures.no_schema(self._place, "there is no schema oneoff")
             with _as_owner(connection):
@@ -144,13 +144,17 @@ class PostgresAdmin:
         user = connection.info.user
         try:
             with connection:
-                connection.execute(_SQL["settings"])
                 yield connection
         except psycopg.errors.InsufficientPrivilege as error:
             raise StoreUnavailable(
                 f"the role {user} may not do this on {self._place}: {failures.one_line(error)}",
                 next_step="give --owner-url a role with CREATEROLE and the right to create schemas in this"
                 " database (or a superuser); the app's own role stays as it is",
+            ) from error
+        except psycopg.errors.LockNotAvailable as error:
+            raise StoreUnavailable(
+                f"the store {self._place} is locked by other transactions, and they are not held up for long",
+                next_step="try again when fewer runs are under way; this step changed nothing",
             ) from error
         except psycopg.Error as error:
             raise failures.explain(error, self._place) from error

@@ -21,9 +21,10 @@ _INIT = "`oneoff store init --owner-url URL` in a database of its own, with a ro
 
 
 def check(url: str) -> list[Finding]:
-    """Ownership, grants, guards, the server and its clock; where nothing can be asked, the error says why."""
+    """Ownership, grants, guards, the server, its clock. Raises StoreUnavailable where none can be asked."""
     link = Link(url)
     try:
+        link.ask(_SQL["server"])  # a server that is away is one finding, and that on the store says it
         return [_look(name, probe, link) for name, probe in _PROBES.items()]
     finally:
         link.close()
@@ -49,7 +50,6 @@ def _server(link: Link) -> Finding:
 
 
 def _clock(link: Link) -> Finding:
-    link.ask(_SQL["server"])  # connects, which takes its own time
     before = time.time()
     [(_, _, theirs, _)] = link.ask(_SQL["server"])
     skew = theirs - (before + time.time()) / 2

@@ -90,6 +90,11 @@ _DAMAGED = _Reason(
     "the store {place} is damaged: {error}",
     "change nothing in it, keep a dump, and restore a backup",
 )
+_NO_EVENT = _Reason(
+    StoreUnavailable,
+    "the store {place} refuses the event: {error}",
+    "report this with what was run: nothing was recorded and nothing changed",
+)
 _OTHER = _Reason(
     StoreUnavailable,
     "the store {place} cannot be used: {error}",
@@ -139,6 +144,7 @@ _STATES = {
     "3D000": _NO_DATABASE,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
+    "OO005": _NO_EVENT,
     "OO009": _DAMAGED,
 }
 # A failed connection has no code in psycopg, only the server's words.
@@ -158,9 +164,7 @@ _WORDS = (
 def explain(error: psycopg.Error, place: str, *, lost: bool = False) -> StoreUnavailable:
     """The error to raise ``from`` this one; ``lost`` where the connection is gone."""
     state = error.sqlstate or ""
-    reason = _STATES.get(state) or _STATES.get(state[:2]) or (_LOST if lost else _OTHER)
-    if lost and reason is not _LOST:
-        reason = _LOST
+    reason = _LOST if lost else _STATES.get(state) or _STATES.get(state[:2]) or _OTHER
     return _explained(reason, place, one_line(error))
 
 

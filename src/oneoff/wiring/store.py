@@ -9,7 +9,6 @@ from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import Finding, Store, StoreAdmin
 from oneoff.settings import Settings
 from oneoff.stores.sqlite import SqliteStore
-from oneoff.stores.sqlite_admin import SqliteAdmin
 from oneoff.stores.sqlite_reader import SqliteReader
 
 
@@ -40,6 +39,8 @@ def open_to_read(settings: Settings) -> tuple[Store, StoreUnavailable | None]:
 def store_admin(settings: Settings, owner_url: str | None) -> StoreAdmin:
     """Whoever makes and upgrades the store. Raises StoreUnavailable."""
     if settings.store_url is None or owner_url is None:
+        from oneoff.stores.sqlite_admin import SqliteAdmin
+
         return SqliteAdmin(settings.store)
     with _needing_psycopg():
         from oneoff.stores.postgres_admin import PostgresAdmin

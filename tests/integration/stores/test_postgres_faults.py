@@ -413,3 +413,12 @@ def test_a_replica_can_be_read(tmp_path: Path) -> None:
         assert "primary" in caught.value.next_step
         reader.close()
         store.close()
+
+
+def test_an_event_that_the_server_refuses(store: PostgresStore) -> None:
+    """What this client would never build is refused in words, and the run does not change."""
+    run = store.create(make_run(), note())
+    odd = replace(note(), type="Odd Type")
+    with pytest.raises(StoreUnavailable, match="refuses the event"):
+        store.save(replace(run, reason="changed"), odd)
+    assert store.get(run.id) == run

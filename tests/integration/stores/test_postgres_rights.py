@@ -152,7 +152,7 @@ def envelope(**changes: Any) -> bytes:
         envelope(time="9999"),
         envelope(data={"text": "x" * 70_000}),
         envelope(data={"n": 2**53}),
-        envelope(data={"deep": json.loads("[" * 100 + "]" * 100)}),
+        envelope(data={"deep": json.loads("[" * 300 + "]" * 300)}),
         envelope(data={"half": "\ud800"}),
     ],
     ids=lambda junk: repr(junk[:12] + junk[-30:]),

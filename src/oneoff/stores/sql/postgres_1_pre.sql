@@ -159,9 +159,9 @@ BEGIN
             AND jsonb_typeof(found -> 'data') = 'object'
             AND jsonb_typeof(found -> 'id') = 'string'
             AND coalesce(jsonb_typeof(found -> 'subject'), 'null') IN ('string', 'null')
-            AND found ->> 'type' ~ '^dev\.oneoff\.audit\.[a-z][a-z0-9_.]*\.v[0-9]+$'
+            AND found ->> 'type' ~ '^dev\.oneoff\.audit\.[a-z][a-z0-9_.-]*\.v[0-9]+$'
             AND found ->> 'time' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'
-            AND NOT jsonb_path_exists(found, '$.**{64}')
+            AND NOT jsonb_path_exists(found, '$.**{256}')
             AND NOT jsonb_path_exists(found, '$.** ? (@ > 9007199254740991 || @ < -9007199254740991)')
         THEN
             RETURN found;

@@ -1,13 +1,11 @@
 -- How the store in PostgreSQL is made and upgraded. Each block is one statement, or one message of several.
 
 -- A lock that live runs hold must not be waited for long: they would queue behind.
--- name: settings
-SET search_path = pg_catalog, pg_temp;
-SET lock_timeout = '5s';
-SET default_transaction_read_only = off;
-SET client_min_messages = warning;
-
--- name: take_turns
+-- name: begin
+SET TRANSACTION READ WRITE;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL lock_timeout = '5s';
+SET LOCAL client_min_messages = warning;
 SELECT pg_advisory_xact_lock(hashtext('oneoff store'));
 
 -- name: role
