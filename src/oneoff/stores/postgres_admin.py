@@ -6,7 +6,7 @@ that are SECURITY DEFINER.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,7 +72,7 @@ class PostgresAdmin:
                     done.append(f"made the store, version {len(self._scripts)}")
                 else:
                     done.append(f"the store is there, version {_version(connection)[0]}")
-                _grant(connection, [role])
+                _grant(connection, {role: True})
             done.append(self._check_granted(connection, role))
         return done
 
@@ -93,8 +93,9 @@ class PostgresAdmin:
                     step = self._step(connection, phase)
                     if step is None:
                         break
+                    roles = connection.execute(_SQL["roles"]).fetchall()  # dropping a function forgets some
                     self._apply(connection, *step)
-                    _grant(connection, _app_roles(connection))
+                    _grant(connection, dict(roles))
                 done.append(f"applied version {step[0]}, {step[1]}")
                 if phase != "all":
                     break
@@ -248,17 +249,13 @@ def _as_owner(connection: Any) -> Iterator[None]:
         connection.execute(_SQL["be_oneself"])
 
 
-def _grant(connection: Any, roles: Sequence[str]) -> None:
+def _grant(connection: Any, roles: Mapping[str, bool]) -> None:
+    """Let these roles in: each to read, and where it is true, to call the functions."""
     connection.execute(_SQL["revoke_from_public"])
     functions = [text for (text,) in connection.execute(_SQL["functions"])]
-    for role in roles:
+    for role, writes in roles.items():
         name = sql.Identifier(role)
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA oneoff TO {}").format(name))
         connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA oneoff TO {}").format(name))
-        for function in functions:
+        for function in functions if writes else ():
             connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), name))
-
-
-def _app_roles(connection: Any) -> list[str]:
-    """Every role that was let in before."""
-    return [name for (name,) in connection.execute(_SQL["app_roles"])]

@@ -17,7 +17,7 @@ from oneoff.stores.postgres_admin import SCRIPTS, PostgresAdmin
 from oneoff.stores.postgres_check import check
 from tests.contract.store_contract import StoreContract
 from tests.postgres import Server, make_store
-from tests.records import begin, finish, make_run
+from tests.records import begin, finish, make_run, note
 
 RELEASED = Path(__file__).parents[2] / "contract" / "released"
 
@@ -181,6 +181,35 @@ def test_an_upgrade_in_two_phases(postgres: Server, database: str) -> None:
     assert verify(store.events(), store.checkpoint, lambda _: False).ok
     store.close()
     assert len(third.upgrade("all")) == 3
+
+
+def test_an_auditor_only_reads_also_after_an_upgrade(postgres: Server, database: str) -> None:
+    """USAGE and SELECT are enough to read; an upgrade gives a reader new tables, and no function."""
+    url = make_store(postgres, database)
+    store = PostgresStore.open(url)
+    finish(store, begin(store, make_run()))
+    store.close()
+    postgres.execute(
+        "CREATE ROLE auditor LOGIN",
+        "GRANT USAGE ON SCHEMA oneoff TO auditor",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA oneoff TO auditor",
+        database=database,
+    )
+    try:
+        more = (*SCRIPTS, (EXPAND + "CREATE TABLE oneoff.later (id integer);", ""))
+        PostgresAdmin(postgres.url(database), url, more).upgrade("all")
+        postgres.execute("UPDATE oneoff.store_version SET oldest_client = 1", database=database)
+        reader = PostgresStore.open(postgres.url(database, "auditor"))
+        assert reader.unwritable is not None
+        assert verify(reader.events(), reader.checkpoint, lambda _: False).ok
+        with pytest.raises(StoreUnavailable, match="permission denied for function"):
+            reader.record(note())
+        reader.close()
+        with psycopg.connect(postgres.url(database, "auditor"), options="") as connection:
+            assert connection.execute("TABLE oneoff.later").fetchall() == []
+    finally:
+        postgres.execute("DROP OWNED BY auditor", database=database)
+        postgres.execute("DROP ROLE auditor")
 
 
 def test_an_upgrade_that_fails_leaves_nothing(postgres: Server, database: str) -> None:

@@ -64,8 +64,13 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA oneoff FROM PUBLIC;
 -- name: functions
 SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'oneoff'::regnamespace AND prosecdef ORDER BY 1;
 
--- name: app_roles
-SELECT pg_get_userbyid(acl.grantee)
+-- Every role that was let in, and whether to write or only to read.
+-- name: roles
+SELECT pg_get_userbyid(acl.grantee)::text,
+       EXISTS (
+           SELECT FROM pg_proc, aclexplode(proacl) AS granted
+           WHERE pronamespace = pg_namespace.oid AND prosecdef AND granted.grantee = acl.grantee
+       )
 FROM pg_namespace, aclexplode(nspacl) AS acl
 WHERE nspname = 'oneoff' AND acl.privilege_type = 'USAGE' AND acl.grantee NOT IN (0, nspowner)
 ORDER BY 1;
