@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit.verify import verify
+from oneoff.stores import postgres_check
 from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.postgres_check import check
 from tests.postgres import Server, database_of, make_store
@@ -268,3 +270,12 @@ def test_doctor_tells_of_rights_that_are_too_many_or_too_few(postgres: Server) -
             assert words in bad(url).get(name, ""), do
             postgres.execute(undo, database=database)
         assert bad(url) == {}
+
+
+def test_doctor_tells_of_a_clock_that_is_off(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than 5 s are told, with which of the two is ahead."""
+    now = time.time
+    monkeypatch.setattr(postgres_check.time, "time", lambda: now() - 60)
+    assert "ahead of this one" in bad(store_url)["clock"]
+    monkeypatch.setattr(postgres_check.time, "time", lambda: now() + 60)
+    assert "behind this one" in bad(store_url)["clock"]
