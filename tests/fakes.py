@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
+from oneoff.runs.status import Status
 from oneoff.settings import EnvironmentSettings, Settings
+from oneoff.signing import KeyFile
 from oneoff.stores.memory import MemoryStore
 from oneoff.tasks import parameters
+from oneoff.tasks.code import code_digest
 from oneoff.tasks.registry import Registry
 from oneoff.types import RunId
-from tests.records import ANN, OBSERVER, PROCESS, START
+from tests.records import ANN, OBSERVER, PROCESS, START, make_run, note
 
 PRODUCTION = EnvironmentSettings(name="production", protected=True, reason="OPS-[0-9]+")
 STAGING = EnvironmentSettings(name="staging")
@@ -143,6 +147,22 @@ class FakeSeal:
         )
 
 
+class FakeGuard:
+    """Stops nothing; says what it is told to have stopped."""
+
+    name = "fake"
+    not_covered: tuple[str, ...] = ("everything",)
+
+    def __init__(self, *attempts: str) -> None:
+        self.attempts = attempts
+
+    def __enter__(self) -> FakeGuard:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing was held."""
+
+
 class FakeDatabases:
     """Every handle but None can be sealed; one that is an exception is raised."""
 
@@ -193,6 +213,7 @@ class World:
             spool=self.spool,
             processes=self.processes,
             databases=FakeDatabases(),
+            guard=FakeGuard,
             launcher=self.launcher,
             clock=self.clock,
             asker=self.asker,
@@ -200,6 +221,7 @@ class World:
             observer=OBSERVER,
             release=Release(version="9", commit="c0ffee", oneoff="0.1.0"),
             say=self.said.append,
+            keys=lambda: KeyFile(self.services.settings.audit.key),
         )
 
     def wish(self, name: str, values: Mapping[str, Any] | None = None, **about: Any) -> Request:
@@ -215,6 +237,13 @@ class World:
             options=Options(**about),
             **own,
         )
+
+    def launched(self, name: str, **changes: Any) -> Run:
+        """A run with the id x that waits for its process, of the app's task as it is now."""
+        run = make_run("x", task=name, status=Status.LAUNCHED, process=OTHER)
+        run = replace(run, release=Release(code=code_digest(self.app.get(name))))
+        run = replace(run, **changes)
+        return self.store.create(run, note(run))
 
     def events(self, run_id: str | None = None) -> list[str]:
         """The types of the audit events, oldest first."""

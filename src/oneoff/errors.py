@@ -7,6 +7,7 @@
     │   ├── InvalidParameters           every problem of one input, together
     │   ├── InvalidDeclaration          a task is declared in a way that cannot work
     │   ├── InvalidSettings
+    │   ├── KeyUnusable                 a key cannot be read, is no key, or may be read by others
     │   └── AppNotFound
     ├── Refused                     3   understood, and not done
     │   ├── AppBroken                   importing the app raised: the cause is the user's own
@@ -20,6 +21,8 @@
     │       ├── StoreCorrupted
     │       └── StoreVersionMismatch
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
+    ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
+    ├── AnchorFailed                1   a place outside the store did not take a checkpoint
     └── StoreConflict               1   another process changed the record first
 
     ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
@@ -31,7 +34,7 @@ The first line of a class's docstring is its default message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,6 +53,12 @@ class OneoffError(Exception):
     @property
     def message(self) -> str:
         return str(self)
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change its words in place; its class, exit code and cause stay."""
+        self.args = (change(self.message), *self.args[1:])
+        if self.next_step:
+            self.next_step = change(self.next_step)
 
 
 class UsageError(OneoffError):
@@ -94,6 +103,10 @@ class InvalidDeclaration(UsageError):
 
 class InvalidSettings(UsageError):
     """The settings file cannot be used."""
+
+
+class KeyUnusable(UsageError):
+    """The key cannot be used."""
 
 
 class AppNotFound(UsageError):
@@ -150,6 +163,12 @@ class StoreVersionMismatch(StoreUnavailable):
     """The store was written by another version of oneoff."""
 
 
+class Interrupted(OneoffError):
+    """Ctrl-C came while no task was at work in this process."""
+
+    exit_code = 130
+
+
 class OutcomeUnrecorded(OneoffError):
     """The task has ended, and the store cannot take its outcome."""
 
@@ -159,6 +178,14 @@ class OutcomeUnrecorded(OneoffError):
         super().__init__(message, next_step=next_step)
         self.document = document
         """The run with its outcome, as JSON."""
+
+
+class EvidenceUnfit(OneoffError):
+    """The checkpoint does not vouch for this log."""
+
+
+class AnchorFailed(OneoffError):
+    """An anchor did not take the checkpoint."""
 
 
 class StoreConflict(OneoffError):
@@ -176,5 +203,5 @@ class RunStopped(ControlSignal):
 class DryRunStopped(ControlSignal):
     """The dry run stopped the task: it tried something that a dry run cannot let it do.
 
-    The seal has recorded it among the report's ``attempts`` before it is raised.
+    The seal or the guard has recorded it among the report's ``attempts`` before it is raised.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
@@ -15,6 +15,10 @@ from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import Settings
 from oneoff.types import RunId
+
+if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
+    from oneoff.audit.evidence import Statement
+    from oneoff.audit.note import Note, VerifyKey
 
 
 class Clock(Protocol):
@@ -201,6 +205,26 @@ class Seal(Protocol):
         """What the task did to this database, and what is not covered."""
 
 
+class Guard(Protocol):
+    """Stops what a dry run's task would do outside its database.
+
+    Used as a context manager around the task; a try raises :class:`~oneoff.errors.DryRunStopped`.
+    """
+
+    name: str
+    """As the report calls it; says what is in force."""
+    not_covered: tuple[str, ...]
+    """What it does not hold."""
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """What was tried and stopped, also where the task swallowed that it was."""
+
+    def __enter__(self) -> Guard: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
 class Databases(Protocol):
     """Finds out what the app's database handle is, and seals it."""
 
@@ -211,6 +235,32 @@ class Databases(Protocol):
         """A seal for the database behind a resolved handle.
 
         Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced.
+        """
+
+
+class Keys(Protocol):
+    """Signs checkpoints and checks signatures. Every method raises :class:`~oneoff.errors.KeyUnusable`."""
+
+    def sign(self, text: str) -> Note:
+        """The text with the signature of the installation's own key."""
+
+    def verify_key(self) -> VerifyKey | None:
+        """The public half of that key; None where none is configured."""
+
+    def fits(self, key: VerifyKey, signature: bytes, message: bytes) -> bool:
+        """Whether ``signature`` is that of the key; any key, no private one is needed."""
+
+
+class Anchor(Protocol):
+    """A place outside the store that keeps checkpoints."""
+
+    name: str
+    """For messages and for the audit log; holds no secret."""
+
+    def keep(self, statement: Statement, *, stdout_taken: bool) -> None:
+        """Keep it there. Raises :class:`~oneoff.errors.AnchorFailed`.
+
+        With ``stdout_taken`` standard output belongs to a document.
         """
 
 
@@ -236,6 +286,8 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
+    guard: Callable[[], Guard]
+    """A guard for one dry run."""
     launcher: Launcher
     clock: Clock
     asker: Asker
@@ -247,7 +299,13 @@ class Services:
     """The release of the code that is checked out here; the task adds its own part."""
     say: Callable[[str], None]
     """Tells the person at work something, beside the result."""
+    keys: Callable[[], Keys]
+    """Loaded when a signature is wanted."""
+    anchors: Sequence[Anchor] = ()
+    """Each is given the checkpoint after every run."""
     only_reads: bool = False
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None
     """Why the store was opened for reading alone."""
+    no_store: str = ""
+    """Where the store would be, for a verb that only reads and found none; it makes none."""

@@ -1,7 +1,7 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
-This is the only reader of environment variables. ``ONEOFF_APP`` and ``ONEOFF_STORE`` say where things are;
-all others are claims about who is at work, recorded and never believed.
+This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
+say where things are; all others are claims about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations
@@ -68,6 +68,29 @@ class CommandSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnchorSettings:
+    """A place outside the store that is given each checkpoint: one of the three."""
+
+    stdout: bool = False
+    """A JSON line on standard output, for whoever collects the process's output."""
+    file: Path | None = None
+    """A JSON line at the end of this file."""
+    command: tuple[str, ...] = ()
+    """An argument list, run without a shell; it has the note on its standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """How the audit log vouches for itself outside the store."""
+
+    key: Path | None = None
+    """The file of the private key that signs checkpoints."""
+    verify_keys: tuple[str, ...] = ()
+    """The public keys (``vkey``) whose signatures count."""
+    anchors: tuple[AnchorSettings, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that is set from outside."""
 
@@ -84,6 +107,7 @@ class Settings:
     """The environment of a run that names none."""
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
+    audit: AuditSettings = AuditSettings()
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -118,7 +142,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     file, table, version = _find(start)
     root = file.parent if file else start
-    _only(table, {"app", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    _only(table, {"app", "audit", "store", "environment", "environments", "tasks"}, "tool.oneoff")
     store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
@@ -137,6 +161,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
         version=version,
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
@@ -146,7 +171,7 @@ def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise InvalidSettings(f"the store {text} names the home of nobody known here") from error
+        raise InvalidSettings(f"the path {text} names the home of nobody known here") from error
 
 
 def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
@@ -217,6 +242,36 @@ def _command(name: str, table: dict[str, Any]) -> CommandSettings:
     )
 
 
+def _audit(table: dict[str, Any], root: Path, key: str | None) -> AuditSettings:
+    where = "tool.oneoff.audit"
+    audit = table.get("audit", {})
+    if not isinstance(audit, dict):
+        raise InvalidSettings(f"[{where}] is not a table")
+    _only(audit, {"key", "verify_key", "anchors"}, where)
+    key = key or _get(audit, "key", _text, where)
+    return AuditSettings(
+        key=root / _path(key) if key else None,
+        verify_keys=_get(audit, "verify_key", _texts, where) or (),
+        anchors=_get(audit, "anchors", lambda value: _anchors(value, root), where) or (),
+    )
+
+
+def _anchors(value: Any, root: Path) -> tuple[AnchorSettings, ...]:
+    if not isinstance(value, list):
+        raise ValueError('a list of anchors is wanted, such as ["stdout", { file = "PATH" }]')
+    return tuple(_anchor(entry, root) for entry in value)
+
+
+def _anchor(entry: Any, root: Path) -> AnchorSettings:
+    if entry == "stdout":
+        return AnchorSettings(stdout=True)
+    if isinstance(entry, dict) and set(entry) == {"file"}:
+        return AnchorSettings(file=root / _path(_text(entry["file"])))
+    if isinstance(entry, dict) and set(entry) == {"command"}:
+        return AnchorSettings(command=_arguments(entry["command"]))
+    raise ValueError('an anchor is "stdout", { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }')
+
+
 def _tables(table: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     entries = table.get(key, {})
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -252,6 +307,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a text is wanted")
     return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A text, or a list of them."""
+    return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
 
 
 def _boolean(value: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oneoff.dryrun.report import SuppressedEffect
+from oneoff.dryrun.report import SuppressedEffect, masked
 from oneoff.errors import DryRunUnavailable
 from oneoff.execution import function
 from oneoff.execution.context import Context
@@ -19,6 +19,7 @@ from oneoff.execution.log import RunLogger
 from oneoff.execution.stopping import INTERRUPT, Stop
 from oneoff.runs.run import Actor, Progress
 from oneoff.tasks import parameters
+from oneoff.tasks.masking import Mask
 from oneoff.tasks.registry import Registry
 from oneoff.types import RunId
 
@@ -83,6 +84,8 @@ def _call(
     task = app.get(name)
     if task.function is None:
         raise DryRunUnavailable(f"{task.name} is a command: run it as a process")
+    checked = parameters.validate(task.parameters, values)
+    mask = Mask.of(checked)
     stream, seen, request = io.StringIO(), list[Progress](), Stop()
     if stop:
         request.request(INTERRUPT)
@@ -91,10 +94,13 @@ def _call(
         run_id=run_id,
         actor=Actor(kind="human", name="unit test"),
         dry_run=dry_run,
-        log=RunLogger(run_id=run_id, task=task.name, as_text=True, stream=stream),
-        report_progress=lambda *state: seen.append(Progress(done=state[0], total=state[1], message=state[2])),
+        log=RunLogger(run_id=run_id, task=task.name, as_text=True, stream=stream, mask=mask),
+        report_progress=lambda done, total, message: seen.append(
+            Progress(done=done, total=total, message=mask(message))
+        ),
         stop=request,
         open_database=lambda: app.database if db is None else db,
     )
-    value = function.call(task, context, parameters.validate(task.parameters, values))
-    return Result(value, stream.getvalue(), tuple(seen), tuple(context.suppressed))
+    value = function.call(task, context, checked)
+    effects = tuple(masked(effect, mask) for effect in context.suppressed)
+    return Result(value, stream.getvalue(), tuple(seen), effects)

@@ -45,6 +45,14 @@ def login(token: Secret) -> str:
 
 
 @app.task
+def boast(ctx: Context, token: Secret) -> None:
+    """Tell a secret in every way that a context has."""
+    ctx.log.info(f"with {token.reveal()}")
+    ctx.progress(1, 2, token.reveal())
+    ctx.effect(f"send {token.reveal()}", sent.append, token.reveal())
+
+
+@app.task
 def fail() -> None:
     """Raise."""
     raise LookupError("not there")
@@ -157,3 +165,12 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     testing.run(app, "purge")
     testing.dry_run(app, "purge")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_is_masked() -> None:
+    """In all that a result tells, as in a real run."""
+    result = testing.dry_run(app, "boast", {"token": Secret("hunter2")})
+    assert "with ********" in result.log
+    assert [progress.message for progress in result.progress] == ["********"]
+    assert [effect.description for effect in result.effects] == ["send ********"]
+    assert "hunter2" not in str(result)

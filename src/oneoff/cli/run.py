@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +16,25 @@ from oneoff.cli.options import Texts, collect_texts, run_options, task_options
 from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
-from oneoff.commands.run import Options, Request, frozen_parameters, rerun_differences, run
+from oneoff.commands.run import (
+    Options,
+    Request,
+    frozen_parameters,
+    refuse,
+    rerun_differences,
+    run,
+    task_again,
+)
 from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
-from oneoff.errors import UsageError
+from oneoff.errors import AppBroken, AppNotFound, OneoffError, UsageError
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
 from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import RAW, Task
-from oneoff.types import RunId
+from oneoff.types import RunId, TaskName
 from oneoff.wiring.services import arm_dry_run
 
 FOUND_EFFECTS = 10
@@ -46,11 +55,46 @@ class TaskGroup(ShowingGroup):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
         with showing_errors():
+            with _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
+                _ = _session(ctx).registry
             return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options of the run may stand before the task as well as behind it."""
         return super().parse_args(ctx, _task_first(args))
+
+
+@contextmanager
+def _recorded(session: Session, wish: Callable[[], Request | None]) -> Iterator[None]:
+    """Where the app cannot be loaded, record what was asked for as refused, if a store can be reached."""
+    try:
+        yield
+    except (AppBroken, AppNotFound) as error:
+        with suppress(OneoffError):  # what is wrong with the app is what has to be told
+            asked = wish() if session.reference else None
+            if asked is not None:
+                refuse(session.services, asked, error)
+        raise
+
+
+def _read_loosely(ctx: click.Context, args: list[str]) -> Request | None:
+    """What was asked for, as far as it can be read without the task; None where nothing was to be run."""
+    name, *others = args
+    if ctx.resilient_parsing or name.startswith("-") or set(others) & set(ctx.help_option_names):
+        return None
+    loose = click.Command(
+        name,
+        params=[*run_options()],
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    given = loose.make_context(name, others, resilient_parsing=True).params
+    return _unloaded(_session(ctx), name, _options(ctx, given))
+
+
+def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | None = None) -> Request:
+    app = Registry(session.reference or "")
+    return Request(task=Task(name=TaskName(name)), registry=app, options=options, rerun_of=rerun_of)
 
 
 def _task_first(args: list[str]) -> list[str]:
@@ -76,7 +120,7 @@ def task_command(task: Task) -> click.Command:
     def callback(ctx: click.Context, /, **given: Any) -> None:
         with showing_errors():
             session = _session(ctx)
-            if given["detach"] and not session.found_by_others:
+            if given["detach"] and session.embedded and session.reference is None:
                 raise UsageError(
                     "a process of its own would not find this app",
                     next_step='name it in the project: app = "MODULE:NAME" under [tool.oneoff]',
@@ -89,6 +133,7 @@ def task_command(task: Task) -> click.Command:
                 given=texts.given,
                 secrets=texts.secrets,
                 options=_options(ctx, given),
+                elsewhere=session.load if session.embedded else None,
             )
             _perform(ctx, session, request, given)
 
@@ -127,18 +172,26 @@ def _command_with(ctx: click.Context, command: Sequence[str]) -> Callable[[Seque
     typed = sys.argv[1 : len(sys.argv) - len(command)]
     if command and typed[-1:] == ["--"]:
         typed.pop()
-    head = [ctx.find_root().info_name or "oneoff", *map(shlex.quote, _without_id(typed))]
+    head = ctx.find_root().info_name or "oneoff"
     tail = ["--", *map(shlex.quote, command)] if command else []
-    return lambda options: " ".join([*head, *options, *tail])
+
+    def command_with(options: Sequence[str]) -> str:
+        again = {"--run-id", *(option.partition(" ")[0] for option in options)}
+        return " ".join([head, *map(shlex.quote, _without(again, typed)), *options, *tail])
+
+    return command_with
 
 
-def _without_id(words: Sequence[str]) -> Iterator[str]:
+def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
+    """The words without these options of a run and their values: ``--name value`` and ``--name=value``."""
+    flags = {name for option in run_options() if option.is_flag for name in option.opts}
     remaining = iter(words)
     for word in remaining:
-        if word == "--run-id":
-            next(remaining, None)
-        elif not word.startswith("--run-id="):
+        name, has_value, _ = word.partition("=")
+        if name not in names:
             yield word
+        elif not has_value and name not in flags:
+            next(remaining, None)
 
 
 def _perform(ctx: click.Context, session: Session, request: Request, given: Mapping[str, Any]) -> None:
@@ -221,8 +274,13 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     given["environment"] = given["environment"] or earlier.environment
     if given["dry_run"]:
         ctx.with_resource(arm_dry_run())
-    registry = _no_app(session) if earlier.task == RAW else session.registry
-    task = _raw(earlier.command or ()) if earlier.task == RAW else registry.get(earlier.task)
+    options = _options(ctx, given)
+    if earlier.task == RAW:
+        registry, task = _no_app(session), _raw(earlier.command or ())
+    else:
+        with _recorded(session, lambda: _unloaded(session, earlier.task, options, rerun_of=earlier)):
+            registry = session.registry
+        task = task_again(session.services, earlier, registry, options)
     for difference in rerun_differences(session.services, earlier, registry, task):
         tell(f"changed since run {earlier.id}: {difference}")
     secrets = _secrets_again(ctx, session, earlier, task)
@@ -231,7 +289,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
         registry=registry,
         values=lambda: parameters.thaw(task.parameters, frozen_parameters(earlier), secrets.secrets),
         secrets=secrets.secrets,
-        options=_options(ctx, given),
+        options=options,
         rerun_of=earlier,
     )
     _perform(ctx, session, request, given)

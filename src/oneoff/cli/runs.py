@@ -20,6 +20,8 @@ from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 
+SHOWN = 500
+"""Characters of one value that are shown to people."""
 LET_GO = 130
 """Exit code of a command that was interrupted while it watched a run: 128 + SIGINT, as a shell has it."""
 
@@ -133,6 +135,13 @@ def ending_line(run: Run) -> str:
     return f"{line}: {outcome.error}" if outcome and outcome.error else line
 
 
+def _brief(text: str) -> str:
+    """What is too long to be read is cut, and says so."""
+    if len(text) <= SHOWN:
+        return text
+    return f"{text[:SHOWN]}… ({len(text):,} characters; `-o json` has it whole)"
+
+
 def run_text(run: Run) -> str:
     """A run for people: who, what, why, how it ended, and the dry run's report."""
     outcome, progress = run.outcome, run.progress
@@ -141,17 +150,17 @@ def run_text(run: Run) -> str:
             ("run", run.id),
             ("task", f"{run.task} (dry run)" if run.dry_run else run.task),
             ("status", run.status.replace("_", " ")),
-            ("error", outcome.error if outcome else None),
+            ("error", _brief(outcome.error) if outcome and outcome.error else None),
             ("exit code", outcome.exit_code if outcome else None),
-            ("command", " ".join(run.command or ())),
+            ("command", _brief(" ".join(run.command or ()))),
             *(
-                (f"  {name}", json.dumps(value, ensure_ascii=False)[:500])
+                (f"  {name}", _brief(json.dumps(value, ensure_ascii=False)))
                 for name, value in run.parameters.items()
             ),
             ("environment", f"{run.environment} (protected)" if run.protected else run.environment),
             ("actor", f"{run.actor.name} ({run.actor.kind})"),
             ("claims", ", ".join(f"{name}={value}" for name, value in run.actor.claims.items())),
-            ("reason", run.reason),
+            ("reason", _brief(run.reason or "")),
             ("confirmed", run.confirmation),
             ("requested", run.requested_at),
             ("started", run.started_at),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oneoff.errors import AppBroken, OneoffError, UsageError
+from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
     from oneoff.protocols import Finding, Services
+    from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
 
@@ -24,7 +25,7 @@ class Session:
     def __init__(self, app: str | None, *, registry: Registry | None = None) -> None:
         self._app = app
         self._registry = registry
-        self._embedded = registry is not None
+        self.embedded = registry is not None
         self._settings: Settings | None = None
         self._services: Services | None = None
         self._reading: Services | None = None
@@ -45,21 +46,25 @@ class Session:
         return self._settings
 
     @property
-    def found_by_others(self) -> bool:
-        """Whether a process of its own finds the same app; an app's own CLI may have no settings for that."""
-        return not self._embedded or self.settings.app is not None
+    def reference(self) -> str | None:
+        """``MODULE:NAME`` of the app, as it was asked for."""
+        return self._app or self.settings.app
 
     @property
     def registry(self) -> Registry:
         """The app's tasks; raises AppNotFound or AppBroken."""
         if self._registry is None:
-            from contextlib import redirect_stdout
-
-            from oneoff.wiring.project import load_registry
-
-            with redirect_stdout(sys.stderr):  # what the app prints when it is imported is no result of ours
-                self._registry = load_registry(self.settings, self._app)
+            self._registry = self.load()
         return self._registry
+
+    def load(self) -> Registry:
+        """The app's tasks, as a process of its own finds them; raises AppNotFound or AppBroken."""
+        from contextlib import redirect_stdout
+
+        from oneoff.wiring.project import load_registry
+
+        with redirect_stdout(sys.stderr):  # what the app prints when it is imported is no result of ours
+            return load_registry(self.settings, self._app)
 
     @property
     def services(self) -> Services:
@@ -86,8 +91,22 @@ class Session:
             self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
         return self._reading
 
-    def about_store(self) -> list[Finding]:
-        """What the store's own examination finds."""
+    @property
+    def release(self) -> Release:
+        """The release of the code that is checked out here."""
+        from oneoff.wiring.system import current_release
+
+        return current_release(self.settings.root, self.settings.version)
+
+    @property
+    def actor(self) -> Actor:
+        """Who is at work, before a store has given out the opaque id."""
+        from oneoff.wiring.system import current_actor
+
+        return current_actor(self.settings.claims)
+
+    def check_store(self) -> list[Finding]:
+        """What the store says of its own files."""
         from oneoff.wiring.store import check_store
 
         return check_store(self.settings)
@@ -161,6 +180,10 @@ def showing_errors() -> Iterator[None]:
         yield
     except OneoffError as error:
         raise ShownError(error) from error
+    except KeyboardInterrupt as error:  # click would exit with 1: a task has failed
+        raise ShownError(
+            Interrupted("interrupted", next_step="`oneoff runs` shows what has begun")
+        ) from error
     except click.ClickException as error:
         error.show = nobody_listening()(error.show)  # type: ignore[method-assign]  # keeps its class for others
         raise

@@ -38,6 +38,12 @@ def attend(services: Services) -> bool:
     return True
 
 
+def say_no_store(services: Services) -> None:
+    """Else an empty list might be taken for that of another folder."""
+    if services.no_store:
+        services.say(f"there is no store here yet: {services.no_store}")
+
+
 def seen(services: Services, run: Run) -> Run:
     """The run as it has to be shown where the store could not be told: ended, if its process is gone."""
     if run.active:

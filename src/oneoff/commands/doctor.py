@@ -5,15 +5,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
-from oneoff.commands.run import release_of
 from oneoff.errors import OneoffError, StoreUnavailable
-from oneoff.execution.failure import summary
+from oneoff.execution.failure import in_words, summary
 from oneoff.protocols import Finding, RunQuery, Services
+from oneoff.runs.run import Actor, Release
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
@@ -36,20 +36,48 @@ class Sources(Protocol):
     @property
     def reading(self) -> Services: ...
 
-    def about_store(self) -> list[Finding]:
-        """What the store's own examination finds."""
+    @property
+    def release(self) -> Release: ...
+
+    @property
+    def actor(self) -> Actor: ...
+
+    def check_store(self) -> list[Finding]:
+        """What the store says of its own files; raises nothing where the settings can be read."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing to look at."""
+
+    look: Callable[[Sources], str | Finding]
+    """What is said where all is well; raises where it is not."""
+    needs: tuple[str, ...] = ("settings",)
+    """The findings without which it cannot be looked at. They tell what is wrong, and it is told once."""
 
 
 def examine(sources: Sources) -> list[Finding]:
     """Look at everything, whatever fails on the way."""
-    return [*(_look(name, probe, sources) for name, probe in _PROBES.items()), *_about_store(sources)]
+    findings: dict[str, Finding] = {}
+    for name, probe in _PROBES.items():
+        bad = [need for need in probe.needs if not findings[need].ok]
+        findings[name] = _unseen(name, bad[0]) if bad else _look(name, probe, sources)
+        if name == "store" and not bad:
+            findings |= _more_of_the_store(sources, told=findings[name].message)
+    return list(findings.values())
 
 
-def _about_store(sources: Sources) -> list[Finding]:
-    try:
-        return sources.about_store()
-    except OneoffError:
-        return []  # the finding on the store, or on the settings, says it
+def _more_of_the_store(sources: Sources, told: str) -> dict[str, Finding]:
+    """What is wrong with its files beside what was told already."""
+    return {
+        finding.name: finding
+        for finding in sources.check_store()
+        if not finding.ok and finding.name != "store" and finding.message != told
+    }
+
+
+def _unseen(name: str, need: str) -> Finding:
+    return Finding(name=name, ok=False, message=f"not looked at: needs the {need}")
 
 
 def _reading(sources: Sources) -> Services:
@@ -57,15 +85,15 @@ def _reading(sources: Sources) -> Services:
     try:
         return replace(sources.reading, say=lambda _: None)
     except StoreUnavailable:
-        raise OneoffError("not looked at: the store cannot be used") from None
+        raise OneoffError(_unseen("", "store").message) from None
 
 
-def _look(name: str, probe: Callable[[Sources], str], sources: Sources) -> Finding:
+def _look(name: str, probe: Probe, sources: Sources) -> Finding:
     try:
-        return Finding(name=name, ok=True, message=probe(sources))
+        found = probe.look(sources)
+        return found if isinstance(found, Finding) else Finding(name=name, ok=True, message=found)
     except OneoffError as error:
-        message = error.message if error.__cause__ is None else f"{error.message} ({error.__cause__})"
-        return Finding(name=name, ok=False, message=message, next_step=error.next_step)
+        return Finding(name=name, ok=False, message=in_words(error), next_step=error.next_step)
     except Exception as error:  # of the app's own code: its database cannot be reached, say
         return Finding(name=name, ok=False, message=summary(error))
 
@@ -94,6 +122,42 @@ def _audit(sources: Sources) -> str:
     return f"{found.size:,} events, all of them fit"
 
 
+def _anchors(sources: Sources) -> str | Finding:
+    """A log without an anchor works, and proves little: a hint, and nothing that is broken."""
+    services = _reading(sources)
+    if services.anchors:
+        return ", ".join(anchor.name for anchor in services.anchors)
+    protected = [each.name for each in services.settings.environments.values() if each.protected]
+    if not protected:
+        return "none"
+    return Finding(
+        name="anchors",
+        ok=True,
+        message=f"none, and {', '.join(protected)} is protected: a log rewritten as a whole would look right",
+        next_step='anchors = ["stdout"] under [tool.oneoff.audit], with the output collected elsewhere',
+    )
+
+
+def _signing(sources: Sources) -> str:
+    from oneoff.commands.checkpoints import configured_keys
+
+    services = _reading(sources)
+    known = configured_keys(services)
+    own = services.keys().verify_key()
+    if own is not None and known and own not in known:
+        raise OneoffError(
+            f"the key signs as {own}, which no verify_key of the settings is",
+            next_step="add it to verify_key; keep the earlier ones for what they have signed",
+        )
+    if own is not None:
+        return f"as {own}"
+    return (
+        f"by others, checked with {len(known)} key{'s'[: len(known) > 1]}"
+        if known
+        else "none: checkpoints are not signed"
+    )
+
+
 def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
@@ -103,24 +167,27 @@ def _dry_run(sources: Sources) -> str:
 
 
 def _release(sources: Sources) -> str:
-    release = _reading(sources).release
+    release, version = sources.release, None
     with suppress(OneoffError):  # a broken app is a finding of its own
-        release = release_of(_reading(sources), sources.registry)
-    return f"version {release.version or 'unknown'}, commit {release.commit or 'unknown'}"
+        version = sources.registry.version
+    return f"version {version or release.version or 'unknown'}, commit {release.commit or 'unknown'}"
 
 
 def _actor(sources: Sources) -> str:
-    actor = _reading(sources).actor
-    return f"{actor.name} ({actor.kind})"
+    return f"{sources.actor.name} ({sources.actor.kind})"
 
 
-_PROBES: dict[str, Callable[[Sources], str]] = {
-    "oneoff": lambda _: f"{__version__} on Python {platform.python_version()}, {platform.system()}",
-    "settings": _settings,
-    "app": _app,
-    "store": _store,
-    "audit log": _audit,
-    "dry run": _dry_run,
-    "release": _release,
-    "actor": _actor,
+_PROBES = {
+    "oneoff": Probe(
+        lambda _: f"{__version__} on Python {platform.python_version()}, {platform.system()}", ()
+    ),
+    "settings": Probe(_settings, ()),
+    "app": Probe(_app),
+    "store": Probe(_store),
+    "audit log": Probe(_audit),
+    "anchors": Probe(_anchors),
+    "signing": Probe(_signing),
+    "dry run": Probe(_dry_run, ("settings", "app")),
+    "release": Probe(_release),
+    "actor": Probe(_actor),
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from oneoff import policy
 from oneoff.audit import event
 from oneoff.commands.attend import attend, settle
+from oneoff.commands.elsewhere import check_elsewhere
 from oneoff.errors import (
     AlreadyStarted,
     DryRunUnavailable,
@@ -27,16 +28,18 @@ from oneoff.errors import (
     UsageError,
 )
 from oneoff.execution.execute import Execution, claim
-from oneoff.execution.failure import summary
-from oneoff.execution.signals import Signals
+from oneoff.execution.failure import in_words, summary
+from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
 from oneoff.protocols import Asker, Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks import parameters
-from oneoff.tasks.registry import Registry, code_digest
-from oneoff.tasks.task import Task
+from oneoff.tasks.code import code_digest
+from oneoff.tasks.masking import Mask
+from oneoff.tasks.registry import Registry
+from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
 REPORT_WITHIN = 10.0
@@ -75,6 +78,8 @@ class Request:
     """Secrets as they were asked for or read; they go to another process by a pipe only."""
     options: Options = field(default_factory=Options)
     rerun_of: Run | None = None
+    elsewhere: Callable[[], Registry] | None = None
+    """Loads the app as a process of its own would find it; None where it was found in that very way."""
 
 
 def run(services: Services, request: Request) -> Run:
@@ -96,16 +101,53 @@ def run(services: Services, request: Request) -> Run:
     except AlreadyStarted:  # the same id, started at the same moment
         return _take_up(services, request, services.store.get(wish.id))
     try:
+        if request.options.detach and request.elsewhere is not None:
+            check_elsewhere(request.registry, request.task, request.elsewhere)
         confirmed = _confirm(services, request, environment, requested)
         if request.options.detach:
             return _launch(services, request, confirmed)
         return _execute(services, request, confirmed, values)
-    except Refused as refusal:
+    except OneoffError as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
         if services.store.get(requested.id).status is not Status.REQUESTED:
             raise  # launched already: whoever watches it lets go of it
         _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
+
+
+def refuse(services: Services, request: Request, refusal: OneoffError) -> NoReturn:
+    """Record a wish that comes to nothing before its task is known, and raise the refusal.
+
+    The request's task is a name and no more; its app has the name by which it was asked for.
+
+    Raises:
+        UsageError, StoreUnavailable: it could not be recorded.
+    """
+    attend(services)
+    existing = _existing(services, request)
+    if existing is not None:
+        _not_this_one(services, existing, refusal)
+    environment = services.settings.environment_named(request.options.environment)
+    wish = _record_of(services, request, environment, {})
+    created = services.store.create(wish, event.requested(wish, services.observer, wish.requested_at))
+    _refuse(services, created.id, refusal)
+
+
+def task_again(services: Services, earlier: Run, registry: Registry, options: Options) -> Task:
+    """The task of an earlier run, in the same app.
+
+    Raises:
+        Refused: this is another app; recorded.
+        TaskNotFound: the app has no such task any more.
+    """
+    if earlier.app != registry.name:
+        wish = Request(task=Task(name=earlier.task), registry=registry, options=options, rerun_of=earlier)
+        refusal = Refused(
+            f"run {earlier.id} is of the app {earlier.app}, and this one is {registry.name}: nothing ran",
+            next_step=f"name the app {earlier.app}: oneoff --app MODULE:NAME rerun {earlier.id}",
+        )
+        refuse(services, wish, refusal)
+    return registry.get(earlier.task)
 
 
 def _record_of(
@@ -153,7 +195,7 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
     """The id is known: execute what was launched under it, and nothing a second time."""
     other = _differs(request, existing)
     if other:
-        _turn_away(
+        _not_this_one(
             services,
             existing,
             AlreadyStarted(
@@ -173,6 +215,15 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
                 next_step=f"`oneoff wait {existing.id}` waits for its end",
             ),
         )
+    if existing.release.code != code_digest(request.task):
+        _not_this_one(
+            services,
+            existing,
+            Refused(
+                f"the code of {existing.task} has changed since run {existing.id} was asked for: nothing ran",
+                next_step="ask for a new run",
+            ),
+        )
     try:
         values = parameters.thaw(request.task.parameters, existing.parameters, request.secrets)
         return _execute(services, request, existing, values)
@@ -183,6 +234,8 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
 def _differs(request: Request, existing: Run) -> str | None:
     """How this wish differs from what was asked for under the same id; None where it does not."""
     task, options = request.task, request.options
+    if task.name != RAW and existing.app != request.registry.name:
+        return f"in the app {existing.app}, and this one is {request.registry.name}"
     if options.dry_run != existing.dry_run:
         return "as a dry run" if existing.dry_run else "as a real run"
     if options.environment is not None and options.environment != existing.environment:
@@ -194,9 +247,16 @@ def _differs(request: Request, existing: Run) -> str | None:
     return None
 
 
-def _turn_away(services: Services, existing: Run, refusal: Refused) -> NoReturn:
+def _not_this_one(services: Services, existing: Run, refusal: OneoffError) -> NoReturn:
+    """Refuse to take a run up. Where this is the process that was started for it, that is its end."""
+    if existing.status is Status.LAUNCHED and existing.process == services.processes.current():
+        _refuse(services, existing.id, refusal)
+    _turn_away(services, existing, refusal)
+
+
+def _turn_away(services: Services, existing: Run, refusal: OneoffError) -> NoReturn:
     """Record an attempt that is refused and leaves the run of its id as it is; raise the refusal."""
-    attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=refusal.message))
+    attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=in_words(refusal)))
     services.store.record(event.refused(attempt, services.observer, services.clock.now()))
     raise refusal
 
@@ -263,12 +323,16 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
-    seal = _seal(services, request) if run.dry_run else None
+    mask = Mask.of(values)
+    with _masking(mask):
+        seal = _seal(services, request, mask) if run.dry_run else None
     with Signals(Stop()) as signals:
         try:
             claimed = _claim(services, run)
         except StoreConflict:
             return _overtaken(services, run)
+        if claimed.protected:
+            _anchor(services, request)
         execution = Execution(
             claimed,
             request.task,
@@ -278,7 +342,18 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             open_database=lambda: services.databases.resolve(request.registry.database),
             seal=seal,
         )
-        return execution.perform(keep_stdout=request.options.keep_stdout)
+        ended = execution.perform(keep_stdout=request.options.keep_stdout)
+        with finishing():
+            _anchor(services, request)
+        return ended
+
+
+def _anchor(services: Services, request: Request) -> None:
+    """Whoever rewrites the log from here on cannot rewrite what an anchor has of it."""
+    if services.anchors:
+        from oneoff.commands.checkpoints import publish  # nothing else of a run needs it
+
+        publish(services, stdout_taken=request.options.keep_stdout)
 
 
 def _claim(services: Services, run: Run) -> Run:
@@ -297,7 +372,17 @@ def _overtaken(services: Services, run: Run) -> Run:
     raise AlreadyStarted(f"run {run.id} was started meanwhile, {_where(now)}")
 
 
-def _seal(services: Services, request: Request) -> Seal:
+@contextlib.contextmanager
+def _masking(mask: Mask) -> Iterator[None]:
+    """What is refused here has the app's own words in it, and is recorded and shown without its secrets."""
+    try:
+        yield
+    except OneoffError as error:
+        error.reword(mask)
+        raise
+
+
+def _seal(services: Services, request: Request, mask: Mask) -> Seal:
     if request.task.command is not None:
         raise DryRunUnavailable(
             f"{request.task.name} is a command: nothing can stop what another program writes",
@@ -310,7 +395,7 @@ def _seal(services: Services, request: Request) -> Seal:
     except OneoffError:
         raise
     except (Exception, SystemExit) as error:
-        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error)}") from error
+        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error, mask)}") from error
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:
@@ -333,7 +418,7 @@ def _refuse(services: Services, run_id: RunId, refusal: OneoffError) -> NoReturn
         settle(
             services,
             run_id,
-            Outcome(status=Status.REFUSED, error=refusal.message),
+            Outcome(status=Status.REFUSED, error=in_words(refusal)),
             only=frozenset({Status.REQUESTED, Status.LAUNCHED}),
         )
     raise refusal
@@ -348,7 +433,7 @@ def release_of(services: Services, registry: Registry, task: Task | None = None)
 def rerun_differences(services: Services, earlier: Run, registry: Registry, task: Task) -> list[str]:
     """What has changed in the code since ``earlier``, in words; empty where nothing is known to have."""
     then, now = earlier.release, release_of(services, registry, task)
-    names = {"version": "version", "commit": "commit", "code": "the task's file"}
+    names = {"version": "version", "commit": "commit", "code": "the task's package"}
     return [
         f"{words}: {_brief(getattr(then, name))} then, {_brief(getattr(now, name))} now"
         for name, words in names.items()

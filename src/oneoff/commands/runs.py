@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from oneoff.audit import event
-from oneoff.commands.attend import attend, seen
+from oneoff.commands.attend import attend, say_no_store, seen
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
@@ -26,6 +26,7 @@ POLL = 0.2
 def find(services: Services, query: RunQuery) -> list[Run]:
     """The runs that match, newest first, none of them claiming to be alive when it is not."""
     if attend(services):
+        say_no_store(services)
         return services.store.find(query)
     statuses = query.statuses
     # A run that is shown as ended may be recorded as one that is not, or as lost.

@@ -15,7 +15,7 @@ _aside = threading.local()
 
 
 class StatementLog:
-    """The statements as the task sent them, without their values; equal ones are counted together."""
+    """The statements as the task sent them, without values given apart; equal ones are counted together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,11 +76,12 @@ class SetAside:
 
 
 class Notes:
-    """Attempts that make the dry run fail and gaps to be named, each once and in order."""
+    """Attempts that make the dry run fail, gaps and changes to be named, each once and in order."""
 
     def __init__(self) -> None:
         self._attempts: dict[str, None] = {}
         self._gaps: dict[str, None] = {}
+        self._changes: dict[str, None] = {}
 
     def attempt(self, text: str) -> DryRunStopped:
         """Record what the task tried; the signal that ends the task is for the caller to raise."""
@@ -91,6 +92,14 @@ class Notes:
     def gap(self, text: str) -> None:
         """Record what the seal does not hold or does not see."""
         self._gaps.setdefault(without_password(text))
+
+    def change(self, text: str) -> None:
+        """Record what a real run would change besides rows and schema."""
+        self._changes.setdefault(text)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        return tuple(self._changes)
 
     @property
     def attempts(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ _LEVELS = {
     "sealed": "executed for real in a transaction that the database refuses to commit",
     "copy": "executed for real on a throw-away copy",
 }
+_GUARDS = {"audit hook": "audit hook, which lets the task start no process"}
 _SQL_WIDTH = 100
 
 
@@ -36,8 +37,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         )
     if not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
         yield ""
-        yield "It would change nothing."
-    yield from _stopped(databases)
+        yield "No change was seen in the database."
+    yield from _stopped(document)
     yield from _not_covered(document)
 
 
@@ -82,8 +83,9 @@ def _is_sure(database: Mapping[str, Any]) -> bool:
     return bool(database["measured"]) and not database["attempts"]
 
 
-def _stopped(databases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    attempts = [attempt for database in databases for attempt in database["attempts"]]
+def _stopped(document: Mapping[str, Any]) -> Iterator[str]:
+    attempts = list(document.get("attempts", ()))  # younger than the first reports
+    attempts += [attempt for database in document["databases"] for attempt in database["attempts"]]
     if attempts:
         yield ""
         yield from _list("STOPPED: what the task tried and a dry run does not allow", attempts)
@@ -94,7 +96,8 @@ def _not_covered(document: Mapping[str, Any]) -> Iterator[str]:
     gaps += document["not_covered"]
     yield ""
     yield from _list("Not covered", dict.fromkeys(gaps))
-    yield f"Guard against effects outside the database: {document['guard']}"
+    guard = document["guard"]
+    yield f"Guard against effects outside the database: {_GUARDS.get(guard, guard)}"
 
 
 def _rows(table: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
+from oneoff.tasks.masking import Mask
 from oneoff.types import JSON, JSONObject
+
+_Part = TypeVar("_Part")
+_OUR_WORDS = frozenset({"level", "guard"})
+"""Fields whose values readers tell apart; no text of the task is in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,7 @@ class TableEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One statement as the task sent it, without its values; equal ones are counted together."""
+    """One statement as the task sent it, without values given apart; equal ones are counted together."""
 
     sql: str
     times: int
@@ -80,16 +85,24 @@ class Report:
     complete: bool = True
     """False where the task ended early: the counts are then what was seen until there."""
     not_covered: tuple[str, ...] = ()
+    """What the guard does not hold."""
+    attempts: tuple[str, ...] = ()
+    """What the task tried and the guard stopped; each makes the dry run fail."""
 
     @property
     def has_effects(self) -> bool:
-        """Whether a real run would change or send anything that was seen."""
-        return bool(self.effects) or any(
+        """Whether a real run would change, send or start anything that was seen."""
+        return bool(self.effects or self.attempts) or any(
             database.schema_changes
             or database.other_changes
             or any(table.changed for table in database.tables)
             for database in self.databases
         )
+
+    @property
+    def all_attempts(self) -> tuple[str, ...]:
+        """Everything that makes the dry run fail, outside of the databases and in them."""
+        return (*self.attempts, *(tried for database in self.databases for tried in database.attempts))
 
     def document(self) -> JSONObject:
         """The report as one JSON object, as ``-o json`` shows it and the store keeps it.
@@ -99,8 +112,21 @@ class Report:
         return {**_plain(asdict(self)), "has_effects": self.has_effects}
 
 
-def _plain(fields: dict[str, Any]) -> JSONObject:
-    return {name: _json(value) for name, value in fields.items()}
+def masked(part: _Part, mask: Mask) -> _Part:
+    """A report, or a part of one, without the secrets that the mask knows; numbers stay."""
+    found: Any = part
+    if isinstance(part, str):
+        found = mask(part)
+    elif isinstance(part, tuple):
+        found = tuple(masked(one, mask) for one in part)
+    elif is_dataclass(part) and not isinstance(part, type):
+        names = [field.name for field in fields(part) if field.name not in _OUR_WORDS]
+        found = replace(part, **{name: masked(getattr(part, name), mask) for name in names})
+    return cast("_Part", found)
+
+
+def _plain(values: dict[str, Any]) -> JSONObject:
+    return {name: _json(value) for name, value in values.items()}
 
 
 def _json(value: Any) -> JSON:

@@ -85,7 +85,7 @@ class Context:
         name = getattr(function, "__qualname__", repr(type(function).__qualname__))
         module = getattr(function, "__module__", None)
         self.suppressed.append(
-            SuppressedEffect(description=description, call=f"{module}.{name}" if module else name)
+            SuppressedEffect(description=str(description), call=f"{module}.{name}" if module else name)
         )
         self.log.info("not done in a dry run", effect=description)
         return dry_result

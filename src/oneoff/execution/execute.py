@@ -24,7 +24,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from oneoff.audit import event
-from oneoff.dryrun.report import Report
+from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     DryRunUnavailable,
     OneoffError,
@@ -35,6 +35,7 @@ from oneoff.errors import (
     StoreUnavailable,
 )
 from oneoff.execution import function, stopping
+from oneoff.execution.children import Children
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
@@ -48,8 +49,10 @@ from oneoff.execution.verdict import Attempt, verdict
 from oneoff.logs import log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
+from oneoff.runs.marks import environ_of
 from oneoff.runs.run import FOREGROUND, Outcome, Run
 from oneoff.runs.status import EXECUTING, EXIT_CODES, FINAL, Status
+from oneoff.tasks.masking import Mask
 from oneoff.tasks.task import Task
 
 LAST_WORDS_SECONDS = 2.0
@@ -108,15 +111,19 @@ class Execution:
         self._run = run
         self._task = task
         self._values = values
+        self._mask = Mask.of(values)
+        """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
+        self._guard = services.guard() if seal is not None else None
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
         self._owner = os.getpid()
+        self._children = Children(run.id, signals.stop, warn=lambda words: self._log.warning(words))
         self._output = contextlib.ExitStack()
 
     def perform(self, *, keep_stdout: bool) -> Run:
@@ -157,8 +164,10 @@ class Execution:
     def _carry_out(self, keep_stdout: bool) -> None:
         self._output.enter_context(_stdout_aside(keep_stdout))
         terminal = self._output.enter_context(self._diverted())
-        self._log = RunLogger(run_id=self._run.id, task=self._run.task, as_text=terminal.isatty)
-        self._meter = ProgressMeter(terminal=terminal, log=self._log)
+        self._log = RunLogger(
+            run_id=self._run.id, task=self._run.task, as_text=terminal.isatty, mask=self._mask
+        )
+        self._meter = ProgressMeter(terminal=terminal, log=self._log, mask=self._mask)
         self._output.callback(self._print_traceback)
         self._output.callback(self._meter.close)
         with contextlib.suppress(OSError, ValueError):  # nobody listens
@@ -182,11 +191,16 @@ class Execution:
         ):
             self._began = self._services.clock.monotonic()
             try:
-                with self._signals.interruptible():
+                with self._watched(), self._signals.interruptible():
                     self._work()
             except BaseException as error:  # whatever a task raises is told, SystemExit and all
                 self._attempt.error = error
             self._result = self._outcome()  # before the supervisor is waited for: it may wait for the store
+
+    def _watched(self) -> AbstractContextManager[None]:
+        if self._task.command is not None or self._run.dry_run:  # a guardian does it, or there is no child
+            return contextlib.nullcontext()
+        return self._children.watched()
 
     def _work(self) -> None:
         if self._stop.look():
@@ -199,7 +213,7 @@ class Execution:
     def _run_command(self, argv: tuple[str, ...]) -> None:
         result = run_command(
             argv,
-            environ={**os.environ, **self._task.environ, "ONEOFF_RUN_ID": self._run.id},
+            environ=environ_of(self._run.id, {**os.environ, **self._task.environ}),
             cwd=self._services.settings.root,
             on_start=self._stop.reaches,
         )
@@ -216,7 +230,7 @@ class Execution:
             open_database=self._open_database,
         )
         try:
-            with self._seal or contextlib.nullcontext():
+            with self._seal or contextlib.nullcontext(), self._guard or contextlib.nullcontext():
                 self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
@@ -232,15 +246,23 @@ class Execution:
             function.call(self._task, context, self._values)
         except BaseException as error:
             if os.getpid() != self._owner:
-                _leave_fork(error)
+                _leave_fork(error, self._mask)
             raise
         if os.getpid() != self._owner:
-            _leave_fork(None)
+            _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if self._seal is None:
+        if self._seal is None or self._guard is None:
             return None
-        return Report(databases=(self._seal.report(),), effects=tuple(context.suppressed), complete=complete)
+        report = Report(
+            databases=(self._seal.report(),),
+            effects=tuple(context.suppressed),
+            guard=self._guard.name,
+            complete=complete,
+            not_covered=self._guard.not_covered,
+            attempts=self._guard.attempts,
+        )
+        return masked(report, self._mask)
 
     def _beat(self) -> Run | None:
         run = self._run
@@ -254,11 +276,10 @@ class Execution:
 
     def _outcome(self) -> Outcome:
         if self._began is None:
-            return Outcome(
-                status=Status.REFUSED, error=f"nothing ran: {summary(self._attempt.error or RunStopped())}"
-            )
+            why = summary(self._attempt.error or RunStopped(), self._mask)
+            return Outcome(status=Status.REFUSED, error=f"nothing ran: {why}")
         elapsed = self._services.clock.monotonic() - self._began
-        return verdict(self._attempt, self._stop, duration_ms=round(elapsed * 1000))
+        return verdict(self._attempt, self._stop, duration_ms=round(elapsed * 1000), mask=self._mask)
 
     def _record(self, outcome: Outcome) -> Run:
         """The final status and the audit's ``outcome``, together; written once, whoever tries."""
@@ -311,6 +332,7 @@ class Execution:
         """The task does not end: record that from the supervisor's thread, and leave without it."""
         code, unrecorded = EXIT_CODES[Status.LOST], None
         try:
+            self._children.end()
             outcome = self._outcome()
             try:
                 code = EXIT_CODES[self._record(outcome).status]
@@ -368,16 +390,16 @@ def _stdout_aside(wanted: bool) -> Iterator[None]:
         os.close(saved)
 
 
-def _leave_fork(error: BaseException | None) -> NoReturn:
+def _leave_fork(error: BaseException | None, mask: Mask) -> NoReturn:
     """End the child of a task that forked as Python would have; it must not come near the run's record."""
     code = 1
     try:
         wanted = error.code if isinstance(error, SystemExit) else None if error is None else 1
         code = wanted if isinstance(wanted, int) else 0 if wanted is None else 1
         if isinstance(wanted, str):
-            print(wanted, file=sys.stderr)
+            print(mask(wanted), file=sys.stderr)
         if error is not None and not isinstance(error, SystemExit):
-            print(own_traceback(error), file=sys.stderr, end="")
+            print(own_traceback(error, mask), file=sys.stderr, end="")
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

@@ -5,31 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from oneoff.errors import AppBroken, OneoffError
+from oneoff.tasks.masking import NO_SECRETS, Mask
+
 _OURS = str(Path(__file__).parent.parent)
 _LOADERS = ("<frozen importlib", "/importlib/", "/runpy.py")
 
 
-def summary(error: BaseException) -> str:
+def summary(error: BaseException, mask: Mask = NO_SECRETS) -> str:
     """One line for people: the class and the first line of the message."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
-        first = str(error).strip().partition("\n")[0]
+        first = mask(str(error)).strip().partition("\n")[0]
     except BaseException:  # a broken __str__ must not hide that the task failed
         first = ""
     return f"{name}: {first}"[:500] if first else name
 
 
-def own_traceback(error: BaseException) -> str:
+def in_words(error: OneoffError) -> str:
+    """One of our errors for a record; of an app that cannot be loaded, with what it raised."""
+    cause = error.__cause__ if isinstance(error, AppBroken) else None
+    return error.message if cause is None else f"{error.message}: {summary(cause)}"
+
+
+def own_traceback(error: BaseException, mask: Mask = NO_SECRETS) -> str:
     """The traceback as Python prints it, without the frames of oneoff and of the import system."""
     import traceback  # only a failure needs it
 
     try:
         for link in _chain(error):
             link.__traceback__ = _without_ours(link.__traceback__)
-        return "".join(traceback.format_exception(error))
+        return mask("".join(traceback.format_exception(error)))
     except BaseException as broken:  # an exception of the user's may be broken in any way
-        return f"{summary(error)}\n(its traceback cannot be shown: {summary(broken)})\n"
+        return f"{summary(error, mask)}\n(its traceback cannot be shown: {summary(broken, mask)})\n"
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, TextIO
 
 from oneoff.execution.terminal import printable
+from oneoff.tasks.masking import NO_SECRETS, Mask
 from oneoff.types import JSON, RunId, TaskName, rfc3339
 
 _OWN_FIELDS = ("time", "level", "message", "run_id", "task")
@@ -29,7 +30,7 @@ class RunLogger:
     type, and control characters are escaped, so that no value can forge a line.
     """
 
-    __slots__ = ("_as_text", "_fields", "_now", "_run_id", "_stream", "_task")
+    __slots__ = ("_as_text", "_fields", "_mask", "_now", "_run_id", "_stream", "_task")
 
     def __init__(
         self,
@@ -40,14 +41,16 @@ class RunLogger:
         stream: TextIO | None = None,
         now: Callable[[], datetime] = _utc_now,
         fields: Mapping[str, object] | None = None,
+        mask: Mask = NO_SECRETS,
     ) -> None:
-        """``stream`` is ``sys.stderr`` of the moment where none is given."""
+        """``stream`` is ``sys.stderr`` of the moment where none is given; ``mask`` goes over every word."""
         self._run_id = run_id
         self._task = task
         self._as_text = as_text
         self._stream = stream
         self._now = now
         self._fields = dict(fields or {})
+        self._mask = mask
 
     def bind(self, **fields: object) -> RunLogger:
         """A logger that adds these fields to each of its lines."""
@@ -58,6 +61,7 @@ class RunLogger:
             stream=self._stream,
             now=self._now,
             fields=self._fields | fields,
+            mask=self._mask,
         )
 
     def debug(self, message: object, /, *args: object, **fields: object) -> None:
@@ -84,9 +88,11 @@ class RunLogger:
         with suppress(Exception):  # a line that cannot be written must not end the task
             fields = self._fields | fields
             error = _exception(fields.pop("exc_info", None))
-            shown = {name: presentable(value) for name, value in fields.items()}
+            shown = {
+                self._mask(name): self._mask.document(presentable(value)) for name, value in fields.items()
+            }
             render = self._text if self._as_text else self._json
-            self._write(render(level, _filled_in(message, args), shown, error))
+            self._write(render(level, self._mask(_filled_in(message, args)), shown, error))
 
     def _text(self, level: str, message: str, fields: dict[str, JSON], error: BaseException | None) -> str:
         words = [f"{self._now().astimezone():%H:%M:%S}"]
@@ -98,7 +104,7 @@ class RunLogger:
         ]
         lines = [" ".join(words)]
         if error is not None:
-            lines += [f"    {printable(line)}" for line in _traceback(error).splitlines()]
+            lines += [f"    {printable(line)}" for line in self._mask(_traceback(error)).splitlines()]
         return "\n".join(lines) + "\n"
 
     def _json(self, level: str, message: str, fields: dict[str, JSON], error: BaseException | None) -> str:
@@ -107,8 +113,8 @@ class RunLogger:
         for name, value in fields.items():
             document[f"{name}_" if name in _OWN_FIELDS else name] = value
         if error is not None:
-            document["error"] = f"{type(error).__name__}: {_as_string(error)}"
-            document["traceback"] = _traceback(error)
+            document["error"] = self._mask(f"{type(error).__name__}: {_as_string(error)}")
+            document["traceback"] = self._mask(_traceback(error))
         return _json_text(document) + "\n"
 
     def _write(self, line: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from oneoff.execution.pipes import PipeEnd
 from oneoff.execution.terminal import Terminal, write_all
 from oneoff.logs import open_log
 
@@ -117,7 +118,8 @@ class _Pump(threading.Thread):
         self._on_terminal = set[int]()
         self._failures: dict[int, OSError] = {}
         self._unlogged = 0
-        self._wake, self._waker = os.pipe()
+        self._wake, waker = os.pipe()
+        self._waker = PipeEnd(waker)
         self._deadline: float | None = None
 
     def add(self, target: int) -> int:
@@ -131,7 +133,8 @@ class _Pump(threading.Thread):
     def finish(self) -> None:
         """Copy what is there; nobody in this process writes any more."""
         self._deadline = time.monotonic() + STRAGGLER_SECONDS
-        os.close(self._waker)
+        self._waker.say(b".")  # a fork of the task may hold it open: to close it is not enough
+        self._waker.close()
         if self.ident is not None:
             self.join()
         os.close(self._wake)

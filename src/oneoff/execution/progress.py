@@ -8,6 +8,7 @@ from collections.abc import Callable
 from oneoff.execution.log import RunLogger
 from oneoff.execution.terminal import Terminal, cells, printable
 from oneoff.runs.run import Progress
+from oneoff.tasks.masking import NO_SECRETS, Mask
 
 BAR_SECONDS = 0.1
 """Between two drawings of the bar on a terminal."""
@@ -27,11 +28,17 @@ class ProgressMeter:
     """
 
     def __init__(
-        self, *, terminal: Terminal, log: RunLogger, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        terminal: Terminal,
+        log: RunLogger,
+        clock: Callable[[], float] = time.monotonic,
+        mask: Mask = NO_SECRETS,
     ) -> None:
         self._terminal = terminal
         self._log = log
         self._clock = clock
+        self._mask = mask
         self._interval = BAR_SECONDS if terminal.isatty else LINE_SECONDS
         self._state: tuple[int, int | None, str] | None = None
         self._reported: tuple[int, int | None, str] | None = None
@@ -45,7 +52,7 @@ class ProgressMeter:
         if self._state is None:
             return None
         done, total, message = self._state
-        return Progress(done=done, total=total, message=message)
+        return Progress(done=done, total=total, message=self._mask(message))
 
     def update(self, done: int, total: int | None = None, message: str = "") -> None:
         """Say how much is done; cheap enough for every row.

@@ -10,6 +10,7 @@ from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
 from oneoff.runs.status import Status
+from oneoff.tasks.masking import NO_SECRETS, Mask
 from oneoff.types import JSONObject
 
 
@@ -24,14 +25,20 @@ class Attempt:
     report: Report | None = None
 
 
-def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
-    """The outcome.
+def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int, mask: Mask = NO_SECRETS) -> Outcome:
+    """The outcome, with the run's secrets masked in its words.
 
     A function that never looked at the request to stop and came to its end has succeeded; one that looked,
     or that was ended by force, has not. A command is told by a signal and cannot say whether it heeded it:
     once asked, it counts as stopped even if it exits with 0.
     """
-    exit_code, error = _exit(attempt)
+    outcome = _verdict(attempt, stop, duration_ms, mask)
+    error, trace = outcome.error, outcome.traceback
+    return replace(outcome, error=error and mask(error), traceback=trace and mask(trace))
+
+
+def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outcome:
+    exit_code, error = _exit(attempt, mask)
     known = Outcome(
         status=Status.SUCCEEDED, exit_code=exit_code, rows=_rows(attempt.report), duration_ms=duration_ms
     )
@@ -42,16 +49,16 @@ def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int) -> Outcome:
         return replace(known, status=Status.REFUSED, error=words)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
-    attempts = [tried for database in _databases(attempt.report) for tried in database.attempts]
+    attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
         tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)
     if error is not None:
-        return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error))
+        return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error, mask))
     return known
 
 
-def _exit(attempt: Attempt) -> tuple[int | None, str | None]:
+def _exit(attempt: Attempt, mask: Mask) -> tuple[int | None, str | None]:
     """The exit code, where there is one, and what went wrong in one line, where something did."""
     error = attempt.error
     if isinstance(error, SystemExit):
@@ -61,7 +68,7 @@ def _exit(attempt: Attempt) -> tuple[int | None, str | None]:
             return error.code, f"the task exited with code {error.code}"
         return 1, str(error.code)
     if error is not None:
-        return None, summary(error)
+        return None, summary(error, mask)
     if attempt.signal is not None:
         return None, f"the command was ended by {attempt.signal}"
     if attempt.exit_code:
@@ -73,8 +80,8 @@ def _stopped(words: str, error: str | None) -> str:
     return f"{words}; {error}" if error and RunStopped.__name__ not in error else words
 
 
-def _traceback(error: BaseException | None) -> str | None:
-    return None if error is None or isinstance(error, SystemExit) else own_traceback(error)
+def _traceback(error: BaseException | None, mask: Mask) -> str | None:
+    return None if error is None or isinstance(error, SystemExit) else own_traceback(error, mask)
 
 
 def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:

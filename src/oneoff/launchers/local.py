@@ -13,6 +13,7 @@ from pathlib import Path
 from oneoff.errors import Refused
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.logs import log_path, open_log
+from oneoff.runs.marks import environ_of
 from oneoff.runs.run import Process, Run
 from oneoff.tasks.task import RAW
 
@@ -23,7 +24,8 @@ class LocalLauncher:
     A raw command is started as ``PREFIX… exec --run-id ID``: its record knows the command.
 
     The child leads a session of its own, appends its output to the run's log, and keeps this process's
-    folder, variables and nothing else that is open. Secrets go through its standard input as one JSON object
+    folder, variables and nothing else that is open. A run that starts it does not own it: it has a
+    ``ONEOFF_RUN_ID`` of its own, and no mark. Secrets go through its standard input as one JSON object
     of strings, never through its arguments or variables, which others on the machine can read; it is told to
     expect them by ``--secrets-from-stdin``.
     """
@@ -49,7 +51,7 @@ class LocalLauncher:
         command = self._command(run, secrets=bool(secrets))
         log = open_log(log_path(self._state_dir, run.id))
         try:
-            child = _spawn(command, log=log, pipe=bool(secrets))
+            child = _spawn(command, run=run, log=log, pipe=bool(secrets))
         except OSError as error:
             raise Refused(
                 f"No process could be started for the run: {error.strerror}.",
@@ -75,9 +77,10 @@ class LocalLauncher:
         return command
 
 
-def _spawn(command: Sequence[str], *, log: int, pipe: bool) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], *, run: Run, log: int, pipe: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
+        env=environ_of(run.id, os.environ),  # it belongs to no run that may have started it
         stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
         stdout=log,
         stderr=log,

@@ -25,7 +25,7 @@ class Actor:
     """Who asked, as far as this machine can tell."""
 
     kind: str
-    """human, ci, schedule or agent."""
+    """human, ci, schedule or agent. What the environment says: a claim, which decides nothing."""
     name: str
     """The operating system's name of the user."""
     subject: str = ""
@@ -45,7 +45,7 @@ class Release:
     commit: str | None = None
     """The git commit that is checked out, where there is one."""
     code: str | None = None
-    """SHA-256 of the file that defines the task; of the argument list for a command."""
+    """SHA-256 of the Python files of the task's package; of the argument list for a command."""
     oneoff: str | None = None
 
 
@@ -92,7 +92,7 @@ class Run:
 
     id: RunId
     app: str
-    """The name of the app that the task belongs to."""
+    """The name of the app that the task belongs to; as it was asked for where it could not be loaded."""
     task: TaskName
     status: Status
     requested_at: datetime

@@ -156,6 +156,19 @@ def exists(path: Path) -> bool:
     return True
 
 
+def absent(path: Path) -> bool:
+    """Whether nothing is there yet; where that cannot be seen it is False, and opening the store says why."""
+    for file in (path, f"{path}-wal"):
+        try:
+            os.lstat(file)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            pass
+        return False
+    return True
+
+
 def _make(path: Path) -> None:
     """Build the store beside its place and move it there, so that a kill leaves no half of one."""
     folder = path.parent
@@ -240,14 +253,14 @@ def _check_sqlite() -> Finding:
 
 def _check_private(path: Path) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
+    if mode & 0o027:  # its group may read: it may be that of the auditors
         return Finding(
             name="store permissions",
             ok=False,
             message=f"other users may read or write {path} (mode {mode:04o})",
-            next_step=f"chmod 600 {path}",
+            next_step=f"chmod 600 {path}, or 640 where its group may read the records",
         )
-    return Finding(name="store permissions", ok=True, message=f"only its owner may open {path}")
+    return Finding(name="store permissions", ok=True, message=f"no stranger may open {path}")
 
 
 def _check_space(path: Path) -> Finding:

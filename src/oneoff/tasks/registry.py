@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from oneoff.errors import InvalidDeclaration, TaskNotFound
-from oneoff.tasks.source import place, plain_function
+from oneoff.tasks.source import place
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import TaskName
 
@@ -80,24 +80,3 @@ def task_name(text: str) -> TaskName:
         "with . or : between its parts",
         next_step='give it one with name="…"',
     )
-
-
-def code_digest(task: Task) -> str | None:
-    """SHA-256 (hex) of the file that defines the task's function, or of a command's argument list as JSON.
-
-    None where there is no such file: a function typed into a shell, or inside a zip archive.
-    """
-    from hashlib import sha256
-
-    if task.command is not None:
-        import json
-
-        return sha256(json.dumps(list(task.command)).encode()).hexdigest()
-    function = plain_function(task.function) if task.function is not None else None
-    if function is None:
-        return None
-    try:
-        with open(function.__code__.co_filename, "rb") as file:  # noqa: PTH123 # pathlib takes 3 ms to import
-            return sha256(file.read()).hexdigest()
-    except OSError:
-        return None

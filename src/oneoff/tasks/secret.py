@@ -22,7 +22,11 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """The text itself. Hand it on at once; what holds it from here on is no longer masked."""
+        """The text itself. Hand it on at once.
+
+        What oneoff records or prints of the run is searched for it: errors, tracebacks, log lines, the report
+        of a dry run. What the task prints by itself is not, nor what was made of it (base64, a hash, a part).
+        """
         return self.__text
 
     def __repr__(self) -> str:

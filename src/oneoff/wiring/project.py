@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -56,30 +58,38 @@ def _import(reference: str, settings: Settings) -> Registry:
     for folder in (settings.root / "src", settings.root):  # a src layout need not be installed
         if folder.is_dir() and str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    target = _attribute(_module(module_name, root), attribute, reference)
+    module = _module(module_name, root)
+    with _own_code(f"{reference} raised while it was looked up"):
+        target = _attribute(module, attribute, reference)
     if callable(target) and not isinstance(target, Registry):
-        try:
+        with _own_code(f"{reference} raised while it made the app"):
             target = target()
-        except OneoffError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise AppBroken(f"{reference} raised while it made the app") from error
     if not isinstance(target, Registry):
         raise AppNotFound(f"{reference} is a {type(target).__name__}, not a oneoff.App")
     return target
 
 
-def _module(name: str, root: str) -> Any:
+@contextmanager
+def _own_code(words: str) -> Iterator[None]:
+    """The app's own code runs in the block. Whatever it raises, no task has run: AppBroken says so."""
     try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise AppNotFound(f"there is no module {error.name!r} in {root} or on the path") from None
-        raise AppBroken(f"{name} cannot be imported") from error
+        yield
     except OneoffError:
         raise  # a declaration that cannot work says itself where and why
-    except (Exception, SystemExit) as error:
-        raise AppBroken(f"{name} cannot be imported") from error
+    except KeyboardInterrupt as error:  # raised by the app, or by somebody's Ctrl-C meanwhile
+        raise AppBroken(f"{words}: interrupted, nothing ran") from error
+    except BaseException as error:
+        raise AppBroken(words) from error
+
+
+def _module(name: str, root: str) -> Any:
+    with _own_code(f"{name} cannot be imported"):
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                raise AppNotFound(f"there is no module {error.name!r} in {root} or on the path") from None
+            raise
 
 
 def _attribute(module: Any, path: str, reference: str) -> Any:

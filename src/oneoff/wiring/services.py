@@ -6,18 +6,25 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Services, Store
+from oneoff.protocols import Anchor, Asker, Guard, Keys, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
+from oneoff.stores import sqlite_file
+from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.wiring.store import open_store, open_to_read
 from oneoff.wiring.system import SystemClock, current_actor, current_release
+
+if TYPE_CHECKING:
+    from oneoff.audit.note import VerifyKey
 
 
 def local_services(
@@ -43,9 +50,14 @@ def local_services(
 def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
     """The same for a verb that changes nothing: a store that cannot be written is opened to read.
 
+    Where there is none, none is made: an empty one in memory stands for it.
+
     Raises:
         StoreUnavailable: it cannot be read either.
     """
+    if settings.store_url is None and sqlite_file.absent(settings.store):
+        nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
+        return replace(nothing, only_reads=True, no_store=str(settings.store))
     store, unwritable = open_to_read(settings)
     services = _around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
@@ -62,6 +74,7 @@ def _around(
         spool=FileSpool(settings.state_dir),
         processes=processes,
         databases=Databases(own=[settings.store]),
+        guard=_guard,
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
@@ -69,7 +82,39 @@ def _around(
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,
+        keys=lambda: keys_of(settings),
+        anchors=_anchors(settings),
     )
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The installation's key, and what checks the signatures of any."""
+    from oneoff.signing import KeyFile
+
+    return KeyFile(settings.audit.key)
+
+
+def make_key(name: str, path: Path) -> VerifyKey:
+    """A new private key in a new file, and its public half; needs no store. Raises KeyUnusable."""
+    from oneoff.signing import generate
+
+    return generate(name, path)
+
+
+def _anchors(settings: Settings) -> list[Anchor]:
+    if not settings.audit.anchors:
+        return []
+    from oneoff.anchors import CommandAnchor, FileAnchor, StdoutAnchor
+
+    made: list[Anchor] = []
+    for wanted in settings.audit.anchors:
+        if wanted.file is not None:
+            made.append(FileAnchor(wanted.file))
+        elif wanted.command:
+            made.append(CommandAnchor(wanted.command, cwd=settings.root))
+        else:
+            made.append(StdoutAnchor())
+    return made
 
 
 def _with_subjects(actor: Actor, store: Store) -> Actor:
@@ -84,6 +129,12 @@ def _with_subjects(actor: Actor, store: Store) -> Actor:
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     prefix = [sys.executable, "-m", "oneoff", *(["--app", app] if app else [])]
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
+
+
+def _guard() -> Guard:
+    from oneoff.guards.processes import ProcessGuard  # a real run needs none
+
+    return ProcessGuard()
 
 
 def arm_dry_run() -> Armed:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import Finding, Store, StoreAdmin
 from oneoff.settings import Settings
+from oneoff.stores import sqlite_file
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.stores.sqlite_reader import SqliteReader
 
@@ -48,12 +49,15 @@ def store_admin(settings: Settings, owner_url: str | None) -> StoreAdmin:
 
 
 def check_store(settings: Settings) -> list[Finding]:
-    """What there is to say of the store beside whether it opens."""
+    """What there is to say of the store beside whether it opens, for ``oneoff doctor``; raises nothing."""
     if settings.store_url is None:
-        return []
-    with _needing_psycopg():
-        from oneoff.stores.postgres_check import check
-    return check(settings.store_url)
+        return sqlite_file.check(settings.store)
+    try:
+        with _needing_psycopg():
+            from oneoff.stores.postgres_check import check
+        return check(settings.store_url)
+    except StoreUnavailable:
+        return []  # it does not open, which is a finding of its own
 
 
 @contextmanager

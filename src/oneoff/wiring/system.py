@@ -41,7 +41,7 @@ def _user_name() -> str:
 
 
 def current_release(root: Path, version: str | None) -> Release:
-    """The release of the code below ``root``; the task adds its own file's digest."""
+    """The release of the code below ``root``; the task adds the digest of its package."""
     return Release(version=version, commit=_commit(root), oneoff=__version__)
 
 

@@ -202,6 +202,31 @@ class TestConfirmation:
         assert run["confirmation"] == ("environment typed" if code == 0 else None)
         assert (run["environment"], run["protected"]) == ("production", True)
 
+    @pytest.mark.parametrize("name", ["CI", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILDKITE_BUILD_ID"])
+    def test_to_say_that_it_is_ci_changes_nothing(self, shop: Project, name: str) -> None:
+        """Anybody can set a variable: it is recorded, and nothing is allowed or refused by it."""
+        asks = ("run", "drop"), ("run", "drop", "--env", "production", "--yes", "--reason", "OPS-1")
+        for arguments in asks:
+            human, ci = shop(*arguments), shop(*arguments, environ={name: "1"})
+            assert (human.code, human.err) == (ci.code, ci.err) and human.code == 3
+        assert {run["actor"]["kind"] for run in shop.runs()} == {"human", "ci"}
+        assert shop("run", "greet", environ={name: "1"}).code == 0
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            ["greet", "--reason", "so", "--name", "--x"],
+            ["greet", "--reason=so", "--name", "--x"],
+            ["--reason", "so", "greet", "--name", "--x"],
+        ],
+    )
+    def test_an_option_is_suggested_once(self, shop: Project, typed: list[str]) -> None:
+        """The value that does not do is replaced, however it was given; all else stays."""
+        ended = shop("run", "--env", "production", "--yes", *typed)
+        assert ended.code == 3
+        way_out = "oneoff run --env production --yes greet --name --x --reason '…' --confirm production"
+        assert ended.err.splitlines()[-1] == f"next:  {way_out}"
+
     def test_a_reason_is_wanted(self, shop: Project) -> None:
         """Missing or not of the pattern it is refused; all that is missing is named at once."""
         missing = shop("run", "greet", "--env", "production")

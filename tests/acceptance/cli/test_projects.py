@@ -147,6 +147,92 @@ class TestBrokenApps:
         assert "two tasks are called greet" in ended.err
         assert "here.py" in ended.err
 
+    @pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
+    @pytest.mark.parametrize("where", ["admin", "create", "lazy"])
+    def test_whatever_it_raises(self, bare: Project, where: str, raised: str) -> None:
+        """At its import, in the function that makes it or looks it up: nothing ran, and that is said."""
+        body = f"import asyncio\n{'raise ' + raised if where == 'admin' else ''}\n"
+        body += f"def create():\n    raise {raised}\n"
+        body += f"def __getattr__(name):\n    raise {raised} if name == 'lazy' else AttributeError(name)\n"
+        bare.write(here_py=body)
+        for arguments in (("run", "greet"), ("tasks",)):
+            ended = bare("--app", f"here:{where}", *arguments)
+            assert (ended.code, ended.out) == (3, ""), ended.err
+            assert "here.py" in ended.err and "error: here" in ended.err
+            assert "Aborted" not in ended.err
+
+
+class TestRecordedRefusals:
+    """Who asked for a task of an app that cannot be loaded asked all the same."""
+
+    def test_a_broken_app(self, shop: Project) -> None:
+        """``runs``, ``show`` and the audit log tell what was asked for, and why it came to nothing."""
+        (shop.root / "shop" / "admin.py").write_text("raise LookupError('no luck')")
+        asked = shop(
+            *["run", "--reason=OPS-1", "purge", "--older-than", "3d", "--env", "production", "--dry-run"]
+        )
+        assert (asked.code, "no luck" in asked.err) == (3, True)
+        (run,) = shop.runs()
+        assert (run["task"], run["app"], run["status"]) == ("purge", "shop.admin:admin", "refused")
+        assert (run["environment"], run["protected"]) == ("production", True)
+        assert (run["dry_run"], run["reason"], run["started_at"]) == (True, "OPS-1", None)
+        assert run["error"] == "shop.admin cannot be imported: LookupError: no luck"
+        assert "LookupError: no luck" in shop("show", run["id"]).out
+        assert "LookupError: no luck" in shop("audit", "log", "--run", run["id"]).out
+        assert shop("audit", "verify").code == 0
+
+    def test_an_app_that_is_not_found(self, shop: Project) -> None:
+        """Its name is recorded as it was given."""
+        assert shop("--app", "nope:admin", "run", "purge").code == 2
+        (run,) = shop.runs()
+        assert (run["app"], run["status"]) == ("nope:admin", "refused")
+        assert "there is no module 'nope'" in run["error"]
+
+    def test_a_rerun(self, shop: Project) -> None:
+        """The same for what ran before."""
+        shop("run", "greet", "--run-id", "first")
+        (shop.root / "shop" / "admin.py").write_text("raise LookupError('no luck')")
+        assert shop("rerun", "first").code == 3
+        assert shop.latest()["rerun_of"] == "first"
+        assert "no luck" in shop.latest()["error"]
+
+    def test_a_launched_run(self, shop: Project) -> None:
+        """A process of its own that cannot load the app ends its run with the reason."""
+        admin = shop.root / "shop" / "admin.py"
+        once = "from pathlib import Path\nPath(__file__).with_name('seen').mkdir()\n"
+        admin.write_text(once + admin.read_text())
+        launched = shop("run", "greet", "--detach", "--run-id", "x")
+        ended = shop("wait", "x")
+        assert (ended.code, shop("show", "x", "-o", "json").json["status"]) == (3, "refused"), launched.err
+        assert "FileExistsError" in shop("audit", "log", "--run", "x").out
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("run", "purge", "--help"), ("run", "--help"), ("run",), ("run", "--nope", "purge"), ("tasks",)],
+    )
+    def test_nothing_was_to_be_run(self, shop: Project, arguments: tuple[str, ...]) -> None:
+        """Help and mistakes are no attempts."""
+        (shop.root / "shop" / "admin.py").write_text("raise LookupError('no luck')")
+        assert shop(*arguments).code != 0
+        assert shop.runs() == []
+
+    def test_a_task_that_is_not_there(self, shop: Project) -> None:
+        """The command is wrong, and nothing is recorded."""
+        assert shop("run", "nope").code == shop("run", "greet", "--nope").code == 2
+        assert shop.runs() == []
+
+    def test_no_app_is_named(self, bare: Project) -> None:
+        """There is no project here, so no records are made either."""
+        assert bare("run", "greet").code == 2
+        assert not (bare.root / ".oneoff").exists()
+
+    def test_no_store_can_be_reached(self, shop: Project) -> None:
+        """Then the app's own error is what is told."""
+        (shop.root / "shop" / "admin.py").write_text("raise LookupError('no luck')")
+        (shop.root / "file").touch()
+        ended = shop("run", "greet", environ={"ONEOFF_STORE": str(shop.root / "file" / "store.db")})
+        assert (ended.code, "no luck" in ended.err, "store.db" in ended.err) == (3, True, False)
+
 
 class TestSettings:
     """A settings file that cannot be used."""
@@ -176,6 +262,8 @@ class TestSettings:
         ended = bare("doctor")
         assert ended.code == 1
         assert "BAD  settings" in ended.out
+        assert ended.out.count("TOML") == 1
+        assert "BAD  store      not looked at: needs the settings" in ended.out
 
 
 class TestOwnCli:
@@ -215,3 +303,51 @@ class TestOwnCli:
         assert refused.code == 2
         assert "[tool.oneoff]" in refused.err
         assert len(shop.runs()) == 1
+
+    @pytest.mark.parametrize(
+        ("other", "words"),
+        [
+            (APP, "the app that it finds is little"),
+            (APP.replace("little", "shop"), "the greet that it finds is other code"),
+            (APP.replace("little", "shop").replace("greet", "salute"), "there is no task 'greet'"),
+            ("1 / 0", "other cannot be imported"),
+        ],
+    )
+    def test_detached_it_has_to_be_the_same(self, shop: Project, other: str, words: str) -> None:
+        """What the settings name does not run in this one's place."""
+        (shop.root / "pyproject.toml").write_text('[tool.oneoff]\napp = "other:admin"\n')
+        (shop.root / "other.py").write_text(other)
+        refused = shop("greet", "--detach", "--run-id", "one", program=self.ALONE)
+        assert (refused.code, words in refused.err) == (3, True), refused.err
+        (run,) = shop.runs()
+        assert (run["app"], run["status"], run["started_at"]) == ("shop", "refused", None)
+
+    def test_detached_from_a_script(self, bare: Project) -> None:
+        """The app of a script is the module ``__main__`` there, and is found by its name."""
+        bare.write(manage_py=APP + '\nif __name__ == "__main__":\n    admin.cli()()\n')
+        bare.write(oneoff_toml='[tool.oneoff]\napp = "manage:admin"\n')
+        script = (sys.executable, "manage.py")
+        launched = bare("greet", "--detach", "--run-id", "one", program=script)
+        assert launched.code == 0, launched.err
+        assert (bare("wait", "one").code, "hello from here\n" in bare("logs", "one").out) == (0, True)
+
+    def test_detached_and_changed_before_the_start(self, shop: Project) -> None:
+        """What was asked for is not what would start: nothing does."""
+        admin = shop.root / "shop" / "admin.py"
+        grow = "from pathlib import Path\nPath(__file__).with_name('grown.py').open('a').write('#')\n"
+        admin.write_text(grow + admin.read_text())
+        shop("run", "greet", "--detach", "--run-id", "one")
+        assert shop("wait", "one").code == 3
+        assert "has changed since run one was asked for" in shop("audit", "log", "--run", "one").out
+        assert "hello" not in shop("logs", "one").out
+
+    def test_a_rerun_in_another_app(self, shop: Project) -> None:
+        """It is refused, and says how to name the app that ran."""
+        shop("greet", "--run-id", "first", program=self.ALONE)
+        (shop.root / "other.py").write_text(APP)
+        refused = shop("--app", "other:admin", "rerun", "first")
+        assert (refused.code, refused.out) == (3, "")
+        assert "run first is of the app shop, and this one is little: nothing ran" in refused.err
+        assert "oneoff --app MODULE:NAME rerun first" in refused.err
+        assert shop.latest()["status"] == "refused"
+        assert shop("rerun", "first").out == "hello you\n"

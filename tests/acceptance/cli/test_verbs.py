@@ -219,7 +219,14 @@ class TestRerun:
         changed = shop("rerun", "first", "-o", "json")
         assert changed.json["parameters"] == {"name": "you", "times": 1, "loud": True}
         assert changed.json["rerun_of"] == "first"
-        assert "changed since run first: the task's file" in changed.err
+        assert "changed since run first: the task's package" in changed.err
+
+    def test_a_change_in_another_file(self, shop: Project) -> None:
+        """What the task calls may be in any file of its package."""
+        shop("run", "greet", "--run-id", "first")
+        with (shop.root / "shop" / "models.py").open("a") as file:
+            file.write("# changed\n")
+        assert "changed since run first: the task's package" in shop("rerun", "first").err
 
     def test_a_dry_run_again(self, shop: Project) -> None:
         """It stays one."""
@@ -387,14 +394,14 @@ class TestDetached:
         assert report["databases"][0]["tables"][0]["deleted"] == 2
 
     def test_a_process_that_cannot_start(self, shop: Project) -> None:
-        """The run is refused, and its log says why."""
+        """The run is refused and says why; its log has the traceback."""
         admin = shop.root / "shop" / "admin.py"
         admin.write_text(
             "import sys\nif '--run-id' in sys.argv: raise RuntimeError('not twice')\n" + admin.read_text()
         )
         ended = shop("run", "greet", "--detach")
         assert ended.code == 3
-        assert "nothing ran" in ended.err
+        assert "refused: shop.admin cannot be imported: RuntimeError: not twice" in ended.err
         assert "not twice" in shop("logs", "@latest").out
 
     def test_it_is_confirmed_first(self, shop: Project) -> None:

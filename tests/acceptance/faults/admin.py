@@ -153,6 +153,13 @@ def forever_with_own_handler() -> None:
     time.sleep(600)
 
 
+def forever_ignoring_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    mark("deaf")
+    time.sleep(600)
+
+
 def forever_without_the_pipe() -> None:
     """As a daemon does that closes all it has inherited."""
     os.closerange(3, 256)
@@ -253,6 +260,11 @@ def bad_huge_message() -> NoReturn:
 
 def bad_own_exit() -> None:
     os._exit(0)
+
+
+def bad_executes() -> None:
+    """Another program in the place of the run."""
+    os.execvp("sh", ["sh", "-c", "exit 9"])
 
 
 def bad_abort() -> None:

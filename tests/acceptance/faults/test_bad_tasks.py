@@ -45,6 +45,7 @@ ENDINGS: dict[str, tuple[int, Status, str]] = {
     "file_limit": (7, SUCCEEDED, ""),
     "close_all": (7, SUCCEEDED, ""),
     "own_exit": (0, LOST, "its process is gone"),
+    "executes": (9, LOST, "its process is gone"),
     "abort": (-6, LOST, "its process is gone"),
     "segfault": (-11, LOST, "its process is gone"),
 }

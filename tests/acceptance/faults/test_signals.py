@@ -83,6 +83,17 @@ def test_a_task_that_resists_is_left_behind(how: str, project: Project) -> None:
     assert the_end(project)[0] is Status.CANCELLED
 
 
+def test_a_task_that_ignores_the_signals(project: Project) -> None:
+    """It is deaf to them as a whole, and ends by force all the same."""
+    process = project.started("run", "forever", "--how", "ignoring_signals", **QUICK)
+    project.until((project.folder / "deaf").exists)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        process.send_signal(number)
+    assert project.oneoff("cancel", "@latest", "--force").returncode == 0
+    assert finished(process, within=10) == 5
+    assert the_end(project)[0] is Status.CANCELLED
+
+
 @pytest.mark.parametrize("task", ["forever-timed", "slow-failure"])
 def test_a_reader_that_reads_nothing_cannot_hold_up_the_record(task: str, project: Project) -> None:
     """`| less`: the outcome is recorded, and the rest of the output waits for its reader."""

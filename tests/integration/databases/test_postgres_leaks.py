@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -14,114 +13,60 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from oneoff.databases.handles import Databases
-from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped, DryRunUnavailable
-from tests.integration.databases import fingerprint
-from tests.postgres import Server
-
-_SCHEMA = (
-    "CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL, balance int NOT NULL DEFAULT 0)",
-    "INSERT INTO account SELECT n, 'name ' || n, n FROM generate_series(1, 20) n",
-)
-_WRITE = "UPDATE account SET balance = balance + 1000"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """An app with its database."""
-
-    server: Server
-    database: str
-    url: str
-    engine: sa.Engine
-    opened: list[psycopg.Connection[Any]] = field(default_factory=list)
-
-    def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """A connection that the task itself may forget to close."""
-        self.opened.append(psycopg.connect(self.url, **options))
-        return self.opened[-1]
-
-    def fingerprint(self) -> Any:
-        return fingerprint.of_postgres(self.server, self.database)
-
-
-@pytest.fixture
-def shop(postgres: Server) -> Iterator[Shop]:
-    with postgres.database() as name:
-        postgres.execute(*_SCHEMA, database=name)
-        url = postgres.url(name)
-        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        try:
-            shop = Shop(server=postgres, database=name, url=url, engine=engine)
-            yield shop
-            for connection in shop.opened:
-                connection.close()
-        finally:
-            engine.dispose()
-
-
-def _dry(shop: Shop, task: Callable[[Shop], None]) -> DatabaseReport:
-    """Run a task sealed, as a run would: its own error does not matter here, what it leaves behind does."""
-    seal = Databases().seal(shop.engine)
-    try:
-        with seal:
-            task(shop)
-    except (Exception, DryRunStopped):
-        pass
-    return seal.report()
+from tests.integration.databases.postgres_shop import WRITE, Shop, dry
 
 
 def _engine_begin(shop: Shop) -> None:
     with shop.engine.begin() as connection:
-        connection.execute(sa.text(_WRITE))
+        connection.execute(sa.text(WRITE))
 
 
 def _session_commit(shop: Shop) -> None:
     with Session(shop.engine) as session:
-        session.execute(sa.text(_WRITE))
+        session.execute(sa.text(WRITE))
         session.commit()
 
 
 def _own_sessionmaker(shop: Shop) -> None:
     with sessionmaker(shop.engine).begin() as session:
-        session.execute(sa.text(_WRITE))
+        session.execute(sa.text(WRITE))
 
 
 def _session_in_outer_transaction(shop: Shop) -> None:
     with shop.engine.connect() as connection:
         connection.begin()
         with Session(connection) as session:
-            session.execute(sa.text(_WRITE))
+            session.execute(sa.text(WRITE))
             session.rollback()
-            session.execute(sa.text(_WRITE))
+            session.execute(sa.text(WRITE))
             session.commit()
 
 
 def _second_engine(shop: Shop) -> None:
     engine = sa.create_engine(shop.url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.execute(sa.text(_WRITE))
+        connection.execute(sa.text(WRITE))
 
 
 def _second_connection(shop: Shop) -> None:
     with shop.connect() as connection:
-        connection.execute(_WRITE)
+        connection.execute(WRITE)
 
 
 def _autocommit(shop: Shop) -> None:
     with shop.connect(autocommit=True) as connection:
-        connection.execute(_WRITE)
+        connection.execute(WRITE)
 
 
 def _sqlalchemy_autocommit(shop: Shop) -> None:
     with shop.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(_WRITE))
+        connection.execute(sa.text(WRITE))
 
 
 def _raw_driver_commit(shop: Shop) -> None:
     connection = shop.engine.raw_connection()
-    connection.cursor().execute(_WRITE)
+    connection.cursor().execute(WRITE)
     connection.commit()
     connection.close()
 
@@ -163,7 +108,7 @@ HARMLESS = [
 def test_normal_code_runs_to_its_end_and_nothing_stays(shop: Shop, task: Callable[[Shop], None]) -> None:
     """Commits by every ordinary road are let through and undone; the report shows what they would do."""
     before = shop.fingerprint()
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert shop.fingerprint() == before
     assert report.attempts == ()
     assert report.tables or report.schema_changes
@@ -171,39 +116,39 @@ def test_normal_code_runs_to_its_end_and_nothing_stays(shop: Shop, task: Callabl
 
 def _raw_commit(shop: Shop) -> None:
     connection = shop.connect()
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.execute("COMMIT")
 
 
 def _multi_statement(shop: Shop) -> None:
-    shop.connect().execute(f"{_WRITE}; commit; {_WRITE}")
+    shop.connect().execute(f"{WRITE}; commit; {WRITE}")
 
 
 def _commit_and_chain(shop: Shop) -> None:
-    shop.connect().execute(f"{_WRITE}; COMMIT AND CHAIN")
+    shop.connect().execute(f"{WRITE}; COMMIT AND CHAIN")
 
 
 def _rollback_and_chain(shop: Shop) -> None:
     connection = shop.connect()
     connection.execute("ROLLBACK AND CHAIN")
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.execute("COMMIT")
 
 
 def _rollback_then_begin(shop: Shop) -> None:
     connection = shop.connect()
     connection.execute("ROLLBACK")
-    connection.execute(f"BEGIN; {_WRITE}; COMMIT")
+    connection.execute(f"BEGIN; {WRITE}; COMMIT")
 
 
 def _begin_read_write(shop: Shop) -> None:
-    shop.connect(autocommit=True).execute(f"ROLLBACK; BEGIN READ WRITE; {_WRITE}; COMMIT")
+    shop.connect(autocommit=True).execute(f"ROLLBACK; BEGIN READ WRITE; {WRITE}; COMMIT")
 
 
 def _guard_off(shop: Shop) -> None:
     connection = shop.connect(autocommit=True)
     connection.execute("SET default_transaction_read_only = off")
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
 
 
 def _pill_removed(shop: Shop) -> None:
@@ -214,7 +159,7 @@ def _pill_removed(shop: Shop) -> None:
 
 def _constraints_immediate(shop: Shop) -> None:
     connection = shop.connect()
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
@@ -230,14 +175,14 @@ def _swallowed(shop: Shop) -> None:
     connection = shop.connect()
     for _ in range(3):
         try:
-            connection.execute(f"{_WRITE}; commit")
+            connection.execute(f"{WRITE}; commit")
         except:  # noqa: E722  # the very thing under test
             continue
 
 
 def _dsn_with_options(shop: Shop) -> None:
     with psycopg.connect(shop.url, options="-c statement_timeout=0", autocommit=True) as connection:
-        connection.execute(_WRITE)
+        connection.execute(WRITE)
 
 
 def _dsn_with_options_swallowed(shop: Shop) -> None:
@@ -260,20 +205,20 @@ def _procedure_that_commits(shop: Shop) -> None:
 def _two_phase(shop: Shop) -> None:
     connection = shop.connect()
     connection.tpc_begin(connection.xid(1, "oneoff", "test"))
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.tpc_commit()
 
 
 def _triggers_off(shop: Shop) -> None:
     connection = shop.connect()
     connection.execute("SET session_replication_role = replica")
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.execute("COMMIT")
 
 
 def _temporary_tables_dropped(shop: Shop) -> None:
     connection = shop.connect()
-    connection.execute(_WRITE)
+    connection.execute(WRITE)
     connection.execute("DISCARD TEMP")
     connection.execute("COMMIT")
 
@@ -292,7 +237,7 @@ def test_what_goes_around_the_connection_is_refused_and_named(
 ) -> None:
     """Nothing persists, and the report names the attempt, also where the task swallows the error."""
     before = shop.fingerprint()
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert shop.fingerprint() == before
     assert report.attempts
 
@@ -305,26 +250,27 @@ def test_what_goes_around_the_connection_is_refused_and_named(
 def test_what_the_server_refuses_by_itself_persists_nothing(shop: Shop, task: Callable[[Shop], None]) -> None:
     """Some roads end in an ordinary error of the server; the task gets it, and nothing stays."""
     before = shop.fingerprint()
-    _dry(shop, task)
+    dry(shop, task)
     assert shop.fingerprint() == before
 
 
 def test_psql_in_a_child_process_cannot_write(shop: Shop) -> None:
-    """PGOPTIONS reaches child processes: their connections are read-only."""
+    """The guard around a dry run lets none start. One that starts all the same inherits PGOPTIONS."""
     results: list[subprocess.CompletedProcess[str]] = []
 
     def task(shop: Shop) -> None:
-        command: list[Any] = [shop.server.binaries / "psql", "-X", "-d", shop.url, "-c", _WRITE]
+        command: list[Any] = [shop.server.binaries / "psql", "-X", "-d", shop.url, "-c", WRITE]
         results.append(subprocess.run(command, capture_output=True, text=True, check=False))
 
     before = shop.fingerprint()
-    _dry(shop, task)
+    dry(shop, task)
     assert shop.fingerprint() == before
     assert "read-only transaction" in results[0].stderr
 
 
 def test_a_forked_child_cannot_use_the_sealed_session(shop: Shop) -> None:
-    """A child that was forked is refused on its parent's connection, and read-only on one of its own."""
+    """The guard around a dry run lets none be forked. One that C code forks all the same is refused on its
+    parent's connection, and read-only on one of its own."""
 
     def task(shop: Shop) -> None:
         connection = shop.connect()
@@ -332,7 +278,7 @@ def test_a_forked_child_cannot_use_the_sealed_session(shop: Shop) -> None:
         child = os.fork()
         if child == 0:
             status = 0
-            for write in (lambda: connection.execute(_WRITE), lambda: _autocommit(shop)):
+            for write in (lambda: connection.execute(WRITE), lambda: _autocommit(shop)):
                 try:
                     write()
                     status = 1
@@ -340,10 +286,10 @@ def test_a_forked_child_cannot_use_the_sealed_session(shop: Shop) -> None:
                     pass
             os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
-        connection.execute(_WRITE)
+        connection.execute(WRITE)
 
     before = shop.fingerprint()
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert shop.fingerprint() == before
     assert [table.updated for table in report.tables] == [20]
 
@@ -354,10 +300,10 @@ def test_a_connection_taken_from_psycopg_before_the_seal_is_sealed_too(shop: Sho
 
     def task(shop: Shop) -> None:
         with connect(shop.url) as connection:
-            connection.execute(_WRITE)
+            connection.execute(WRITE)
 
     before = shop.fingerprint()
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert shop.fingerprint() == before
     assert [(table.table, table.updated) for table in report.tables] == [("account", 20)]
 
@@ -375,7 +321,7 @@ def test_another_database_is_read_only_and_named(shop: Shop) -> None:
                 except psycopg.Error:
                     connection.rollback()
 
-        report = _dry(shop, task)
+        report = dry(shop, task)
         assert shop.server.execute("SELECT count(*) FROM t", database=other) == [(0,)]
     assert any(other in gap for gap in report.not_covered)
     assert any(other in attempt for attempt in report.attempts)
@@ -388,7 +334,7 @@ def test_another_role_is_refused(shop: Shop) -> None:
     def task(shop: Shop) -> None:
         psycopg.connect(shop.server.url(shop.database, "clerk"))
 
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert any("as clerk" in attempt for attempt in report.attempts)
 
 
@@ -400,99 +346,6 @@ def test_an_asynchronous_connection_is_refused(shop: Shop) -> None:
         asyncio.run(psycopg.AsyncConnection.connect(shop.url))
 
     before = shop.fingerprint()
-    report = _dry(shop, task)
+    report = dry(shop, task)
     assert shop.fingerprint() == before
     assert any("asynchronous" in attempt for attempt in report.attempts)
-
-
-_SEQUENCE = "CREATE SEQUENCE ticket; SELECT setval('ticket', 7)"
-
-
-def _setval(shop: Shop) -> None:
-    shop.connect().execute("SELECT pg_catalog . setval ('ticket', 500)")
-
-
-def _setval_in_a_block(shop: Shop) -> None:
-    shop.connect().execute("DO $$ BEGIN PERFORM SETVAL('ticket', 500); END $$")
-
-
-@pytest.mark.parametrize("task", [_setval, _setval_in_a_block], ids=lambda task: task.__name__.strip("_"))
-def test_setval_is_stopped_before_it_is_sent(shop: Shop, task: Callable[[Shop], None]) -> None:
-    """No rollback would undo it, so that the sequence is where it was, and the report says what was tried."""
-    shop.server.execute(_SEQUENCE, database=shop.database)
-    report = _dry(shop, task)
-    assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(7,)]
-    assert any("setval" in attempt for attempt in report.attempts)
-    assert not any("sequence ticket moved" in gap for gap in report.not_covered)
-
-
-def _moves(report: DatabaseReport) -> list[str]:
-    return [gap.partition(" and stays there")[0] for gap in report.not_covered if "moved from" in gap]
-
-
-def test_a_sequence_that_moved_is_named(shop: Shop) -> None:
-    """What nextval drew, and what a function hid from the text, stays: the report names each with its way."""
-    shop.server.execute(
-        _SEQUENCE,
-        "CREATE SEQUENCE fresh",
-        "CREATE SEQUENCE quiet",
-        "CREATE FUNCTION hidden() RETURNS bigint LANGUAGE sql AS $$ SELECT setval('ticket', 500) $$",
-        database=shop.database,
-    )
-
-    def task(shop: Shop) -> None:
-        with shop.connect() as connection:
-            connection.execute("SELECT hidden(), nextval('fresh')")
-            connection.execute("ALTER SEQUENCE quiet RESTART 70")
-            connection.execute("CREATE TABLE made (id serial); INSERT INTO made DEFAULT VALUES")
-
-    report = _dry(shop, task)
-    assert _moves(report) == [
-        "sequence fresh moved from its start to 1",
-        "sequence ticket moved from 7 to 500",
-    ]
-    assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(500,)]
-    assert report.attempts == ()
-
-
-def test_a_sequence_that_moved_is_named_where_the_dry_run_was_stopped(shop: Shop) -> None:
-    """A transaction that the task ended by itself does not hide it."""
-    shop.server.execute(_SEQUENCE, database=shop.database)
-
-    def task(shop: Shop) -> None:
-        shop.connect().execute("SELECT nextval('ticket'); COMMIT")
-
-    report = _dry(shop, task)
-    assert report.attempts
-    assert _moves(report) == ["sequence ticket moved from 7 to 8"]
-
-
-def test_a_sequence_that_the_role_may_not_read_is_left_out(shop: Shop) -> None:
-    """It does not make the dry run fail."""
-    shop.server.execute(
-        _SEQUENCE,
-        "DROP ROLE IF EXISTS porter",
-        "CREATE ROLE porter LOGIN",
-        "GRANT UPDATE ON account TO porter",
-        "GRANT SELECT ON account TO porter",
-        database=shop.database,
-    )
-    url = shop.server.url(shop.database, "porter")
-    seal = Databases().seal(url)
-    with seal, psycopg.connect(url) as connection:
-        connection.execute(_WRITE)
-    assert seal.report().attempts == ()
-    assert [table.updated for table in seal.report().tables] == [20]
-    assert not any("sequence" in gap and "moved" in gap for gap in seal.report().not_covered)
-
-
-def test_a_sequence_that_somebody_is_altering_does_not_hold_the_dry_run_up(shop: Shop) -> None:
-    """Its lock is not waited for, and the report says that sequences were not looked at."""
-    shop.server.execute(_SEQUENCE, database=shop.database)
-    other = psycopg.pq.PGconn.connect(shop.url.encode())
-    other.exec_(b"BEGIN; ALTER SEQUENCE ticket INCREMENT 2")
-    report = _dry(shop, _second_connection)
-    other.finish()
-    assert report.attempts == ()
-    assert [table.updated for table in report.tables] == [20]
-    assert any("whether sequences moved" in gap and "lock" in gap for gap in report.not_covered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -12,7 +13,6 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit.verify import verify
-from oneoff.stores import postgres_check
 from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.postgres_check import check
 from tests.postgres import Server, database_of, make_store
@@ -272,10 +272,13 @@ def test_doctor_tells_of_rights_that_are_too_many_or_too_few(postgres: Server) -
         assert bad(url) == {}
 
 
+CLOCK = "oneoff.stores.postgres_check.time"
+
+
 def test_doctor_tells_of_a_clock_that_is_off(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than 5 s are told, with which of the two is ahead."""
     now = time.time
-    monkeypatch.setattr(postgres_check.time, "time", lambda: now() - 60)
+    monkeypatch.setattr(CLOCK, SimpleNamespace(time=lambda: now() - 60))
     assert "ahead of this one" in bad(store_url)["clock"]
-    monkeypatch.setattr(postgres_check.time, "time", lambda: now() + 60)
+    monkeypatch.setattr(CLOCK, SimpleNamespace(time=lambda: now() + 60))
     assert "behind this one" in bad(store_url)["clock"]

@@ -568,6 +568,13 @@ def bad_mode(path: Path) -> None:
     path.chmod(0o644)
 
 
+@pytest.mark.parametrize(("mode", "well"), [(0o640, True), (0o620, False), (0o604, False), (0o602, False)])
+def test_check_lets_auditors_read(filled: Path, mode: int, well: bool) -> None:
+    """The store's group may read it, and nobody else."""
+    filled.chmod(mode)
+    assert all(finding.ok for finding in sqlite_file.check(filled)) is well
+
+
 def bad_content(path: Path) -> None:
     path.write_text("some text")
 

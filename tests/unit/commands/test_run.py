@@ -25,7 +25,7 @@ from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status
 from oneoff.tasks.secret import SECRET_MARK, Secret
 from oneoff.types import RunId
-from tests.fakes import FAR, OTHER, World
+from tests.fakes import FAR, OTHER, FakeGuard, World
 from tests.records import PROCESS, START, begin, finish, make_run, note
 
 KEY = "s3cr3t-word"
@@ -64,7 +64,7 @@ class TestExecution:
         assert world.spool.rooms == {}
 
     def test_the_release_is_the_apps_own(self, world: World) -> None:
-        """The app's version goes before the project's; the task's file gives the digest."""
+        """The app's version goes before the project's; the task's package gives the digest."""
         release = run(world.services, world.wish("greet")).release
         assert (release.version, release.commit) == ("1.2", "c0ffee")
         assert release.code is not None and len(release.code) == 64
@@ -213,6 +213,27 @@ class TestDryRun:
         assert done.outcome is not None
         assert done.outcome.rows == {"users": {"inserted": 0, "updated": 0, "deleted": 3}}
 
+    def test_what_the_guard_stopped_makes_it_fail(self, world: World) -> None:
+        """Also where the task swallowed it: the report names the guard, the attempt, and what is not held."""
+        services = replace(world.services, guard=lambda: FakeGuard("a program"))
+        done = run(services, world.wish("greet", dry_run=True))
+        assert (done.status, done.outcome and done.outcome.error) == (
+            Status.FAILED,
+            "the dry run held, and the task tried what it may not: a program",
+        )
+        report: Any = done.dry_run_report
+        assert (report["guard"], report["attempts"]) == ("fake", ["a program"])
+        assert report["not_covered"] == ["everything"]
+
+    def test_a_real_run_has_no_guard(self, world: World) -> None:
+        """What a task starts is its own affair there."""
+
+        def none_wanted() -> Any:
+            raise AssertionError
+
+        services = replace(world.services, guard=none_wanted)
+        assert run(services, world.wish("greet")).status is Status.SUCCEEDED
+
     def test_a_command_cannot_be_made_dry(self, world: World) -> None:
         """Nothing stops what another program writes, and the refusal says so."""
         error = refused(world, world.wish("build", dry_run=True), DryRunUnavailable)
@@ -230,6 +251,11 @@ class TestDryRun:
         error = refused(world, world.wish("greet", dry_run=True), DryRunUnavailable)
         assert str(fault) in error.message
         assert error.__cause__ is fault
+
+    def test_an_error_of_ours_from_the_apps_function(self, world: World) -> None:
+        """It refuses the run too, whatever its kind: no run waits for ever."""
+        world.app.database = UsageError("no such database")
+        assert "no such database" in refused(world, world.wish("greet", dry_run=True), UsageError).message
 
 
 class TestLock:
@@ -354,10 +380,7 @@ class TestSameId:
 
     def test_a_launched_run_is_taken_up(self, world: World) -> None:
         """Its process runs it with the recorded parameters, and nobody is asked again."""
-        launched = make_run(
-            "x", task="purge", status=Status.LAUNCHED, process=OTHER, confirmation="--yes", launcher="fake"
-        )
-        launched = world.store.create(replace(launched, parameters={"days": 7}), note(launched))
+        world.launched("purge", confirmation="--yes", launcher="fake", parameters={"days": 7})
         done = run(world.services, world.wish("purge", run_id=RunId("x")))
         assert (done.status, done.parameters, done.confirmation) == (
             Status.SUCCEEDED,
@@ -368,8 +391,7 @@ class TestSameId:
 
     def test_a_launched_run_that_no_longer_fits(self, world: World) -> None:
         """Where the task has changed so that it cannot start, the run ends as refused."""
-        launched = make_run("x", task="purge", status=Status.LAUNCHED, process=OTHER)
-        world.store.create(replace(launched, parameters={"dayz": 7}), note(launched))
+        world.launched("purge", parameters={"dayz": 7})
         with pytest.raises(InvalidParameters):
             run(world.services, world.wish("purge", run_id=RunId("x")))
         assert world.store.get(RunId("x")).status is Status.REFUSED
@@ -386,8 +408,7 @@ class TestSameId:
 
     def test_started_elsewhere_between_request_and_start(self, world: World) -> None:
         """Two processes that take up the same launched run: one runs it, the other is refused."""
-        launched = make_run("x", task="fail", status=Status.LAUNCHED, process=OTHER)
-        world.store.create(launched, note(launched))
+        world.launched("fail")
         world.store.before_save = lambda: world.store.save(world.the_run().claimed(OTHER, START))
         with pytest.raises(AlreadyStarted, match="started meanwhile"):
             run(world.services, world.wish("fail", run_id=RunId("x")))
@@ -478,13 +499,13 @@ class TestRerun:
         assert rerun_differences(world.services, first, world.app, world.app.get("greet")) == []
 
     def test_each_difference_is_told(self, world: World) -> None:
-        """Version, commit and the task's own file are compared."""
+        """Version, commit and the task's package are compared."""
         first = run(world.services, world.wish("greet"))
         earlier = replace(first, release=replace(first.release, version="1.1", commit=None, code="0ld"))
         told = rerun_differences(world.services, earlier, world.app, world.app.get("greet"))
         assert told[0] == "version: 1.1 then, 1.2 now"
         assert told[1].startswith("commit: ") and "c0ffee now" in told[1]
-        assert told[2].startswith("the task's file")
+        assert told[2].startswith("the task's package")
 
 
 def test_others_and_their_machines_are_left_alone(world: World) -> None:

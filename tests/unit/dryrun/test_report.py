@@ -6,7 +6,15 @@ import json
 from dataclasses import asdict, replace
 
 from oneoff.dryrun.render import render
-from oneoff.dryrun.report import DatabaseReport, Report, Statement, SuppressedEffect, TableEffect
+from oneoff.dryrun.report import (
+    DatabaseReport,
+    Report,
+    Statement,
+    SuppressedEffect,
+    TableEffect,
+    masked,
+)
+from oneoff.tasks.masking import Mask
 
 _DATABASE = DatabaseReport(
     database="sqlite data/flights.db",
@@ -47,6 +55,16 @@ def test_the_document_is_plain_json() -> None:
     assert document["effects"] == [{"description": "notify support", "call": "shop.mail.send"}]
 
 
+def test_secrets_are_masked() -> None:
+    """Every text; numbers and the words that readers tell apart stay, also for a secret of one letter."""
+    found = masked(_REPORT, Mask(["a", "FROM flights", "1"]))
+    (database,) = found.databases
+    assert (database.level, found.guard, database.measured) == ("copy", "none", True)
+    assert database.statements[0].sql == "DELETE\n  ********"
+    assert database.tables[0].updated == 12
+    assert "shop.m********il" in _text(found)
+
+
 def test_the_text_for_people() -> None:
     """Level first, then rows aligned, schema, statements, effects, and what is not covered."""
     assert _text(_REPORT) == (
@@ -75,11 +93,11 @@ def test_the_text_for_people() -> None:
     )
 
 
-def test_a_task_without_effects_is_said_to_change_nothing() -> None:
-    """The empty case is a plain sentence."""
+def test_a_task_without_effects_is_said_to_have_none_that_were_seen() -> None:
+    """The empty case is a plain sentence, and says no more than what was measured."""
     report = Report(databases=(DatabaseReport(database="sqlite a.db", level="copy"),))
     assert not report.has_effects
-    assert "It would change nothing." in _text(report)
+    assert "No change was seen in the database." in _text(report)
 
 
 def test_what_is_not_known_is_not_said() -> None:
@@ -93,7 +111,18 @@ def test_what_is_not_known_is_not_said() -> None:
     assert "a raw COMMIT" in stopped
     assert "no rows changed" not in unmeasured
     for text in (incomplete, stopped, unmeasured):
-        assert "nothing" not in text
+        assert "No change" not in text
+
+
+def test_what_the_guard_stopped_is_told_with_what_the_seals_stopped() -> None:
+    """It is an effect that a real run has, it comes out loud, and the guard says what it does."""
+    empty = DatabaseReport(database="sqlite a.db", level="copy", attempts=("a raw COMMIT",))
+    report = Report(databases=(empty,), guard="audit hook", attempts=("psql was started",))
+    assert report.has_effects
+    assert report.all_attempts == ("psql was started", "a raw COMMIT")
+    assert "  psql was started\n  a raw COMMIT\n" in _text(report)
+    assert _text(report).endswith(": audit hook, which lets the task start no process\n")
+    assert "No change" not in _text(report)
 
 
 def test_a_task_without_a_database_is_no_sealed_one() -> None:
@@ -111,12 +140,13 @@ def test_another_change_is_an_effect() -> None:
     """A setting or a counter that would stay is never "nothing"."""
     report = Report(databases=(DatabaseReport(database="d", level="copy", other_changes=("f: changed",)),))
     assert report.has_effects
-    assert "nothing" not in _text(report)
+    assert "No change" not in _text(report)
 
 
 def test_a_report_that_an_earlier_version_stored_can_be_shown() -> None:
-    """It has no other changes: the field is younger."""
+    """It has no other changes, and the guard no attempts: the fields are younger."""
     document = _REPORT.document()
+    del document["attempts"]
     database = asdict(_DATABASE)
     del database["other_changes"]
     text = render({**document, "databases": [database]})

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneoff.execution.log import RunLogger, presentable
+from oneoff.tasks.masking import Mask
+from oneoff.tasks.secret import SECRET_MARK
 from oneoff.types import RunId, TaskName
 
 NOON = datetime(2026, 3, 1, 12, 3, 4, tzinfo=UTC)
@@ -98,6 +100,24 @@ def test_a_json_line(logger: Callable[..., RunLogger], out: io.StringIO) -> None
         '{"time":"2026-03-01T12:03:04.000000Z","level":"info","message":"deleting",'
         '"run_id":"r1","task":"purge","before":"2013-02-01","rows":3}\n'
     )
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_secrets_of_the_run(as_text: bool, out: io.StringIO) -> None:
+    """In the message, its arguments, the fields at any depth, their names, and the exception."""
+    log = RunLogger(
+        run_id=RunId("r1"), task=TaskName("t"), as_text=as_text, stream=out, mask=Mask(["hunter2", "8675309"])
+    ).bind(bound="hunter2")
+    log.info("as hunter2 or %s", "hunter2", deep={"hunter2": ["hunter2", 8675309]}, hunter2=1, pin=8675309)
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        log.exception("caught")
+    assert "hunter2" not in out.getvalue()
+    assert "8675309" not in out.getvalue()
+    assert out.getvalue().count(SECRET_MARK) >= 10
+    if not as_text:
+        assert documents(out)[1]["error"] == f"ValueError: {SECRET_MARK}"
 
 
 def test_a_text_line(logger: Callable[..., RunLogger], out: io.StringIO) -> None:

@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-import functools
-import hashlib
-from pathlib import Path
-
 import pytest
 
 from oneoff.errors import InvalidDeclaration, TaskNotFound
-from oneoff.tasks.registry import Registry, code_digest, task_name
+from oneoff.tasks.registry import Registry, task_name
 from oneoff.tasks.task import Task
 
 
 def purge() -> None: ...
 def other() -> None: ...
-
-
-@functools.wraps(purge)
-def wrapped() -> None: ...
 
 
 def registry(*names: str) -> Registry:
@@ -93,23 +85,6 @@ def test_names_that_do_not_fit(text: str) -> None:
         InvalidDeclaration, match="cannot name a task: a name has at most 63 of the letters a-z"
     ):
         task_name(text)
-
-
-def test_the_digest_is_of_the_file_or_of_the_argument_list() -> None:
-    """A function stands for its whole file, below its decorators; a command for its arguments."""
-    expected = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    assert code_digest(Task(name=task_name("a"), function=purge)) == expected
-    assert code_digest(Task(name=task_name("a"), function=wrapped)) == expected
-    command = Task(name=task_name("a"), command=("npm", "run", "größe"))
-    assert code_digest(command) == hashlib.sha256(b'["npm", "run", "gr\\u00f6\\u00dfe"]').hexdigest()
-
-
-def test_a_function_without_a_file_has_no_digest() -> None:
-    """What was typed into a shell, or is written in C, has no file to hash."""
-    scope: dict[str, object] = {}
-    exec("def typed(): ...", scope)
-    assert code_digest(Task(name=task_name("a"), function=scope["typed"])) is None  # type: ignore[arg-type] # is a function
-    assert code_digest(Task(name=task_name("a"), function=print)) is None
 
 
 def test_the_name_of_raw_commands_is_taken() -> None:

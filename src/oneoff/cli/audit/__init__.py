@@ -7,6 +7,9 @@ from oneoff.cli.lazy import LazyGroup
 COMMANDS = {
     "log": ("oneoff.cli.audit.log", "Print the events, oldest first."),
     "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
+    "checkpoint": ("oneoff.cli.audit.checkpoint", "Print size and root of the log, signed with your key."),
+    "export": ("oneoff.cli.audit.export", "Write the events for other tools."),
+    "keygen": ("oneoff.cli.audit.keygen", "Make a key that signs checkpoints."),
 }
 
 audit_command = LazyGroup("audit", table=COMMANDS, help="Read and verify the audit log.")

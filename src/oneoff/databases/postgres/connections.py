@@ -21,7 +21,13 @@ import psycopg
 from psycopg import errors, sql
 
 from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import Session, moves_a_sequence, one_line, turns_the_guard_off
+from oneoff.databases.postgres.session import (
+    Session,
+    moves_a_sequence,
+    notifications,
+    one_line,
+    turns_the_guard_off,
+)
 from oneoff.errors import DryRunStopped
 
 NEEDED = ("_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok")
@@ -175,6 +181,7 @@ class WatchedCursor(psycopg.Cursor[Any]):
                 f"{_start(text)} calls setval, and no rollback puts the sequence back;"
                 " ALTER SEQUENCE … RESTART does the same, and can be undone"
             )
+        self._note_notifications(text)
         with connection.lock:
             if connection.sealed:
                 connection.reads = bool(_READS.match(text)) and not _WRITES.search(text)
@@ -190,6 +197,17 @@ class WatchedCursor(psycopg.Cursor[Any]):
             if connection.sealed:
                 session.statements.add(text, self.rowcount, time.perf_counter() - began)
                 session.check(_start(text))
+
+    def _note_notifications(self, text: str) -> None:
+        """A read-only transaction delivers them too: those to a database that is not sealed are stopped."""
+        connection: Any = self._conn
+        for notification in notifications(text):
+            if not connection.sealed:
+                raise connection.session.notes.attempt(
+                    f"{_start(text)} {notification} of {connection.info.dbname},"
+                    " which is not the app's declared database"
+                )
+            connection.session.notes.change(notification)
 
 
 def sealed(session: Session, like: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from psycopg import errors
+
 from oneoff.databases.postgres.session import Row, ask, sql
 from oneoff.dryrun.report import TableEffect
 
@@ -42,15 +44,20 @@ def sequences(pgconn: Any) -> Sequences:
     return {str(row["oid"]): row for row in ask(pgconn, sql("sequences"))}
 
 
-def sequence_moves(before: Sequences, after: Sequences) -> Iterator[str]:
-    """The sequences that are not where they were, in words."""
+def sequence_moves(pgconn: Any, before: Sequences, after: Sequences) -> Iterator[str]:
+    """The sequences that this session has moved, in words; others may have moved them further meanwhile."""
     for oid, old in before.items():
         was, is_ = (row["last_value"] or "its start" for row in (old, after.get(oid, old)))
-        if was != is_:
-            yield (
-                f"sequence {old['name']} moved from {was} to {is_} and stays there (moved by this dry run or"
-                " by others meanwhile)"
-            )
+        if was != is_ and _drawn(pgconn, oid):
+            yield f"sequence {old['name']} moved from {was} to {is_}, and stays there after this dry run"
+
+
+def _drawn(pgconn: Any, sequence: str) -> bool:
+    try:
+        ask(pgconn, sql("drawn"), sequence.encode())
+    except errors.ObjectNotInPrerequisiteState:
+        return False
+    return True
 
 
 def schema_changes(before: Schema, after: Schema) -> tuple[str, ...]:

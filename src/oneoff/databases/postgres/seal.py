@@ -26,15 +26,17 @@ from oneoff.errors import DryRunStopped, DryRunUnavailable
 from oneoff.types import without_password
 
 _NOT_COVERED = (
-    "sequences are not put back (nextval); advisory locks of the session end with it",
+    "sequences are not put back (nextval), and those that the role may not read are not looked at",
+    "advisory locks of the session end with it",
     "functions of the server that act outside the transaction: lo_export, COPY … TO PROGRAM or TO a file",
     "functions of the server that reach further: dblink and other extensions, pg_read_file, lo_import",
-    "NOTIFY is not delivered",
+    "NOTIFY is not delivered; one that a function or a trigger hides is not listed",
     "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
     "all connections of the task share one session: they see each other's uncommitted work",
     "isolation levels are not applied",
     "functions, types, policies and grants that the task changes are rolled back, and not listed",
-    "drivers other than psycopg 3: psycopg2 and psql are read-only; asyncpg and pg8000 are not held",
+    "psycopg2: read-only, unless its connection string has options= of its own or a pooler drops them",
+    "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
     "code that means to get around the seal: for that, give the dry run a role that can only read",
     f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
 )
@@ -55,6 +57,7 @@ class PostgresSeal:
         self._sequences: effects.Sequences = {}
         self._tables: tuple[TableEffect, ...] = ()
         self._schema_changes: tuple[str, ...] = ()
+        self._moves: tuple[str, ...] = ()
         self._counting = "not measured: the dry run ended early"
         self._measured = False
 
@@ -95,6 +98,7 @@ class PostgresSeal:
             measured=self._measured,
             tables=self._tables,
             schema_changes=self._schema_changes,
+            other_changes=self._moves + session.notes.changes,
             statements=session.statements.statements,
             statements_left_out=session.statements.left_out,
             counting=self._counting,
@@ -170,8 +174,7 @@ class PostgresSeal:
             return
         with contextlib.suppress(errors.Error):  # the connection is gone, as the report says
             session.leave_transaction()
-            for move in effects.sequence_moves(self._sequences, _sequences(session)):
-                session.notes.gap(move)
+            self._moves = tuple(effects.sequence_moves(session.pgconn, self._sequences, _sequences(session)))
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it

@@ -34,6 +34,11 @@ _TURNS_THE_GUARD_OFF = re.compile(
     r"|\b_oneoff_(?:seal|parent)\b",
     re.IGNORECASE,
 )
+_NOTIFIES = re.compile(
+    r"""(?:^|;|\*/)\s*notify\s+(?P<name>"[^"]+"|\w+)"""
+    r"""|\bpg_notify\b"?\s*\((?:\s*'(?P<text>[^']+)'\s*(?:,|::))?""",
+    re.IGNORECASE | re.MULTILINE,
+)
 _MOVES_A_SEQUENCE = re.compile(r"\bsetval\b\"?\s*\(", re.IGNORECASE)
 
 
@@ -54,14 +59,22 @@ def moves_a_sequence(statement: str) -> bool:
     return bool(_MOVES_A_SEQUENCE.search(statement))
 
 
+def notifications(statement: str) -> list[str]:
+    """What a statement's text notifies, in words; a channel that a parameter names is not known."""
+    return [
+        f"notifies channel {channel}" if channel else "sends notifications (pg_notify)"
+        for channel in (found["name"] or found["text"] for found in _NOTIFIES.finditer(statement))
+    ]
+
+
 def sql(name: str) -> bytes:
     """The text of one file of ``sql/``."""
     return resources.files(__package__).joinpath("sql", f"{name}.sql").read_bytes()
 
 
-def ask(pgconn: Any, query: bytes) -> list[Row]:
+def ask(pgconn: Any, query: bytes, *values: bytes) -> list[Row]:
     """Run a query on a raw libpq connection; every value as text. Raises psycopg.Error."""
-    result = pgconn.exec_(query)
+    result = pgconn.exec_params(query, values) if values else pgconn.exec_(query)
     if result.status not in _DONE:
         raise errors.lookup(_sqlstate(result))(result.get_error_message("utf-8"))
     names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]

@@ -1,4 +1,8 @@
-"""The exact net difference of two SQLite files, table by table and by key."""
+"""The exact net difference of two SQLite files, table by table and by key.
+
+Its SQL is made here and not kept in files: names of tables and columns cannot be bound as parameters, and
+which columns there are to compare is known only once both files are open.
+"""
 
 from __future__ import annotations
 

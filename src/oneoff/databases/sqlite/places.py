@@ -43,6 +43,19 @@ def same_file(one: Any, other: Path, *, directory: int | None = None) -> bool:
     return (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino)
 
 
+def footprint(database: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Size and time of a database file and of its write-ahead log: equal where nobody has written."""
+    return tuple(_written(database.with_name(database.name + side)) for side in ("", "-wal"))
+
+
+def _written(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if found.st_size else None  # whoever reads makes an empty log
+
+
 def _parts(uri: str) -> tuple[str, str]:
     path, _, query = uri.removeprefix("file:").partition("#")[0].partition("?")
     if path.startswith("//"):

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,15 +15,19 @@ from pathlib import Path
 from oneoff.databases.sqlite.compare import Difference, compare
 from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
-from oneoff.databases.sqlite.places import read_only, same_file
+from oneoff.databases.sqlite.places import footprint, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
+from oneoff.threads import Newcomers
 
 _COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
+_ORIGINAL_CHANGED = (
+    "the original changed while the dry run ran: by the application or by something the task started"
+)
 _NOT_COVERED = (
-    "child processes and drivers other than sqlite3 that open the real file",
+    "drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
     "code that the task leaves for the end of the process (atexit)",
 )
@@ -47,13 +50,13 @@ class SqliteSeal:
         self._difference: Difference | None = None
         self._folder, self._watch = ExitStack(), ExitStack()
         self._before = self._copy = Path()
-        self._threads: frozenset[threading.Thread] = frozenset()
 
     def __enter__(self) -> SqliteSeal:
         """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
         original = self._checked()
         self._dispose()
         self._refuse_open_connections(original)
+        self._original, self._footprint = original, footprint(original)
         with ExitStack() as folder, ExitStack() as watch:
             self._make_copies(original, folder)
             guard = FileGuard(original, self._notes, self._own)
@@ -61,7 +64,7 @@ class SqliteSeal:
             self._redirection = Redirection(self._copy, guard, self._statements)
             watch.enter_context(self._redirection)
             self._watch, self._folder = watch.pop_all(), folder.pop_all()
-        self._threads = frozenset(threading.enumerate())
+        self._newcomers = Newcomers()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -69,6 +72,8 @@ class SqliteSeal:
             self._dispose_quietly()
             self._redirection.close_connections()
             self._stop_watching()
+            if footprint(self._original) != self._footprint:
+                self._notes.gap(_ORIGINAL_CHANGED)
             try:
                 self._difference = compare(self._before, self._copy)
             except (sqlite3.Error, OSError) as error:
@@ -140,22 +145,12 @@ class SqliteSeal:
 
     def _stop_watching(self) -> None:
         """Give the process its database back, once the threads that the task left behind are gone."""
-        left = self._left_running()
-        if not left:
-            self._watch.close()
-            return
-        names = ", ".join(sorted(thread.name for thread in left))
-        self._notes.gap(f"threads that the task left running ({names}): the database stays closed to them")
-        threading.Thread(target=self._watch_until_alone, name="oneoff-guard", daemon=True).start()
-
-    def _watch_until_alone(self) -> None:
-        while left := self._left_running():
-            for thread in left:
-                thread.join()
-        self._watch.close()
-
-    def _left_running(self) -> set[threading.Thread]:
-        return set(threading.enumerate()) - self._threads - {threading.current_thread()}
+        names = ", ".join(sorted(thread.name for thread in self._newcomers.alive()))
+        if names:
+            self._notes.gap(
+                f"threads that the task left running ({names}): the database stays closed to them"
+            )
+        self._newcomers.when_gone(self._watch.close)
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it

@@ -1,0 +1,3 @@
+"""What stops a dry run's task from having effects outside its database."""
+
+from __future__ import annotations

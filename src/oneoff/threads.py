@@ -1,0 +1,35 @@
+"""The threads that a task starts, and may leave behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Newcomers:
+    """The threads that were started after this was made, by whomever."""
+
+    def __init__(self) -> None:
+        self._before = frozenset(threading.enumerate())
+
+    def alive(self) -> set[threading.Thread]:
+        """Those that still run, without the caller's own."""
+        started = set(threading.enumerate()) - self._before - {threading.current_thread()}
+        return {thread for thread in started if not isinstance(thread, _Watcher)}
+
+    def when_gone(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once none is left: at once where there is none, else in a thread of its own."""
+        if self.alive():
+            _Watcher(target=self._outlive, args=[then], name="oneoff-guard", daemon=True).start()
+        else:
+            then()
+
+    def _outlive(self, then: Callable[[], None]) -> None:
+        while left := self.alive():
+            for thread in left:
+                thread.join()
+        then()
+
+
+class _Watcher(threading.Thread):
+    """Waits for the others, so nobody waits for it."""
