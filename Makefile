@@ -40,6 +40,7 @@ chaos: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.verify
 
 # The lock holds hashes and no address of a registry.
 lock:

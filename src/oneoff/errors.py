@@ -16,6 +16,7 @@
     │   ├── LockHeld
     │   ├── AlreadyStarted
     │   ├── CommandNotStarted           a command task's program is missing or cannot be executed
+    │   ├── LogChanged                  the audit log is not the one that this user saw before
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
@@ -143,6 +144,15 @@ class AlreadyStarted(Refused):
 
 class CommandNotStarted(Refused):
     """The command could not be started."""
+
+
+class LogChanged(Refused):
+    """The audit log is not the one that was seen before."""
+
+    next_step = (
+        "`oneoff audit verify` says what differs; if it was put back on purpose, "
+        "`oneoff audit accept --reason '…'` goes on with it"
+    )
 
 
 class DryRunUnavailable(Refused):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
+from oneoff.audit.witness import Sighting
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
@@ -169,6 +170,22 @@ class Spool(Protocol):
         """Give the room back."""
 
 
+class Witness(Protocol):
+    """Remembers what this user saw last of one audit log, out of reach of whoever may write the store.
+
+    It raises nothing: what it cannot read or write, it says, and remembers nothing.
+    """
+
+    def recall(self) -> Sighting | None:
+        """The last sighting; None where there is none."""
+
+    def remember(self, sighting: Sighting, *, instead: bool = False) -> bool:
+        """Keep this one, if it is a longer state of the same log or, with ``instead``, whatever it is.
+
+        Returns whether it was written.
+        """
+
+
 class Processes(Protocol):
     """What this machine knows of processes."""
 
@@ -309,3 +326,5 @@ class Services:
     """Why the store was opened for reading alone."""
     no_store: str = ""
     """Where the store would be, for a verb that only reads and found none; it makes none."""
+    witness: Witness | None = None
+    """None where nothing can be remembered: a user without a home."""

@@ -41,6 +41,9 @@ OTHER_CLAIMS = (
 )
 """Further variables that say where a run comes from. A claim stands beside the operating system's user."""
 
+_PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
+"""What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings:
@@ -108,6 +111,8 @@ class Settings:
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
+    user_dir: Path | None = None
+    """What oneoff keeps for this user, whatever the store: ``oneoff`` in ``$XDG_STATE_HOME``."""
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +121,15 @@ class Settings:
     def state_dir(self) -> Path:
         """The folder beside the store, for what is no record: logs, and room for outcomes."""
         return self.store.with_suffix(".d")
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in the same words each time; without user and password."""
+        if self.store_url is None:
+            return os.path.normpath(self.store.absolute())  # a link that leads elsewhere has to be noticed
+        address, _, query = self.store_url.partition("://")[2].partition("?")
+        options = sorted(part for part in query.split("&") if part.partition("=")[0] in _PLACE_OPTIONS)
+        return "?".join(filter(None, [f"postgresql://{address.rpartition('@')[2]}", "&".join(options)]))
 
     def environment_named(self, name: str | None) -> EnvironmentSettings:
         """The environment to run in.
@@ -162,9 +176,19 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
         audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
+        user_dir=_user_dir(environ),
         version=version,
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
+
+
+def _user_dir(environ: Mapping[str, str]) -> Path | None:
+    """By the XDG base directory specification, which ignores a path that is not absolute."""
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if state.is_absolute():
+        return state / "oneoff"
+    home = Path(environ.get("HOME", ""))
+    return home / ".local" / "state" / "oneoff" if home.is_absolute() else None
 
 
 def _path(text: str) -> Path:

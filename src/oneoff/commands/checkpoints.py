@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from oneoff.audit import event
 from oneoff.audit.evidence import Evidence, Statement, read
 from oneoff.audit.note import VerifyKey, checkpoint_text, origin_of
+from oneoff.commands.attend import require_store
 from oneoff.errors import InvalidSettings, KeyUnusable, OneoffError, StoreUnavailable, UsageError
 from oneoff.execution.failure import summary
-from oneoff.protocols import Services
+from oneoff.protocols import Keys, Services
+from oneoff.settings import Settings
 
 SIGNATURE = "signature"
 """Stands in the place of an anchor's name where the key could not be used."""
@@ -25,6 +27,7 @@ def state(services: Services, *, sign: bool = True) -> Statement:
         KeyUnusable: the configured key cannot be used.
         StoreUnavailable: there is no log to be read.
     """
+    require_store(services, "there is no checkpoint")
     origin = origin_of(services.store.log_name())
     checkpoint = services.store.checkpoint()
     signing = sign and services.settings.audit.key is not None
@@ -85,12 +88,21 @@ def _tell(services: Services, statement: Statement, name: str, why: str) -> None
 
 
 def recall(services: Services, text: str, keys: Sequence[str] = ()) -> list[Evidence]:
+    """The checkpoints of this log in a text that was kept elsewhere; see :func:`weigh`."""
+    origin = origin_of(services.store.log_name())
+    return weigh(text, keys, origin=origin, settings=services.settings, own_keys=services.keys)
+
+
+def weigh(
+    text: str, keys: Sequence[str], *, origin: str, settings: Settings, own_keys: Callable[[], Keys]
+) -> list[Evidence]:
     """The checkpoints in a text that was kept elsewhere, and how each is vouched for.
 
     Args:
         text: see :mod:`oneoff.audit.evidence` for its forms.
         keys: public keys; then nothing counts that none of them signed. Without any, the configured ones
             are used, and what is not signed at all is taken as it is.
+        origin: names the log that they have to be of.
 
     Raises:
         UsageError: there is no checkpoint in it, or a key is none.
@@ -100,19 +112,19 @@ def recall(services: Services, text: str, keys: Sequence[str] = ()) -> list[Evid
     try:
         return read(
             text,
-            origin=origin_of(services.store.log_name()),
-            keys=given or configured_keys(services) or _own_key(services),
-            fits=lambda *signed: services.keys().fits(*signed),
+            origin=origin,
+            keys=given or configured_keys(settings) or _own_key(own_keys),
+            fits=lambda *signed: own_keys().fits(*signed),
             signed=bool(given),
         )
     except ValueError as error:
         raise UsageError(f"{_brief(text)!r} is no checkpoint: {error}") from None
 
 
-def configured_keys(services: Services) -> list[VerifyKey]:
+def configured_keys(settings: Settings) -> list[VerifyKey]:
     """The public keys of the settings; raises InvalidSettings."""
     found = []
-    for text in services.settings.audit.verify_keys:
+    for text in settings.audit.verify_keys:
         try:
             found.append(VerifyKey.parse(text))
         except ValueError as error:
@@ -120,10 +132,10 @@ def configured_keys(services: Services) -> list[VerifyKey]:
     return found
 
 
-def _own_key(services: Services) -> list[VerifyKey]:
+def _own_key(keys: Callable[[], Keys]) -> list[VerifyKey]:
     """Where the settings name a private key only; who may not read it checks with ``--key``."""
     with suppress(KeyUnusable):
-        own = services.keys().verify_key()
+        own = keys().verify_key()
         return [] if own is None else [own]
     return []
 

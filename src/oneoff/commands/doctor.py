@@ -142,7 +142,7 @@ def _signing(sources: Sources) -> str:
     from oneoff.commands.checkpoints import configured_keys
 
     services = _reading(sources)
-    known = configured_keys(services)
+    known = configured_keys(services.settings)
     own = services.keys().verify_key()
     if own is not None and known and own not in known:
         raise OneoffError(

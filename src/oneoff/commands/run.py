@@ -18,6 +18,7 @@ from oneoff.errors import (
     DryRunUnavailable,
     InvalidParameters,
     LockHeld,
+    LogChanged,
     NotConfirmed,
     OneoffError,
     ReasonRequired,
@@ -107,6 +108,8 @@ def run(services: Services, request: Request) -> Run:
         if request.options.detach:
             return _launch(services, request, confirmed)
         return _execute(services, request, confirmed, values)
+    except LogChanged:
+        raise  # nothing more is written into a log that is not the one that was seen
     except OneoffError as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):

@@ -19,15 +19,15 @@ from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
+from oneoff.runs.status import ACTIVE
 from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
-from oneoff.types import RunId, from_rfc3339, rfc3339
+from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 
 T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
-_PAGE = 500
+_PAGE = 1000
 """Events read at once: no read transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 
 _Row = tuple[Any, ...]
 
@@ -82,20 +82,32 @@ class SqliteStore:
         return self._run(row)
 
     def find(self, query: RunQuery) -> list[Run]:
-        values: dict[str, Any] = {
-            "statuses": None if query.statuses is None else json.dumps(sorted(query.statuses)),
+        always: dict[str, Any] = {
             "task": query.task,
-            "actor": query.actor,
             "since": None if query.since is None else rfc3339(query.since),
             "id_prefix": query.id_prefix,
         }
-        given = _texts({name: value for name, value in values.items() if value is not None})
-        conditions = " AND ".join(_SQL[f"where_{name}"] for name in given)
-        where = f"WHERE {conditions}" if conditions else ""
-        limit = -1 if query.limit is None else query.limit  # SQLite: a negative limit is none
-        rows = self._read(
-            " ".join((_SQL["find_runs"], where, _SQL["newest_first"])), {**given, "limit": limit}
-        )
+        # One status at a time, a name or a subject: each has an index in the order of the result.
+        statuses: list[dict[str, Any]] = [{}]
+        if query.statuses == ACTIVE:
+            statuses = [{"active": True}]
+        elif query.statuses is not None:
+            statuses = [{"status": status.value} for status in query.statuses]
+        actors: list[dict[str, Any]] = [{}]
+        if query.actor is not None:
+            actors = [{"actor": query.actor}, {"subject": query.actor}]
+        found: dict[str, Run] = {}
+        for status in statuses:
+            for actor in actors:
+                found |= {run.id: run for run in self._newest_runs(always | status | actor, query.limit)}
+        newest = sorted(found.values(), key=lambda run: (rfc3339(run.requested_at), run.id), reverse=True)
+        return newest if query.limit is None else newest[: query.limit]
+
+    def _newest_runs(self, conditions: Mapping[str, Any], limit: int | None) -> list[Run]:
+        given = _texts({name: value for name, value in conditions.items() if value is not None})
+        where = " AND ".join(_SQL[f"where_{name}"] for name in given)
+        sql = " ".join((_SQL["find_runs"], f"WHERE {where}" if where else "", _SQL["newest_first"]))
+        rows = self._read(sql, {**given, "limit": -1 if limit is None else limit})  # negative: no limit
         return [self._run(row) for row in rows]
 
     def beat(self, run_id: RunId, fence: int, at: datetime, progress: Progress | None) -> Run | None:
@@ -117,15 +129,27 @@ class SqliteStore:
             self._append(connection, entry)
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        which = _SQL["events_from" if run_id is None else "events_of_run"]
-        sql = " ".join((_SQL["select_events"], which))
         while True:
-            values = {"start": start, "limit": _PAGE} | ({} if run_id is None else {"run_id": _plain(run_id)})
-            rows = self._read(sql, values)
-            yield from map(_stored, rows)
-            if len(rows) < _PAGE:
+            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            yield from page
+            if len(page) < _PAGE:
                 return
-            start = rows[-1][0] + 1
+            start = page[-1].seq + 1
+
+    def _page(self, start: int) -> list[StoredEvent]:
+        rows = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE})
+        if not rows:
+            return []
+        tables: dict[int, list[JSON]] = {}
+        # Later than the events, and none the less theirs: both were written at once, and stay.
+        for seq, name in self._read(_SQL["scan_event_tables"], {"first": rows[0][0], "last": rows[-1][0]}):
+            tables.setdefault(seq, []).append(name)
+        return [_stored(row, tables.get(row[0], [])) for row in rows]
+
+    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+        sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
+        values = {"start": start, "limit": _PAGE, "run_id": _plain(run_id)}
+        return [_stored(row[:-1], json.loads(row[-1])) for row in self._read(sql, values)]
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -154,11 +178,13 @@ class SqliteStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
-        conditions = " AND ".join(_SQL[f"event_{name}"] for name in given)
+        conditions = " AND ".join(
+            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in given
+        )
         where = f"WHERE {conditions}" if conditions else ""
         sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
         rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
-        return [_stored(row) for row in reversed(rows)]
+        return [_stored(row[:-1], json.loads(row[-1])) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
         size = self._size(self._one(_SQL["select_head"], {}))
@@ -280,10 +306,25 @@ def _entry(event: Event) -> dict[str, Any]:
     return {**beside, "tables": json.dumps(beside["tables"]), "body": body, "leaf": leaf_hash(body)}
 
 
-def _stored(row: _Row) -> StoredEvent:
-    seq, body, leaf, *beside, measured, tables = row
-    values = (*beside, None if measured is None else bool(measured), json.loads(tables))
-    return StoredEvent(seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, values, strict=True)))
+def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
+    seq, body, leaf, id_, type_, run_id, actor, task, environment, time, status, measured = row
+    return StoredEvent(
+        seq=seq,
+        body=body,
+        leaf=leaf,
+        columns={
+            "id": id_,
+            "type": type_,
+            "run_id": run_id,
+            "actor": actor,
+            "task": task,
+            "environment": environment,
+            "time": time,
+            "status": status,
+            "measured": None if measured is None else bool(measured),
+            "tables": tables,
+        },
+    )
 
 
 def _values(run: Run) -> dict[str, Any]:

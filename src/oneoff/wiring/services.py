@@ -20,6 +20,7 @@ from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
+from oneoff.stores.witness import FileWitness
 from oneoff.wiring.store import open_store, open_to_read
 from oneoff.wiring.system import SystemClock, current_actor, current_release
 
@@ -84,6 +85,7 @@ def _around(
         say=say,
         keys=lambda: keys_of(settings),
         anchors=_anchors(settings),
+        witness=FileWitness(settings.user_dir, settings.place, say) if settings.user_dir else None,
     )
 
 

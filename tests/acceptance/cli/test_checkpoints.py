@@ -26,7 +26,8 @@ anchors = [
 
 @pytest.fixture
 def signed(shop: Project) -> Project:
-    """A shop with a key and three anchors."""
+    """A shop with an empty store, a key and three anchors."""
+    shop("doctor")
     made = shop("audit", "keygen", "--name", "shop.example/audit", "audit.key")
     assert made.code == 0
     (shop.root / "vkey").write_text(made.out)
@@ -69,6 +70,12 @@ class TestKeys:
         again = shop("audit", "keygen", "--name", "shop.example/audit", "k")
         assert (again.code, again.out) == (2, "")
         assert shop("audit", "keygen", "--name", "a b", "l").code == 2
+
+    def test_without_a_store(self, shop: Project) -> None:
+        """An empty log that nobody has is not stated."""
+        ended = shop("audit", "checkpoint")
+        assert (ended.code, ended.out) == (3, "")
+        assert "there is no checkpoint: there is no store" in ended.err
 
     def test_a_note_and_its_check(self, signed: Project) -> None:
         """The auditor needs the public key alone, and takes the note from a file, the line or a pipe."""
@@ -125,12 +132,14 @@ class TestKeys:
 
     def test_without_a_key(self, shop: Project) -> None:
         """A checkpoint all the same; a note cannot be had."""
+        shop("doctor")
         assert shop("audit", "checkpoint").out.startswith("0:")
         refused = shop("audit", "checkpoint", "--format", "note")
         assert (refused.code, "keygen" in refused.err) == (2, True)
 
     def test_the_variable_names_the_key(self, shop: Project) -> None:
         """As a mounted secret does."""
+        shop("doctor")
         shop("audit", "keygen", "--name", "shop.example/audit", "k")
         environ = {"ONEOFF_AUDIT_KEY": str(shop.root / "k")}
         assert "\u2014 shop.example/audit" in shop("audit", "checkpoint", environ=environ).out

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from oneoff.audit.evidence import Evidence
-from oneoff.commands.checkpoints import recall
 from oneoff.errors import UsageError
-from oneoff.protocols import Services
 
 checkpoint_option = click.option(
     "--checkpoint",
@@ -25,7 +23,11 @@ key_option = click.option(
 )
 
 
-def given(services: Services, texts: Sequence[str], keys: Sequence[str]) -> list[Evidence]:
+Weigh = Callable[[str, Sequence[str]], list[Evidence]]
+"""The checkpoints in a text, by these public keys."""
+
+
+def given(weigh: Weigh, texts: Sequence[str], keys: Sequence[str]) -> list[Evidence]:
     """The checkpoints that the options name, and how each is vouched for.
 
     Raises:
@@ -34,7 +36,7 @@ def given(services: Services, texts: Sequence[str], keys: Sequence[str]) -> list
     """
     if keys and not texts:
         raise UsageError("--key is for the signature of a --checkpoint, and none is given")
-    return [evidence for text in texts for evidence in recall(services, _text(text), keys)]
+    return [evidence for text in texts for evidence in weigh(_text(text), keys)]
 
 
 def _text(given: str) -> str:

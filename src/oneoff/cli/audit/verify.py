@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from oneoff.audit.evidence import Evidence
@@ -10,6 +12,7 @@ from oneoff.cli.audit.evidence import checkpoint_option, given, key_option
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.audit import verify
+from oneoff.commands.checkpoints import recall
 
 TAMPERED = 1
 
@@ -25,10 +28,11 @@ def verify_command(
     """Compute the log again from its bytes; exits with 1 where something does not fit.
 
     Whoever may write the store can make a changed log fit together again. What they cannot change is a
-    checkpoint that is kept elsewhere: give one that this command printed earlier.
+    checkpoint that is kept elsewhere: the one that your own oneoff saw last is compared without being asked
+    for; give others that a run or this command printed earlier.
     """
     session: Session = ctx.obj
-    kept = given(session.reading, checkpoints, keys)
+    kept = given(partial(recall, session.reading), checkpoints, keys)
     found = verify(session.reading, kept=[evidence.checkpoint for evidence in kept])
     document = {
         "ok": found.ok,
@@ -36,6 +40,8 @@ def verify_command(
         "root": found.root.hex(),
         "checkpoint": str(found.checkpoint),
         "compared_with": [{"checkpoint": str(each.checkpoint), "vouched": each.vouched} for each in kept],
+        "held": None if found.held is None else str(found.held),
+        "first_bad": found.first_bad,
         "problems": list(found.problems),
         "more_problems": found.more,
     }
@@ -47,11 +53,23 @@ def _verification(found: Verification, kept: list[Evidence]) -> str:
     head = f"{found.size:,} events, checkpoint {found.checkpoint}"
     compared = [f"Compared with {each}." for each in _compared(kept)]
     if found.ok:
-        return "\n".join([f"ok: {head}", "Every event, its place and every outcome fit together.", *compared])
-    problems = [f"  {problem}" for problem in found.problems]
+        lines = [f"ok: {head}", "Every event, its place and every outcome fit together."]
+    else:
+        lines = [f"NOT ok: {head}", *(f"  {problem}" for problem in found.problems)]
     if found.more:
-        problems.append(f"  and {found.more:,} more")
-    return "\n".join([f"NOT ok: {head}", *problems, *compared])
+        lines.append(f"  and {found.more:,} more")
+    if found.first_bad is not None:
+        lines.append(f"The first bad event is event {found.first_bad}.")
+    return "\n".join([*lines, _kept(found), *compared])
+
+
+def _kept(found: Verification) -> str:
+    """What checkpoints kept elsewhere say, and where they say nothing."""
+    if found.held is None:
+        return "No checkpoint kept elsewhere vouches for any of them."
+    after = found.size - found.held.size
+    came = f"the {after:,} after it fit each other" if after else "none came after it"
+    return f"The first {found.held.size:,} are those of the checkpoint {found.held}; {came}."
 
 
 def _compared(kept: list[Evidence]) -> list[str]:

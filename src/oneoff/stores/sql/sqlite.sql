@@ -33,14 +33,21 @@ RETURNING body, heartbeat_at, progress;
 -- name: find_runs
 SELECT body, heartbeat_at, progress FROM run
 
--- name: where_statuses
-status IN (SELECT value FROM json_each(:statuses))
+-- Every command asks for these: one look, and there are few of them.
+-- name: where_active
+status IN ('requested', 'launched', 'running', 'stopping')
+
+-- name: where_status
+status = :status
 
 -- name: where_task
 task = :task
 
 -- name: where_actor
-:actor IN (actor, subject)
+actor = :actor
+
+-- name: where_subject
+subject = :subject
 
 -- name: where_since
 requested_at >= :since
@@ -113,6 +120,13 @@ event.time >= :since
 -- name: event_until
 event.time < :until
 
+-- The same for the events of a table, in the order of its index.
+-- name: event_since_of_table
+counted.time >= :since
+
+-- name: event_until_of_table
+counted.time < :until
+
 -- name: newest_events
 ORDER BY event.time DESC, event.seq DESC LIMIT :limit;
 
@@ -122,8 +136,14 @@ ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit;
 -- name: select_subjects
 SELECT subject FROM actor WHERE name = :name;
 
--- name: events_from
+-- The whole log is read without that: for most events there is nothing to be found.
+-- name: scan_events
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured
+FROM audit_event
 WHERE seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: scan_event_tables
+SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
 
 -- name: events_of_run
 WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;

@@ -91,7 +91,6 @@ CREATE INDEX audit_event_status ON audit_event (status, time, seq) WHERE status 
 CREATE INDEX audit_event_measured ON audit_event (measured, time, seq) WHERE measured IS NOT NULL;
 CREATE INDEX audit_event_table_name ON audit_event_table (name, time, seq);
 
--- Every command looks at the runs that are under way.
-CREATE INDEX run_active ON run (requested_at, id) WHERE status IN ('requested', 'launched', 'running', 'stopping');
+-- Runs by their name or their subject, newest first.
 CREATE INDEX run_actor ON run (actor, requested_at, id);
 CREATE INDEX run_subject ON run (subject, requested_at, id);

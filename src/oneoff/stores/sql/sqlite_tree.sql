@@ -11,6 +11,12 @@ SELECT level, position, hash
 FROM json_each(:places) AS place
 JOIN audit_node ON level = json_extract(place.value, '$[0]') AND position = json_extract(place.value, '$[1]');
 
+-- name: select_leaves_between
+SELECT seq, leaf FROM audit_event WHERE seq BETWEEN :first AND :last;
+
+-- name: select_nodes_between
+SELECT position, hash FROM audit_node WHERE level = :level AND position BETWEEN :first AND :last;
+
 -- name: insert_node
 INSERT INTO audit_node (level, position, hash) VALUES (:level, :position, :hash);
 
