@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
@@ -138,6 +138,20 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+Phase: TypeAlias = Literal["pre", "post", "all"]
+"""Of an upgrade: what old clients can live with, what they cannot, or both."""
+
+
+class StoreAdmin(Protocol):
+    """Makes and upgrades the place where records are kept. Both say in words what was done."""
+
+    def init(self, role: str | None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+
+    def upgrade(self, phase: Phase) -> list[str]:
+        """Bring the store up to date. Raises StoreUnavailable."""
 
 
 class Spool(Protocol):

@@ -21,6 +21,7 @@ COMMANDS = {
     "wait": ("oneoff.cli.runs", "Wait for the end of a run."),
     "cancel": ("oneoff.cli.runs", "Ask a run to end."),
     "audit": ("oneoff.cli.audit", "Read and verify the audit log."),
+    "store": ("oneoff.cli.store", "Make or upgrade the place for the records."),
     "release": ("oneoff.cli.doctor", "Show which release a run would belong to."),
     "doctor": ("oneoff.cli.doctor", "Check that everything needed is in place."),
 }

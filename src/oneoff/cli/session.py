@@ -113,7 +113,7 @@ class Session:
 
     def check_store(self) -> list[Finding]:
         """What the store says of its own files."""
-        from oneoff.wiring.services import check_store
+        from oneoff.wiring.store import check_store
 
         return check_store(self.settings)
 

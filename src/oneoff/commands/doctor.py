@@ -17,6 +17,7 @@ from oneoff.runs.run import Actor, Release
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
+from oneoff.types import without_login
 from oneoff.version import __version__
 
 
@@ -110,7 +111,8 @@ def _store(sources: Sources) -> str:
     services = sources.services
     attend(services)
     active = len(services.store.find(RunQuery(statuses=ACTIVE)))
-    return f"{sources.settings.store}, {active} runs active"
+    url = sources.settings.store_url
+    return f"{sources.settings.store if url is None else without_login(url)}, {active} runs active"
 
 
 def _audit(sources: Sources) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 
 from oneoff.dryrun.report import Statement
 from oneoff.errors import DryRunStopped
+from oneoff.types import without_password
 
 _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
-_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
-_KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 _aside = threading.local()
-
-
-def without_password(text: str) -> str:
-    """The text with the password of every URL and every ``password=`` in it masked."""
-    return _KEYWORD_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 class StatementLog:

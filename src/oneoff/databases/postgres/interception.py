@@ -14,6 +14,9 @@ from oneoff.databases.postgres import connections
 from oneoff.databases.postgres.session import Session, ask, sql
 from oneoff.errors import DryRunUnavailable
 
+OWN_MARK = "holds_oneoffs_records"
+"""True on the class of connections to oneoff's own records. They stay as they are: what is recorded of a dry
+run is to stay."""
 NOT_READ_ONLY = (
     "a connection to {} is not read-only, although the dry run asks for it: its connection string has an"
     " options= of its own, or a pooler in between drops start-up options"
@@ -51,7 +54,7 @@ def refuse_open_connections() -> None:
         DryRunUnavailable: there is one.
     """
     for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
-        if connection.closed or _read_only(connection.pgconn):
+        if hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
             continue
         raise DryRunUnavailable(
             f"a connection to {describe(connection)} was opened before the dry run began, and may write",
@@ -78,6 +81,8 @@ def _read_only(pgconn: Any) -> bool:
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
     connection = yield from _original.__func__(cls, *args, **kwargs)
+    if hasattr(cls, OWN_MARK):
+        return connection
     try:
         return _admit(connection)
     except BaseException:
