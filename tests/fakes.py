@@ -172,7 +172,7 @@ class FakeDatabases:
         return handle
 
     def seal(self, handle: Any) -> FakeSeal:
-        if handle is None:
+        if self.resolve(handle) is None:
             raise DryRunUnavailable("the app declares no database")
         return FakeSeal()
 
@@ -213,7 +213,7 @@ class World:
             spool=self.spool,
             processes=self.processes,
             databases=FakeDatabases(),
-            guard=FakeGuard,
+            guard=lambda mask: FakeGuard(),
             launcher=self.launcher,
             clock=self.clock,
             asker=self.asker,

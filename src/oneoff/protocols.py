@@ -249,9 +249,10 @@ class Databases(Protocol):
         """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
 
     def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a resolved handle.
+        """A seal for the database behind a handle; a function is called to see what it gives.
 
-        Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced.
+        Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
+        :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.
         """
 
 
@@ -303,8 +304,8 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
-    guard: Callable[[], Guard]
-    """A guard for one dry run."""
+    guard: Callable[[Callable[[str], str]], Guard]
+    """A guard for one dry run; it is given what masks the run's secrets in a text."""
     launcher: Launcher
     clock: Clock
     asker: Asker

@@ -15,6 +15,7 @@ from oneoff.commands.attend import attend, settle
 from oneoff.commands.elsewhere import check_elsewhere
 from oneoff.errors import (
     AlreadyStarted,
+    DryRunStopped,
     DryRunUnavailable,
     InvalidParameters,
     LockHeld,
@@ -393,12 +394,17 @@ def _seal(services: Services, request: Request, mask: Mask) -> Seal:
         )
     databases = services.databases
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # the app's own code runs here, and may print
-            return databases.seal(databases.resolve(request.registry.database))
+        # The app's own code runs here, and may print.
+        with contextlib.redirect_stdout(sys.stderr), services.guard(mask):
+            return databases.seal(request.registry.database)
     except OneoffError:
         raise
-    except (Exception, SystemExit) as error:
-        raise DryRunUnavailable(f"the app's database cannot be opened: {summary(error, mask)}") from error
+    except (Exception, SystemExit, DryRunStopped) as error:
+        raise DryRunUnavailable(
+            f"the app's database cannot be opened: {summary(error, mask)}",
+            next_step="a function that gives the database is called before the task, to see what it gives: it"
+            " may read, and neither write nor start a process",
+        ) from error
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:

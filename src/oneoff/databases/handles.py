@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ SUPPORTED = (
     "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, given as an SQLAlchemy engine"
     " (sqlite:///…, postgresql+psycopg://…), as a URL, or as a function that connects"
 )
-_TIMESTAMP_GRAIN_NS = 100_000_000  # a file's times are those of the kernel's last tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +57,18 @@ class Databases:
         return handle
 
     def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a resolved handle. Raises DryRunUnavailable."""
-        database = _recognise(handle)
+        """A seal for the database behind a handle.
+
+        A function is called to look at what it gives; it may read SQLite files, and not write.
+
+        Raises:
+            DryRunUnavailable: there is none for this database.
+            DryRunStopped: the function went around ``sqlite3.connect``.
+        """
+        from oneoff.databases.sqlite.looking import Looking
+
+        with Looking(self._own):
+            database = _recognise(self.resolve(handle))
         if isinstance(database, Sqlite):
             from oneoff.databases.sqlite.seal import SqliteSeal
 
@@ -135,8 +143,7 @@ def _from_function(function: Callable[[], Any]) -> Sqlite | Postgres:
 
 
 def _called(function: Callable[[], Any], look: Callable[[Any], None] = lambda connection: None) -> Any:
-    """What the function gives; a connection is looked at and closed, and leaves no new, empty file behind."""
-    began = time.time_ns() - _TIMESTAMP_GRAIN_NS
+    """What the function gives; a connection is looked at and closed."""
     with SetAside() as sent:
         given = function()
     if inspect.iscoroutine(given):
@@ -146,11 +153,8 @@ def _called(function: Callable[[], Any], look: Callable[[Any], None] = lambda co
         return given
     try:
         look(given)
-        created = _sqlite_file(given)
     finally:
         given.close()
-    if created and created.stat().st_size == 0 and created.stat().st_mtime_ns >= began:
-        created.unlink()
     return None
 
 

@@ -160,7 +160,8 @@ def _not_started(argv: Sequence[str], environ: Mapping[str, str], number: int) -
         case errno.ENOENT if which(argv[0], path=path):
             message, next_step = f"{program} needs a program that is missing.", "its first line (#!) names it"
         case errno.ENOENT:
-            message, next_step = f"There is no program {program}.", f"PATH is {path or 'not set'}"
+            message = f"There is no program {program}."
+            next_step = "look at its path" if "/" in argv[0] else f"PATH is {path or 'not set'}"
         case errno.EACCES:
             message, next_step = f"{program} may not be executed.", f"look at it with `ls -l {program}`"
         case errno.ENOEXEC:

@@ -114,13 +114,13 @@ class Execution:
         self._task = task
         self._values = values
         self._mask = Mask.of(values)
+        self._guard = services.guard(self._mask) if seal is not None else None
         """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
-        self._guard = services.guard() if seal is not None else None
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -232,7 +232,7 @@ class Execution:
             open_database=self._open_database,
         )
         try:
-            with self._seal or contextlib.nullcontext(), self._guard or contextlib.nullcontext():
+            with self._guard or contextlib.nullcontext(), self._seal or contextlib.nullcontext():
                 self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report

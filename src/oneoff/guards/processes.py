@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from oneoff import starts
@@ -32,7 +33,9 @@ class ProcessGuard:
         "processes that C code starts (ctypes, extensions), and those that ran before the task began",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str] = str) -> None:
+        """``mask``: goes over the name of a program before it is cut, which may make a secret unknowable."""
+        self._mask = mask
         self._attempts: dict[str, None] = {}
 
     def __enter__(self) -> ProcessGuard:
@@ -57,7 +60,7 @@ class ProcessGuard:
         """
         if event != "os.exec" and len(args) > 1 and _is_harmless(_command(args[0], args[1])):
             return
-        attempt = f"the task would start {_started(event, args)} ({event}), {_WHY}"
+        attempt = f"the task would start {_started(event, args, self._mask)} ({event}), {_WHY}"
         self._attempts.setdefault(attempt)
         raise DryRunStopped(attempt)
 
@@ -66,7 +69,7 @@ def _is_harmless(command: list[bytes]) -> bool:
     return command in _HARMLESS or (command[-2:-1] == [b"-c"] and bool(_TRACKER.fullmatch(command[-1])))
 
 
-def _started(event: str, args: tuple[Any, ...]) -> str:
+def _started(event: str, args: tuple[Any, ...], mask: Callable[[str], str]) -> str:
     """In words, without an argument: those may hold a password."""
     if event in ("os.fork", "os.forkpty"):
         return "a copy of itself"
@@ -74,7 +77,7 @@ def _started(event: str, args: tuple[Any, ...]) -> str:
         return "a shell"
     program = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
     try:
-        text = os.fsdecode(program)
+        text = mask(os.fsdecode(program))
     except TypeError:
         return "another program"
     # A whole command line may stand here by mistake, and a variable before it.

@@ -133,10 +133,10 @@ def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
 
 
-def _guard() -> Guard:
+def _guard(mask: Callable[[str], str]) -> Guard:
     from oneoff.guards.processes import ProcessGuard  # a real run needs none
 
-    return ProcessGuard()
+    return ProcessGuard(mask)
 
 
 def arm_dry_run() -> Armed:

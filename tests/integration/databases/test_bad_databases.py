@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ import pytest
 import sqlalchemy as sa
 
 from oneoff.databases.handles import Databases
-from oneoff.errors import DryRunUnavailable
+from oneoff.errors import DryRunStopped, DryRunUnavailable
 from tests.postgres import Server
 
 
 def _refusal(handle: Any) -> DryRunUnavailable:
     databases = Databases()
-    with pytest.raises(DryRunUnavailable) as refused, databases.seal(databases.resolve(handle)):
+    with pytest.raises(DryRunUnavailable) as refused, databases.seal(handle):
         pass
     assert refused.value.next_step
     return refused.value
@@ -207,3 +207,62 @@ def test_every_kind_of_handle_is_resolved(file: Path, database_url: str) -> None
         with databases.seal(handle):
             pass
     engine.dispose()
+
+
+def _connect_and_write(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO t VALUES ('by the function')")
+    connection.commit()
+    return connection
+
+
+def _make_tables(path: Path) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE made (id int)"))
+    return engine
+
+
+def _journal(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _around(path: Path) -> sqlite3.Connection:
+    return _kept_connect(path)
+
+
+_kept_connect = sqlite3.connect  # as `from sqlite3 import connect` in an app keeps it
+
+
+@pytest.mark.parametrize("function", [_connect_and_write, _make_tables, _journal, _around])
+def test_a_function_that_does_more_than_connect(function: Callable[[Path], Any], tmp_path: Path) -> None:
+    """It is called before it is known what has to be sealed: it may read, and nothing else."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (v)")
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises((sqlite3.OperationalError, sa.exc.OperationalError, DryRunStopped)):
+        Databases().seal(lambda: function(path))
+    assert path.read_bytes() == before
+    assert sqlite3.connect is _kept_connect
+
+
+def test_a_function_that_reads_and_connects(tmp_path: Path) -> None:
+    """Harmless settings of a connection are no writes."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (v)")
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=1)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("CREATE TABLE IF NOT EXISTS t (v)")
+        return connection
+
+    with Databases().seal(connect) as seal, closing(connect()) as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+    assert [table.inserted for table in seal.report().tables] == [1]

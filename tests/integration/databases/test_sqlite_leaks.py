@@ -244,6 +244,12 @@ def _vacuum_into(shop: Shop) -> None:
         connection.execute("VACUUM INTO ?", (str(shop.path.with_name("other.db")),))
 
 
+def _link_beside(shop: Shop) -> None:
+    other = shop.path.parent.parent / "other.db"
+    other.write_bytes(b"other")
+    shop.path.with_name(f"{shop.path.name}-journal").hardlink_to(other)
+
+
 def _rename_onto(shop: Shop) -> None:
     other = shop.path.parent.parent / "new.db"
     other.write_bytes(b"new")
@@ -298,7 +304,8 @@ def _new_database(shop: Shop) -> None:
 STOPPED = [
     _connect_kept_from_before, _connection_class_itself, _kept_connect_by_uri, _attach,
     _attach_to_memory, _attach_to_memory_around, _attach_to_another_database, _attach_by_parameter,
-    _attach_with_own_authorizer, _vacuum_into, _rename_onto, _rename_away, _rename_folder, _overwrite,
+    _attach_with_own_authorizer, _vacuum_into, _link_beside, _rename_onto, _rename_away, _rename_folder,
+    _overwrite,
     _patch_bytes, _truncate, _remove, _remove_folder, _journal, _swallowed, _new_database,
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ import pytest
 
 from oneoff.errors import DryRunStopped
 from oneoff.guards.processes import ProcessGuard
+from oneoff.tasks.masking import Mask
 
 _TRUE = [sys.executable, "-c", ""]
 _SECRET = "hunter2"
@@ -113,3 +114,13 @@ def test_a_process_without_a_dry_run_has_no_audit_hook() -> None:
         "assert not found and p.fork_exec is was and 'subprocess' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("secret", ["first=second", "first/second", "first second"])
+def test_no_part_of_a_secret_is_named(secret: str) -> None:
+    """The name of a program is masked before it is cut: what is left of a secret then is not known as one."""
+    mask = Mask([secret])
+    with ProcessGuard(mask) as guard, pytest.raises(DryRunStopped):
+        subprocess.run([secret])
+    assert "first" not in str(guard.attempts)
+    assert "second" not in str(guard.attempts)

@@ -116,7 +116,7 @@ def test_it_has_a_session_of_its_own() -> None:
         ([], "empty", "program"),
         ([""], "empty", "program"),
         (["no-such-program-anywhere"], "no program no-such-program-anywhere", "PATH is "),
-        (["./nowhere/x y"], "no program './nowhere/x y'", "PATH"),
+        (["./nowhere/x y"], "no program './nowhere/x y'", "look at its path"),
         (["/"], "/ may not be executed", "ls -l /"),
         (["true", "a\0b"], "null", ""),
         (["true", "x" * 200_000], "too long", ""),

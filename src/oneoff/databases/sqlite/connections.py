@@ -16,11 +16,11 @@ from oneoff.databases.sqlite.guard import FileGuard, Trusted, forbid_attach
 from oneoff.databases.sqlite.places import moved, named, read_only, same_file
 from oneoff.databases.watching import StatementLog
 
-_PARAMETERS = (
+PARAMETERS = (
     "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri",
 )  # fmt: skip
 """What ``sqlite3.connect`` takes by position after the database."""
-_original = sqlite3.connect
+original = sqlite3.connect
 _active: list[Redirection] = []
 
 
@@ -40,7 +40,7 @@ class Redirection:
     def __exit__(self, *exc_info: object) -> None:
         _active.remove(self)
         if not _active:
-            sqlite3.connect = sqlite3.dbapi2.connect = _original
+            sqlite3.connect = sqlite3.dbapi2.connect = original
 
     def close_connections(self) -> None:
         """Close what the task left open, so that the copy is whole."""
@@ -120,7 +120,7 @@ def attached_files(connection: sqlite3.Connection) -> list[str]:
 def plain(uri: str) -> sqlite3.Connection:
     """A connection of the seal itself, past every redirection and guard."""
     with Trusted():
-        return _original(uri, uri=True)
+        return original(uri, uri=True)
 
 
 def _is_class(factory: Any, of: type[Any]) -> bool:
@@ -146,7 +146,7 @@ def _watched(factory: Any) -> Any:
 
 
 def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
-    kwargs |= dict(zip(_PARAMETERS, args, strict=False))
+    kwargs |= dict(zip(PARAMETERS, args, strict=False))
     path = named(database, uri=bool(kwargs.get("uri")))
     guard = _active[0].guard
     if path is None:
@@ -160,7 +160,7 @@ def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
             return connection
     if guard.owns(path):
         with Trusted():
-            return _original(database, **kwargs)
+            return original(database, **kwargs)
     if not os.path.exists(path):  # noqa: PTH110  # may be bytes
         raise guard.notes.attempt(f"the task would create the database {path}, which is not declared")
     guard.notes.gap(f"sqlite {path}: not the app's declared database, opened read-only")
@@ -172,7 +172,7 @@ def _opened(guard: FileGuard, statements: StatementLog | None, database: Any, kw
     if _is_class(factory, sqlite3.Connection):
         kwargs["factory"] = _watched(factory)
     with Trusted():
-        connection = _original(database, **kwargs)
+        connection = original(database, **kwargs)
     if statements is not None:
         connection.execute("PRAGMA synchronous = OFF")  # nobody needs the copy after a crash
     if isinstance(connection, WatchedConnection):

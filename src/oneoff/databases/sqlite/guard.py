@@ -128,10 +128,17 @@ def _rename(guard: FileGuard, source: Any, target: Any, source_dir: int, target_
         guard.refuse("the file was renamed or replaced")
 
 
+def _link(guard: FileGuard, source: Any, target: Any, *directories: int) -> None:
+    if guard.protects(target):
+        guard.refuse("another file was put beside it, in the place of one of its own")
+
+
 _CHECKS: dict[str, Callable[..., None]] = {
     "sqlite3.connect": _connect,
     "open": _open,
     "os.rename": _rename,
+    "os.link": _link,
+    "os.symlink": _link,
     "os.remove": _change("removed"),
     "os.truncate": _change("truncated"),
 }

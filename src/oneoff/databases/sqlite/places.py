@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from oneoff.errors import DryRunUnavailable
+
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
@@ -31,6 +33,14 @@ def moved(database: Any, path: Path, *, uri: bool) -> str:
 def read_only(path: str) -> str:
     """The URI that opens an existing file without the right to write."""
     return f"file:{quote(str(Path(path).absolute()))}?mode=ro"
+
+
+def missing(path: Any) -> DryRunUnavailable:
+    """What is said of a database file that is not there."""
+    return DryRunUnavailable(
+        f"the database file {os.fsdecode(path)} does not exist, and a dry run creates none",
+        next_step="check the path in the app's settings, and the folder that the command is run in",
+    )
 
 
 def same_file(one: Any, other: Path, *, directory: int | None = None) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from oneoff.databases.sqlite.compare import Difference, compare
 from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
-from oneoff.databases.sqlite.places import footprint, read_only, same_file
+from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
@@ -118,10 +118,7 @@ class SqliteSeal:
                 f"the database file {self._path} cannot be reached: {error.strerror}",
                 next_step="give this user the right to enter the folders above it",
             ) from error
-        raise DryRunUnavailable(
-            f"the database file {self._path} does not exist, and a dry run creates none",
-            next_step="check the path in the app's settings, and the folder that the command is run in",
-        )
+        raise missing(self._path)
 
     def _refuse_open_connections(self, original: Path) -> None:
         for connection in [
