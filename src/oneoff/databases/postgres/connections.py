@@ -69,6 +69,13 @@ class WatchedConnection(psycopg.Connection[Any]):
     def server_cursor_factory(self, factory: Any) -> None:
         self._server_cursors = _watched(factory)
 
+    def _exec_command(self, command: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        """psycopg's own commands: BEGIN has the access mode of the connection in it."""
+        text = _text(command)
+        if not self.sealed and turns_the_guard_off(text):
+            raise self.session.notes.attempt(f"{_start(text)} on {self.info.dbname}, which is not sealed")
+        return (yield from super()._exec_command(command, *args, **kwargs))
+
 
 class SealedConnection(WatchedConnection):
     """One of the task's connections: a tenant of the sealed session with a transaction of its own."""
@@ -89,6 +96,10 @@ class SealedConnection(WatchedConnection):
                     self.wait(self._end(commit=False))
             self._left = self._closed = True
 
+    def commit(self) -> None:
+        self.session.refuse_latecomers()
+        super().commit()
+
     @contextmanager
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
@@ -97,8 +108,9 @@ class SealedConnection(WatchedConnection):
             yield transaction
 
     def _check_connection_ok(self) -> None:
-        if self._left or self.session.closed:
+        if self._left:
             raise errors.OperationalError("the connection is closed")
+        self.session.refuse_latecomers()
         super()._check_connection_ok()
 
     def _check_intrans_gen(self, attribute: str) -> Generator[Any, Any, None]:

@@ -22,26 +22,27 @@ USE_DIRECT_ADDRESS = "leave options= out, or give the server's direct address in
 
 _active: list[Session] = []
 _original: Any = None
+_original_read_only: Any = None
 _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections are made
 
 
 class Intercepted:
-    """psycopg's connections go through :func:`_admit` for the time of a block."""
+    """For the time of a block psycopg's connections go through :func:`_admit`, and stay read-only."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def __enter__(self) -> None:
-        global _original
+        global _original, _original_read_only
         if not _active:
-            _original = _Base.__dict__["_connect_gen"]
-            _Base._connect_gen = classmethod(_connect)
+            _original, _original_read_only = _Base.__dict__["_connect_gen"], _Base._set_read_only_gen
+            _Base._connect_gen, _Base._set_read_only_gen = classmethod(_connect), _set_read_only
         _active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
         _active.remove(self._session)
         if not _active:
-            _Base._connect_gen = _original
+            _Base._connect_gen, _Base._set_read_only_gen = _original, _original_read_only
 
 
 def refuse_open_connections() -> None:
@@ -76,7 +77,18 @@ def _read_only(pgconn: Any) -> bool:
     return row["read_only_default"] == row["read_only_now"] == "on"
 
 
+def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
+    """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
+    if value is not None and not value and not getattr(connection, "sealed", False):
+        raise _active[0].notes.attempt(
+            f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
+        )
+    yield from _original_read_only(connection, value)
+
+
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    for session in _active:
+        session.refuse_latecomers()
     connection = yield from _original.__func__(cls, *args, **kwargs)
     try:
         return _admit(connection)
@@ -97,18 +109,18 @@ def _admit(connection: Any) -> Any:
             USE_DIRECT_ADDRESS,
         )
     session = next((one for one in _active if one.identity["identity"] == row["identity"]), None)
-    is_async = not isinstance(connection, psycopg.Connection)
-    if session is None:
-        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
-        return connection if is_async else connections.watched(first, connection)
-    if os.getpid() != session.pid:
+    if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
-    if is_async:
+    if not isinstance(connection, psycopg.Connection):
         raise _refuse(
-            session,
-            f"the task opens an asynchronous connection to {describe(connection)}; none can be sealed yet",
+            session or first,
+            f"the task opens an asynchronous connection to {describe(connection)};"
+            " a dry run can hold none yet",
             "use psycopg.connect() in this task",
         )
+    if session is None:
+        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
+        return connections.watched(first, connection)
     if session.identity["role"] != row["role"]:
         raise _refuse(
             session,
