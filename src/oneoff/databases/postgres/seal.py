@@ -21,7 +21,7 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
-from oneoff.databases.watching import without_password
+from oneoff.databases.watching import LEFT_FOR_THE_END, without_password
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from oneoff.threads import Newcomers
@@ -38,6 +38,7 @@ _NOT_COVERED = (
     "functions, types, policies and grants that the task changes are rolled back, and not listed",
     "psycopg2: read-only, unless its connection string has options= of its own or a pooler drops them",
     "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
+    LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
     f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
 )
