@@ -30,8 +30,7 @@ class ProcessGuard:
     not_covered: tuple[str, ...] = (
         "files and network connections of this process, other than the database",
         "processes that C code starts (ctypes, extensions), and those that ran before the task began",
-        "processes that code starts which the task leaves for the end of the process (atexit, __del__), or in"
-        " threads below `threading` (_thread)",
+        "processes started at the end of this one (atexit, __del__), or by threads of `_thread`",
     )
 
     def __init__(self) -> None:

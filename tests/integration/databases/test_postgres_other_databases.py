@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from oneoff.databases.postgres.options import Armed
 from tests.integration.databases.postgres_shop import Shop, dry
 
 _INSERT = "INSERT INTO t VALUES (1)"
@@ -171,3 +173,37 @@ def test_the_sealed_connection_may_be_told_to_write(shop: Shop) -> None:
     report = dry(shop, task)
     assert report.attempts == ()
     assert [table.updated for table in report.tables] == [20]
+
+
+EARLY: dict[str, Callable[[Any], object]] = {
+    "property": lambda connection: setattr(connection, "read_only", False),
+    "text": lambda connection: connection.execute("SET TRANSACTION READ WRITE"),
+    "own-cursor": lambda connection: psycopg.ClientCursor(connection).execute("SET TRANSACTION READ WRITE"),
+}
+
+
+@pytest.mark.parametrize("road", EARLY)
+def test_a_connection_from_import_stays_read_only(shop: Shop, road: str) -> None:
+    """One that the app opened under the command's PGOPTIONS, be it to the declared database itself."""
+    before = shop.fingerprint()
+    with Armed(os.environ), closing(psycopg.connect(shop.url)) as early:
+
+        def task(_: Shop) -> None:
+            EARLY[road](early)
+            early.execute("UPDATE account SET balance = 0")
+            early.commit()
+
+        report = dry(shop, task)
+    assert shop.fingerprint() == before
+    assert report.attempts
+
+
+def test_a_cursor_made_by_hand_makes_nothing_writable(shop: Shop, other: str) -> None:
+    """``ClientCursor(connection)`` is psycopg's own documented road, beside the connection's factory."""
+
+    def task(_: Shop) -> None:
+        with closing(psycopg.connect(other)) as connection:
+            cursor = psycopg.ClientCursor(connection)
+            cursor.execute(f"SET TRANSACTION READ WRITE; {_INSERT}; COMMIT")
+
+    assert dry(shop, task).attempts

@@ -30,8 +30,11 @@ from oneoff.databases.postgres.session import (
 )
 from oneoff.errors import DryRunStopped
 
-NEEDED = ("_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok")
-"""Methods of psycopg's Connection that are replaced below."""
+NEEDED = (
+    "_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok",
+    "_set_read_only_gen",
+)  # fmt: skip
+"""Methods of psycopg's Connection that are replaced below, and in :mod:`.interception`."""
 
 _READS = re.compile(r"\s*(?:select|show|values|table|fetch|close|declare|set|explain)\b", re.IGNORECASE)
 _WRITES = re.compile(r"\b(?:insert|update|delete|merge|into|analyze|analyse)\b", re.IGNORECASE)
@@ -68,13 +71,6 @@ class WatchedConnection(psycopg.Connection[Any]):
     @server_cursor_factory.setter
     def server_cursor_factory(self, factory: Any) -> None:
         self._server_cursors = _watched(factory)
-
-    def _exec_command(self, command: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        """psycopg's own commands: BEGIN has the access mode of the connection in it."""
-        text = _text(command)
-        if not self.sealed and turns_the_guard_off(text):
-            raise self.session.notes.attempt(f"{_start(text)} on {self.info.dbname}, which is not sealed")
-        return (yield from super()._exec_command(command, *args, **kwargs))
 
 
 class SealedConnection(WatchedConnection):
@@ -251,6 +247,16 @@ def _watched(factory: Any) -> Any:
     if issubclass(factory, WatchedCursor):
         return factory
     return type(factory.__name__, (WatchedCursor, factory), {})
+
+
+def refuse_writable(session: Session, connection: Any, query: Any) -> None:
+    """Stop what makes a connection writable that is not sealed. Raises DryRunStopped."""
+    text = _text(query)
+    if turns_the_guard_off(text) and not getattr(connection, "sealed", False):
+        raise session.notes.attempt(
+            f"{_start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
+            " that is not sealed"
+        )
 
 
 def _judge(connection: Any, text: str, error: errors.Error) -> None:
