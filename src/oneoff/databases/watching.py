@@ -9,6 +9,11 @@ from collections.abc import Callable
 from oneoff.dryrun.report import Statement
 from oneoff.errors import DryRunStopped
 
+LEFT_FOR_THE_END = (
+    "code that the task leaves for the end of the process (atexit, __del__),"
+    " and threads that it starts below `threading` (_thread)"
+)
+"""What no seal holds: it runs when nobody can tell any more that it is the task's."""
 _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
