@@ -13,9 +13,9 @@ class Newcomers:
         self._before = frozenset(threading.enumerate())
 
     def alive(self) -> set[threading.Thread]:
-        """Those that still run, without the caller's own."""
+        """Those that still run, without the caller's own; nobody knows when one made by ``_thread`` ends."""
         started = set(threading.enumerate()) - self._before - {threading.current_thread()}
-        return {thread for thread in started if not isinstance(thread, _Watcher)}
+        return {thread for thread in started if not isinstance(thread, _Watcher | threading._DummyThread)}
 
     def when_gone(self, then: Callable[[], None]) -> None:
         """Call ``then`` once none is left: at once where there is none, else in a thread of its own."""

@@ -279,3 +279,11 @@ def test_the_advice_is_good(shop: Shop) -> None:
     assert shop.content() == before
     assert ended.code == 10
     assert "rebuild the index (subprocess.run)" in ended.out
+
+
+def test_what_is_left_for_the_end_of_the_process_is_named(shop: Shop) -> None:
+    """No seal and no guard holds it: both parts of the report say so."""
+    ended = shop.leak("nothing", "--dry-run", "-o", "json")
+    report = json.loads(ended.out)["dry_run_report"]
+    for part in (report, *report["databases"]):
+        assert any("atexit, __del__" in gap and "_thread" in gap for gap in part["not_covered"])

@@ -31,6 +31,7 @@ class ProcessGuard:
     not_covered: tuple[str, ...] = (
         "files and network connections of this process, other than the database",
         "processes that C code starts (ctypes, extensions), and those that ran before the task began",
+        "processes started at the end of this one (atexit, __del__), or by threads of `_thread`",
     )
 
     def __init__(self, mask: Callable[[str], str] = str) -> None:

@@ -22,3 +22,15 @@ def test_the_environment_is_as_before_afterwards() -> None:
     with Armed(environ):
         assert "default_transaction_read_only=on" in environ["PGOPTIONS"]
     assert environ == {}
+
+
+def test_blocks_that_end_out_of_order_leave_the_environment_as_before() -> None:
+    """The seal's block outlives the command's where the task left a thread running."""
+    environ = {"PGOPTIONS": "-c search_path=shop"}
+    outer, inner = Armed(environ), Armed(environ)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert "default_transaction_read_only=on" in environ["PGOPTIONS"]
+    inner.__exit__(None, None, None)
+    assert environ == {"PGOPTIONS": "-c search_path=shop"}

@@ -30,8 +30,11 @@ from oneoff.databases.postgres.session import (
 )
 from oneoff.errors import DryRunStopped
 
-NEEDED = ("_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok")
-"""Methods of psycopg's Connection that are replaced below."""
+NEEDED = (
+    "_connect_gen", "_exec_command", "_start_query", "_check_intrans_gen", "_check_connection_ok",
+    "_set_read_only_gen",
+)  # fmt: skip
+"""Methods of psycopg's Connection that are replaced below, and in :mod:`.interception`."""
 
 _READS = re.compile(r"\s*(?:select|show|values|table|fetch|close|declare|set|explain)\b", re.IGNORECASE)
 _WRITES = re.compile(r"\b(?:insert|update|delete|merge|into|analyze|analyse)\b", re.IGNORECASE)
@@ -89,6 +92,10 @@ class SealedConnection(WatchedConnection):
                     self.wait(self._end(commit=False))
             self._left = self._closed = True
 
+    def commit(self) -> None:
+        self.session.refuse_latecomers()
+        super().commit()
+
     @contextmanager
     def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
@@ -97,8 +104,9 @@ class SealedConnection(WatchedConnection):
             yield transaction
 
     def _check_connection_ok(self) -> None:
-        if self._left or self.session.closed:
+        if self._left:
             raise errors.OperationalError("the connection is closed")
+        self.session.refuse_latecomers()
         super()._check_connection_ok()
 
     def _check_intrans_gen(self, attribute: str) -> Generator[Any, Any, None]:
@@ -239,6 +247,16 @@ def _watched(factory: Any) -> Any:
     if issubclass(factory, WatchedCursor):
         return factory
     return type(factory.__name__, (WatchedCursor, factory), {})
+
+
+def refuse_writable(session: Session, connection: Any, query: Any) -> None:
+    """Stop what makes a connection writable that is not sealed. Raises DryRunStopped."""
+    text = _text(query)
+    if turns_the_guard_off(text) and not getattr(connection, "sealed", False):
+        raise session.notes.attempt(
+            f"{_start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
+            " that is not sealed"
+        )
 
 
 def _judge(connection: Any, text: str, error: errors.Error) -> None:

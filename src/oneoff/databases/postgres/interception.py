@@ -24,27 +24,29 @@ NOT_READ_ONLY = (
 USE_DIRECT_ADDRESS = "leave options= out, or give the server's direct address instead of the pooler's"
 
 _active: list[Session] = []
-_original: Any = None
+_originals: dict[str, Any] = {}
 _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections are made
+_BaseCursor: Any = psycopg.Cursor.__mro__[1]  # by which every statement of a cursor goes, whoever made that
 
 
 class Intercepted:
-    """psycopg's connections go through :func:`_admit` for the time of a block."""
+    """For the time of a block psycopg's connections go through :func:`_admit`, and stay read-only."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def __enter__(self) -> None:
-        global _original
         if not _active:
-            _original = _Base.__dict__["_connect_gen"]
-            _Base._connect_gen = classmethod(_connect)
+            for (cls, name), ours in _OURS.items():
+                _originals[name] = cls.__dict__[name]
+                setattr(cls, name, ours)
         _active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
         _active.remove(self._session)
         if not _active:
-            _Base._connect_gen = _original
+            for cls, name in _OURS:
+                setattr(cls, name, _originals[name])
 
 
 def refuse_open_connections() -> None:
@@ -79,8 +81,41 @@ def _read_only(pgconn: Any) -> bool:
     return row["read_only_default"] == row["read_only_now"] == "on"
 
 
+def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
+    """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
+    own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
+    if value is not None and not value and not own:
+        raise _active[0].notes.attempt(
+            f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
+        )
+    yield from _originals["_set_read_only_gen"](connection, value)
+
+
+def _exec_command(connection: Any, command: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    """psycopg's own commands: its BEGIN says whether the transaction may write."""
+    _refuse_writable(connection, command)
+    return (yield from _originals["_exec_command"](connection, command, *args, **kwargs))
+
+
+def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
+    """Also of a cursor that the task made by hand, and of a connection from before the seal."""
+    if query is not None:
+        _refuse_writable(cursor._conn, query)
+    yield from _originals["_start_query"](cursor, query)
+
+
+def _refuse_writable(connection: Any, query: Any) -> None:
+    if hasattr(connection, OWN_MARK):
+        return
+    for session in _active[:1]:  # none where the seal was left by another thread just now
+        connections.refuse_writable(session, connection, query)
+
+
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-    connection = yield from _original.__func__(cls, *args, **kwargs)
+    if not hasattr(cls, OWN_MARK):
+        for session in _active:
+            session.refuse_latecomers()
+    connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
     if hasattr(cls, OWN_MARK):
         return connection
     try:
@@ -102,18 +137,18 @@ def _admit(connection: Any) -> Any:
             USE_DIRECT_ADDRESS,
         )
     session = next((one for one in _active if one.identity["identity"] == row["identity"]), None)
-    is_async = not isinstance(connection, psycopg.Connection)
-    if session is None:
-        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
-        return connection if is_async else connections.watched(first, connection)
-    if os.getpid() != session.pid:
+    if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
-    if is_async:
+    if not isinstance(connection, psycopg.Connection):
         raise _refuse(
-            session,
-            f"the task opens an asynchronous connection to {describe(connection)}; none can be sealed yet",
+            session or first,
+            f"the task opens an asynchronous connection to {describe(connection)};"
+            " a dry run can hold none yet",
             "use psycopg.connect() in this task",
         )
+    if session is None:
+        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
+        return connections.watched(first, connection)
     if session.identity["role"] != row["role"]:
         raise _refuse(
             session,
@@ -128,3 +163,12 @@ def _admit(connection: Any) -> Any:
 def _refuse(session: Session, message: str, next_step: str) -> DryRunUnavailable:
     session.notes.attempt(message)
     return DryRunUnavailable(message, next_step=next_step)
+
+
+_OURS = {
+    (_Base, "_connect_gen"): classmethod(_connect),
+    (_Base, "_set_read_only_gen"): _set_read_only,
+    (_Base, "_exec_command"): _exec_command,
+    (_BaseCursor, "_start_query"): _start_query,
+}
+"""What stands in the place of psycopg's methods for the time of a block."""

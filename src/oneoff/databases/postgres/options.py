@@ -7,6 +7,7 @@ pooler may drop it: therefore every connection that appears is read back as well
 
 from __future__ import annotations
 
+import threading
 from collections.abc import MutableMapping
 
 LOCK_TIMEOUT_SECONDS = 5
@@ -36,6 +37,7 @@ class Armed:
     """Read-only start-up options for the time of a block, the user's own ones back at its end.
 
     Around a whole dry run it begins before the app is imported, so that a connection opened then is held too.
+    Blocks over one environment may end in any order, each in a thread of its own: the last one puts it back.
     """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
@@ -43,11 +45,25 @@ class Armed:
         self._before: str | None = None
 
     def __enter__(self) -> None:
-        self._before = self._environ.get(_VARIABLE)
-        arm(self._environ)
+        with _lock:
+            others = self._others()
+            self._before = others[0]._before if others else self._environ.get(_VARIABLE)
+            _armed.append(self)
+            arm(self._environ)
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._before is None:
-            self._environ.pop(_VARIABLE, None)
-        else:
-            self._environ[_VARIABLE] = self._before
+        with _lock:
+            _armed.remove(self)
+            if self._others():
+                return
+            if self._before is None:
+                self._environ.pop(_VARIABLE, None)
+            else:
+                self._environ[_VARIABLE] = self._before
+
+    def _others(self) -> list[Armed]:
+        return [armed for armed in _armed if armed._environ is self._environ]
+
+
+_armed: list[Armed] = []
+_lock = threading.Lock()

@@ -21,8 +21,10 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
+from oneoff.threads import Newcomers
 from oneoff.types import without_password
 
 _NOT_COVERED = (
@@ -37,6 +39,7 @@ _NOT_COVERED = (
     "functions, types, policies and grants that the task changes are rolled back, and not listed",
     "psycopg2: read-only, unless its connection string has options= of its own or a pooler drops them",
     "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
+    LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
     f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
 )
@@ -51,7 +54,7 @@ class PostgresSeal:
         """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
         self._connect = connect
         self._dispose = dispose
-        self._cleanup = ExitStack()
+        self._cleanup, self._watch = ExitStack(), ExitStack()
         self._session: Session | None = None
         self._before: effects.Schema = {}
         self._sequences: effects.Sequences = {}
@@ -64,22 +67,26 @@ class PostgresSeal:
     def __enter__(self) -> PostgresSeal:
         """Raises DryRunUnavailable where the database cannot be sealed."""
         _check_driver()
-        with ExitStack() as undo:
-            undo.enter_context(Armed(os.environ))
+        with ExitStack() as watch, ExitStack() as undo:
+            watch.enter_context(Armed(os.environ))
             self._dispose()
             refuse_open_connections()
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
-            undo.enter_context(Intercepted(session))
+            watch.enter_context(Intercepted(session))
             undo.callback(self._dispose_quietly)
             self._session = session
-            self._cleanup = undo.pop_all()
+            self._cleanup, self._watch = undo.pop_all(), watch.pop_all()
+        self._newcomers = Newcomers()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         session = self._opened
-        with self._cleanup, session.quiet():
+        with ExitStack() as end:
+            end.callback(self._stop_watching, session)
+            end.enter_context(self._cleanup)
+            end.enter_context(session.quiet())
             try:
                 session.check("unseen")
                 self._read_effects(session)
@@ -134,6 +141,8 @@ class PostgresSeal:
             return self._connect()
         except DryRunUnavailable:
             raise
+        except DryRunStopped as stopped:  # an earlier dry run of this process
+            raise DryRunUnavailable(str(stopped), next_step="wait until they have ended") from stopped
         except Exception as error:  # the app's own connect function may raise anything
             raise DryRunUnavailable(
                 f"the app's database cannot be reached: {without_password(one_line(error))}",
@@ -167,6 +176,15 @@ class PostgresSeal:
             session.notes.attempt(f"the commit of a real run would fail: {one_line(error)}")
         finally:
             ask(pgconn, b"ROLLBACK")
+
+    def _stop_watching(self, session: Session) -> None:
+        """Let connections through again, once the threads that the task left behind are gone."""
+        names = ", ".join(sorted(thread.name for thread in self._newcomers.alive()))
+        if names:
+            session.notes.gap(
+                f"threads that the task left running ({names}): the database stays closed to them"
+            )
+        self._newcomers.when_gone(self._watch.close)
 
     def _name_moved_sequences(self, session: Session) -> None:
         """After the rollback: what has moved now has moved for good."""

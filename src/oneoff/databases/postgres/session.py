@@ -129,6 +129,14 @@ class Session:
         """Whether the transaction is gone: the server has refused a commit, or the task rolled it back."""
         return self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
 
+    def refuse_latecomers(self) -> None:
+        """Stop who comes after the end of the dry run. Raises DryRunStopped."""
+        if self.closed:
+            raise self.notes.attempt(
+                f"the dry run of {self.database} has ended, and threads that its task left running may not"
+                " use PostgreSQL any more"
+            )
+
     def check(self, statement: str) -> None:
         """Stop the task where the transaction is gone. Raises DryRunStopped."""
         if not self.ours:
@@ -164,6 +172,7 @@ class Session:
         """The commands for a tenant's commit or rollback. Raises DryRunStopped, Interleaved."""
         if self.broken and not commit:
             return []
+        self.refuse_latecomers()
         self.check("COMMIT by an earlier statement")
         failed, commands = self._failure(tenant)
         if settled := self.ledger.settle(tenant, failed=failed):

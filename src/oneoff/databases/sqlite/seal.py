@@ -17,7 +17,7 @@ from oneoff.databases.sqlite.connections import Redirection, attached_files, pla
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
-from oneoff.databases.watching import Notes, StatementLog
+from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
 from oneoff.threads import Newcomers
@@ -29,7 +29,7 @@ _ORIGINAL_CHANGED = (
 _NOT_COVERED = (
     "drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
-    "code that the task leaves for the end of the process (atexit)",
+    LEFT_FOR_THE_END,
 )
 
 
