@@ -17,6 +17,7 @@ from oneoff.databases.handles import Databases
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from tests.cli import Project
 from tests.integration.databases.postgres_shop import WRITE, Shop, dry
+from tests.threads import let_go
 
 
 def _connects(shop: Shop) -> Callable[[], object]:
@@ -77,8 +78,7 @@ def _by_pool(late: Callable[[], None]) -> ThreadPoolExecutor:
 
 def _wait_for(left: Any) -> None:
     left.join() if isinstance(left, threading.Thread) else left.shutdown()
-    for guard in [each for each in threading.enumerate() if each.name == "oneoff-guard"]:
-        guard.join()
+    let_go()
 
 
 @pytest.mark.parametrize("start", [_by_thread, _by_pool], ids=["thread", "pool"])

@@ -25,6 +25,7 @@ from oneoff.databases.handles import Databases
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from tests.integration.databases import fingerprint
+from tests.threads import let_go
 
 _ORIGINAL_CHANGED = (
     "the original changed while the dry run ran: by the application or by something the task started"
@@ -420,8 +421,7 @@ def test_a_thread_that_outlives_the_dry_run_cannot_write(shop: Shop) -> None:
     assert fingerprint.of_sqlite(shop.path) == before
     assert len(failures) == 1
     assert any("(late)" in gap for gap in report.not_covered)
-    (guard,) = [each for each in threading.enumerate() if each.name == "oneoff-guard"] or [thread]
-    guard.join()
+    let_go()
     assert sqlite3.connect is connect
     _connect(shop)
     assert fingerprint.of_sqlite(shop.path) != before
@@ -448,6 +448,7 @@ def test_a_thread_that_stays_does_not_keep_the_copies(
         connection.commit()
     go.set()
     thread.join()
+    let_go()
     assert list(scratch.iterdir()) == []
     assert seal.report().attempts == ()
 

@@ -16,6 +16,7 @@ import pytest
 from oneoff.errors import DryRunStopped
 from oneoff.guards.processes import ProcessGuard
 from oneoff.tasks.masking import Mask
+from tests.threads import let_go
 
 _TRUE = [sys.executable, "-c", ""]
 _SECRET = "hunter2"
@@ -87,10 +88,9 @@ def test_a_thread_that_the_task_left_behind_is_held_until_it_ends() -> None:
     with ProcessGuard():
         thread = threading.Thread(target=work)
         thread.start()
-    watchers = [each for each in threading.enumerate() if each.name == "oneoff-guard"]
     go.set()
-    for each in (thread, *watchers):
-        each.join()
+    thread.join()
+    let_go()
     assert len(seen) == 1
     assert subprocess.run(_TRUE, check=False).returncode == 0
 
