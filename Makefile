@@ -40,10 +40,11 @@ chaos: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.verify
 
 # The lock holds hashes and no address of a registry.
 lock:
-	uv pip compile pyproject.toml --extra postgres --group dev --python-version 3.11 --universal \
+	uv pip compile pyproject.toml --extra postgres --extra signing --group dev --python-version 3.11 --universal \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean:

@@ -17,6 +17,7 @@ from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import EnvironmentSettings, Settings
+from oneoff.signing import KeyFile
 from oneoff.stores.memory import MemoryStore
 from oneoff.tasks import parameters
 from oneoff.tasks.code import code_digest
@@ -220,6 +221,7 @@ class World:
             observer=OBSERVER,
             release=Release(version="9", commit="c0ffee", oneoff="0.1.0"),
             say=self.said.append,
+            keys=lambda: KeyFile(self.services.settings.audit.key),
         )
 
     def wish(self, name: str, values: Mapping[str, Any] | None = None, **about: Any) -> Request:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,6 +23,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from oneoff.stores.postgres_admin import PostgresAdmin
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -36,14 +38,32 @@ _INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-loc
 _START_SECONDS = 30.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Server:
-    """A running server that trusts every user on its socket."""
+    """A server that trusts every user on its socket."""
 
     binaries: Path
     socket: Path
-    process: subprocess.Popen[bytes]
+    settings: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.socket / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binaries / "postgres", "-D", self.socket / "data", "-k", self.socket, *options],
+                stdout=log, stderr=log, cwd=self.socket, env=_environ(), **_as_nobody(),
+            )  # fmt: skip
+        _wait_until_up(self, self.socket / "log")
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it: at once with SIGQUIT, in order and with every session ended with SIGINT."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(10)
+            self.process = None
 
     def url(self, database: str, user: str = "postgres") -> str:
         return f"postgresql://{user}@/{database}?host={self.socket}"
@@ -59,9 +79,29 @@ class Server:
 
     def psql(self, statement: str, database: str) -> None:
         """Run a statement in another process, where no seal of this one reaches."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         command: list[Any] = [self.binaries / "psql", "-X", "-q", "-d", self.url(database), "-c", statement]
-        subprocess.run(command, check=True, capture_output=True, env=environ)
+        subprocess.run(command, check=True, capture_output=True, env=_environ())
+
+    @contextmanager
+    def standby(self) -> Iterator[Server]:
+        """A replica of this server, which can only be read; removed at the end of the block."""
+        base = Path(tempfile.mkdtemp(prefix="oneoff-pg-", dir="/tmp"))
+        try:
+            if os.geteuid() == 0:
+                shutil.chown(base, "nobody", "nogroup")
+            subprocess.run(
+                [self.binaries / "pg_basebackup", "-h", self.socket, "-U", "postgres", "-D", base / "data",
+                 "-R", "-c", "fast", "--no-sync"],
+                check=True, capture_output=True, cwd=base, env=_environ(), **_as_nobody(),
+            )  # fmt: skip
+            server = Server(binaries=self.binaries, socket=base, settings=self.settings)
+            try:
+                server.start()
+                yield server
+            finally:
+                server.stop()
+        finally:
+            shutil.rmtree(base)
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -72,6 +112,10 @@ class Server:
             yield name
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def _as_nobody() -> dict[str, Any]:
@@ -98,33 +142,28 @@ def _binaries(base: Path) -> Path:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
-    """A server with an empty template database, stopped and removed at the end."""
+def serve(**settings: str) -> Iterator[Server]:
+    """A server with an empty template database, stopped and removed at the end.
+
+    Args:
+        settings: its own, over those of the tests, which trade durability for speed.
+    """
     base = Path(tempfile.mkdtemp(prefix="oneoff-pg-", dir="/tmp"))  # a socket's path has 107 bytes at most
     try:
         if os.geteuid() == 0:
             shutil.chown(base, "nobody", "nogroup")
         binaries = _binaries(base)
-        data = base / "data"
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         subprocess.run(
-            [binaries / "initdb", "-D", data, *_INITDB],
-            check=True, capture_output=True, cwd=base, env=environ, **_as_nobody(),
+            [binaries / "initdb", "-D", base / "data", *_INITDB],
+            check=True, capture_output=True, cwd=base, env=_environ(), **_as_nobody(),
         )  # fmt: skip
-        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        with (base / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-k", base, *options],
-                stdout=log, stderr=log, cwd=base, env=environ, **_as_nobody(),
-            )  # fmt: skip
-        server = Server(binaries=binaries, socket=base, process=process)
+        server = Server(binaries=binaries, socket=base, settings=_SETTINGS | settings)
         try:
-            _wait_until_up(server, base / "log")
+            server.start()
             server.execute("CREATE DATABASE oneoff_template")
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(10)
+            server.stop()
     finally:
         shutil.rmtree(base)
 
@@ -136,7 +175,7 @@ def _wait_until_up(server: Server, log: Path) -> None:
             server.execute("SELECT 1")
             return
         except psycopg.OperationalError:
-            if time.monotonic() > deadline or server.process.poll() is not None:
+            if time.monotonic() > deadline or server.process is None or server.process.poll() is not None:
                 raise AssertionError(f"PostgreSQL did not start:\n{log.read_text()}") from None
             time.sleep(0.01)
 
@@ -153,3 +192,24 @@ def database_url(postgres: Server) -> Iterator[str]:
     """The URL of a fresh, empty database."""
     with postgres.database() as name:
         yield postgres.url(name)
+
+
+@pytest.fixture
+def store_url(postgres: Server) -> Iterator[str]:
+    """The URL of a fresh store in PostgreSQL, for the app's role."""
+    with postgres.database() as name:
+        yield make_store(postgres, name)
+
+
+def make_store(server: Server, database: str, role: str = "shop") -> str:
+    """Make a store in the database, for a role that is made where it is not there; its URL for that role."""
+    url = server.url(database, role)
+    if not server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
+        server.execute(f"CREATE ROLE {role} LOGIN")
+    PostgresAdmin(server.url(database), url).init(None)
+    return url
+
+
+def database_of(url: str) -> str:
+    """The database's name in a URL."""
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])

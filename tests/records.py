@@ -11,7 +11,7 @@ from oneoff.audit.event import Event, Observer
 from oneoff.protocols import Store
 from oneoff.runs.run import Actor, Outcome, Process, Release, Run
 from oneoff.runs.status import Status
-from oneoff.types import RunId, TaskName
+from oneoff.types import JSONObject, RunId, TaskName
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 OBSERVER = Observer(host="laptop", pid=4711)
@@ -48,7 +48,10 @@ def begin(store: Store, run: Run) -> Run:
     return store.save(run, events.starting(run, OBSERVER, later(1)))
 
 
+ROWS: JSONObject = {"flights": {"inserted": 0, "updated": 2, "deleted": 1}}
+
+
 def finish(store: Store, run: Run, status: Status = Status.SUCCEEDED, **about: Any) -> Run:
     """Record how the run ended."""
-    run = run.ended(Outcome(status=status, exit_code=0, duration_ms=12), later(2))
+    run = run.ended(Outcome(status=status, exit_code=0, rows=ROWS, duration_ms=12), later(2))
     return store.save(run, events.outcome(run, OBSERVER, later(2), **about))

@@ -66,6 +66,8 @@ def prepare(heading: str) -> int:
     if records.exists():
         shutil.rmtree(records)
         print("Starting afresh: a new copy of the data, and the records of the last demo removed.")
+        # Whoever played it before has seen another audit log here, and would be refused.
+        return call("oneoff audit accept --yes --reason 'the demo starts afresh'")
     return 0
 
 

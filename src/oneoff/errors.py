@@ -7,6 +7,7 @@
     │   ├── InvalidParameters           every problem of one input, together
     │   ├── InvalidDeclaration          a task is declared in a way that cannot work
     │   ├── InvalidSettings
+    │   ├── KeyUnusable                 a key cannot be read, is no key, or may be read by others
     │   └── AppNotFound
     ├── Refused                     3   understood, and not done
     │   ├── AppBroken                   importing the app raised: the cause is the user's own
@@ -15,11 +16,14 @@
     │   ├── LockHeld
     │   ├── AlreadyStarted
     │   ├── CommandNotStarted           a command task's program is missing or cannot be executed
+    │   ├── LogChanged                  the audit log is not the one that this user saw before
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
     │       └── StoreVersionMismatch
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
+    ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
+    ├── AnchorFailed                1   a place outside the store did not take a checkpoint
     └── StoreConflict               1   another process changed the record first
 
     ControlSignal (BaseException)       not errors: a task's ``except Exception`` cannot swallow them
@@ -102,6 +106,10 @@ class InvalidSettings(UsageError):
     """The settings file cannot be used."""
 
 
+class KeyUnusable(UsageError):
+    """The key cannot be used."""
+
+
 class AppNotFound(UsageError):
     """No app was found."""
 
@@ -138,6 +146,15 @@ class CommandNotStarted(Refused):
     """The command could not be started."""
 
 
+class LogChanged(Refused):
+    """The audit log is not the one that was seen before."""
+
+    next_step = (
+        "`oneoff audit verify` says what differs; if it was put back on purpose, "
+        "`oneoff audit accept --reason '…'` goes on with it"
+    )
+
+
 class DryRunUnavailable(Refused):
     """This task cannot be made dry here, and what cannot be enforced is not called a dry run."""
 
@@ -171,6 +188,14 @@ class OutcomeUnrecorded(OneoffError):
         super().__init__(message, next_step=next_step)
         self.document = document
         """The run with its outcome, as JSON."""
+
+
+class EvidenceUnfit(OneoffError):
+    """The checkpoint does not vouch for this log."""
+
+
+class AnchorFailed(OneoffError):
+    """An anchor did not take the checkpoint."""
 
 
 class StoreConflict(OneoffError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from oneoff.errors import StoreUnavailable
@@ -28,3 +29,16 @@ def open_log(path: Path) -> int:
         return os.open(path, flags, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"the run's log {path} cannot be opened: {error.strerror}") from error
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a log if it can be added; it begins a line whatever was printed before."""
+    with suppress(OSError, StoreUnavailable):
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            start = "" if file.read() == b"\n" else "\n"
+        fd = open_log(path)
+        try:
+            os.write(fd, f"{start}{line}\n".encode())
+        finally:
+            os.close(fd)

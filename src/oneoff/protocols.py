@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from oneoff.audit.event import Event, Observer, StoredEvent
-from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.merkle import Checkpoint, Place
+from oneoff.audit.witness import Sighting
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import Settings
 from oneoff.types import RunId
+
+if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
+    from oneoff.audit.evidence import Statement
+    from oneoff.audit.note import Note, VerifyKey
 
 
 class Clock(Protocol):
@@ -37,6 +42,30 @@ class RunQuery:
     since: datetime | None = None
     id_prefix: str | None = None
     limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventQuery:
+    """Which audit events to list; every condition that is given has to hold."""
+
+    run_id: RunId | None = None
+    type: str | None = None
+    """As :func:`oneoff.audit.event.short_type` says it."""
+    task: str | None = None
+    actor: str | None = None
+    """A name of the directory, whatever its kind, or an opaque subject."""
+    environment: str | None = None
+    table: str | None = None
+    """Only outcomes that counted changed rows of this table."""
+    measured: bool | None = None
+    """Only outcomes whose rows were counted, or only those whose rows were not."""
+    status: Status | None = None
+    """Only outcomes and refusals with this status."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Up to, and not at, this time."""
+    limit: int | None = None
+    """The newest so many of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +115,20 @@ class Store(Protocol):
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
         """The audit log from sequence number ``start``, in order, in constant memory."""
 
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        """The newest events that match, oldest first: by their time, then by their place in the log."""
+
     def checkpoint(self) -> Checkpoint:
         """Size and root of the audit log, as the store itself holds them."""
+
+    def log_name(self) -> str:
+        """Tells this audit log from every other one: 32 random hexadecimal digits, given once."""
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        """The hashes of these complete subtrees of the log's tree, which never change.
+
+        Raises :class:`~oneoff.errors.StoreCorrupted` where one is missing.
+        """
 
     def subject(self, actor: Actor) -> str:
         """The opaque id of this actor, given out at first sight; names stay out of the hashed bytes."""
@@ -97,6 +138,20 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+Phase: TypeAlias = Literal["pre", "post", "all"]
+"""Of an upgrade: what old clients can live with, what they cannot, or both."""
+
+
+class StoreAdmin(Protocol):
+    """Makes and upgrades the place where records are kept. Both say in words what was done."""
+
+    def init(self, role: str | None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+
+    def upgrade(self, phase: Phase) -> list[str]:
+        """Bring the store up to date. Raises StoreUnavailable."""
 
 
 class Spool(Protocol):
@@ -113,6 +168,22 @@ class Spool(Protocol):
 
     def release(self, run_id: RunId) -> None:
         """Give the room back."""
+
+
+class Witness(Protocol):
+    """Remembers what this user saw last of one audit log, out of reach of whoever may write the store.
+
+    It raises nothing: what it cannot read or write, it says, and remembers nothing.
+    """
+
+    def recall(self) -> Sighting | None:
+        """The last sighting; None where there is none."""
+
+    def remember(self, sighting: Sighting, *, instead: bool = False) -> bool:
+        """Keep this one, if it is a longer state of the same log or, with ``instead``, whatever it is.
+
+        Returns whether it was written.
+        """
 
 
 class Processes(Protocol):
@@ -185,6 +256,32 @@ class Databases(Protocol):
         """
 
 
+class Keys(Protocol):
+    """Signs checkpoints and checks signatures. Every method raises :class:`~oneoff.errors.KeyUnusable`."""
+
+    def sign(self, text: str) -> Note:
+        """The text with the signature of the installation's own key."""
+
+    def verify_key(self) -> VerifyKey | None:
+        """The public half of that key; None where none is configured."""
+
+    def fits(self, key: VerifyKey, signature: bytes, message: bytes) -> bool:
+        """Whether ``signature`` is that of the key; any key, no private one is needed."""
+
+
+class Anchor(Protocol):
+    """A place outside the store that keeps checkpoints."""
+
+    name: str
+    """For messages and for the audit log; holds no secret."""
+
+    def keep(self, statement: Statement, *, stdout_taken: bool) -> None:
+        """Keep it there. Raises :class:`~oneoff.errors.AnchorFailed`.
+
+        With ``stdout_taken`` standard output belongs to a document.
+        """
+
+
 class Asker(Protocol):
     """Somebody at a terminal who can be asked."""
 
@@ -220,9 +317,15 @@ class Services:
     """The release of the code that is checked out here; the task adds its own part."""
     say: Callable[[str], None]
     """Tells the person at work something, beside the result."""
+    keys: Callable[[], Keys]
+    """Loaded when a signature is wanted."""
+    anchors: Sequence[Anchor] = ()
+    """Each is given the checkpoint after every run."""
     only_reads: bool = False
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None
     """Why the store was opened for reading alone."""
     no_store: str = ""
     """Where the store would be, for a verb that only reads and found none; it makes none."""
+    witness: Witness | None = None
+    """None where nothing can be remembered: a user without a home."""

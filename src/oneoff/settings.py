@@ -1,7 +1,7 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
-This is the only reader of environment variables. ``ONEOFF_APP`` and ``ONEOFF_STORE`` say where things are;
-all others are claims about who is at work, recorded and never believed.
+This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
+say where things are; all others are claims about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ T = TypeVar("T")
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
 
+DEFAULT_STORE = ".oneoff/store.db"
+
 PERSON_CLAIMS = (
     "SUDO_USER",
     "GITHUB_ACTOR",
@@ -38,6 +40,9 @@ OTHER_CLAIMS = (
     "BUILDKITE_BUILD_ID",
 )
 """Further variables that say where a run comes from. A claim stands beside the operating system's user."""
+
+_PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
+"""What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,29 @@ class CommandSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnchorSettings:
+    """A place outside the store that is given each checkpoint: one of the three."""
+
+    stdout: bool = False
+    """A JSON line on standard output, for whoever collects the process's output."""
+    file: Path | None = None
+    """A JSON line at the end of this file."""
+    command: tuple[str, ...] = ()
+    """An argument list, run without a shell; it has the note on its standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """How the audit log vouches for itself outside the store."""
+
+    key: Path | None = None
+    """The file of the private key that signs checkpoints."""
+    verify_keys: tuple[str, ...] = ()
+    """The public keys (``vkey``) whose signatures count."""
+    anchors: tuple[AnchorSettings, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that is set from outside."""
 
@@ -75,10 +103,16 @@ class Settings:
     app: str | None = None
     """``MODULE:NAME`` of the app."""
     store: Path
+    """The store's file; with :attr:`store_url`, the place that it would have: :attr:`state_dir` is there."""
+    store_url: str | None = None
+    """A PostgreSQL database that is the store, with its password; never to be shown."""
     environment: str = "local"
     """The environment of a run that names none."""
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
+    audit: AuditSettings = AuditSettings()
+    user_dir: Path | None = None
+    """What oneoff keeps for this user, whatever the store: ``oneoff`` in ``$XDG_STATE_HOME``."""
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +121,15 @@ class Settings:
     def state_dir(self) -> Path:
         """The folder beside the store, for what is no record: logs, and room for outcomes."""
         return self.store.with_suffix(".d")
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in the same words each time; without user and password."""
+        if self.store_url is None:
+            return os.path.normpath(self.store.absolute())  # a link that leads elsewhere has to be noticed
+        address, _, query = self.store_url.partition("://")[2].partition("?")
+        options = sorted(part for part in query.split("&") if part.partition("=")[0] in _PLACE_OPTIONS)
+        return "?".join(filter(None, [f"postgresql://{address.rpartition('@')[2]}", "&".join(options)]))
 
     def environment_named(self, name: str | None) -> EnvironmentSettings:
         """The environment to run in.
@@ -113,33 +156,46 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     file, table, version = _find(start)
     root = file.parent if file else start
-    _only(table, {"app", "store", "environment", "environments", "tasks"}, "tool.oneoff")
-    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or ".oneoff/store.db"
-    if "://" in store:
+    _only(table, {"app", "audit", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
+    scheme, is_url, _ = store.partition("://")
+    if is_url and scheme not in ("postgresql", "postgres"):
         raise InvalidSettings(
-            f"the store {store.partition('://')[0]}://… is not a file",
-            next_step="this version keeps its store in SQLite: give ONEOFF_STORE a path",
+            f"the store {scheme}://… is neither a file nor a PostgreSQL database",
+            next_step="give ONEOFF_STORE a path, or a URL that begins with postgresql://",
         )
     return Settings(
         root=root,
         file=file,
         app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
-        store=root / _path(store),
+        store=root / _path(DEFAULT_STORE if is_url else store),
+        store_url=store if is_url else None,
         environment=_get(table, "environment", _text, "tool.oneoff") or "local",
         environments={
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
+        user_dir=_user_dir(environ),
         version=version,
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
+
+
+def _user_dir(environ: Mapping[str, str]) -> Path | None:
+    """By the XDG base directory specification, which ignores a path that is not absolute."""
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if state.is_absolute():
+        return state / "oneoff"
+    home = Path(environ.get("HOME", ""))
+    return home / ".local" / "state" / "oneoff" if home.is_absolute() else None
 
 
 def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise InvalidSettings(f"the store {text} names the home of nobody known here") from error
+        raise InvalidSettings(f"the path {text} names the home of nobody known here") from error
 
 
 def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
@@ -210,6 +266,36 @@ def _command(name: str, table: dict[str, Any]) -> CommandSettings:
     )
 
 
+def _audit(table: dict[str, Any], root: Path, key: str | None) -> AuditSettings:
+    where = "tool.oneoff.audit"
+    audit = table.get("audit", {})
+    if not isinstance(audit, dict):
+        raise InvalidSettings(f"[{where}] is not a table")
+    _only(audit, {"key", "verify_key", "anchors"}, where)
+    key = key or _get(audit, "key", _text, where)
+    return AuditSettings(
+        key=root / _path(key) if key else None,
+        verify_keys=_get(audit, "verify_key", _texts, where) or (),
+        anchors=_get(audit, "anchors", lambda value: _anchors(value, root), where) or (),
+    )
+
+
+def _anchors(value: Any, root: Path) -> tuple[AnchorSettings, ...]:
+    if not isinstance(value, list):
+        raise ValueError('a list of anchors is wanted, such as ["stdout", { file = "PATH" }]')
+    return tuple(_anchor(entry, root) for entry in value)
+
+
+def _anchor(entry: Any, root: Path) -> AnchorSettings:
+    if entry == "stdout":
+        return AnchorSettings(stdout=True)
+    if isinstance(entry, dict) and set(entry) == {"file"}:
+        return AnchorSettings(file=root / _path(_text(entry["file"])))
+    if isinstance(entry, dict) and set(entry) == {"command"}:
+        return AnchorSettings(command=_arguments(entry["command"]))
+    raise ValueError('an anchor is "stdout", { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }')
+
+
 def _tables(table: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     entries = table.get(key, {})
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -245,6 +331,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a text is wanted")
     return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A text, or a list of them."""
+    return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
 
 
 def _boolean(value: Any) -> bool:

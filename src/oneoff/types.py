@@ -16,6 +16,9 @@ TaskName = NewType("TaskName", str)
 RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 """A run's id names a Kubernetes Job later, so it is a DNS label (RFC 1123), short enough for a prefix."""
 
+_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
+_KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that reads like another
 
 
@@ -34,3 +37,15 @@ def rfc3339(moment: datetime) -> str:
 def from_rfc3339(text: str) -> datetime:
     """The inverse of :func:`rfc3339`."""
     return datetime.fromisoformat(text)
+
+
+def without_login(url: str) -> str:
+    """Which server and database a URL leads to; a password may hold any character, so all before the last
+    ``@`` is left out, and the options too."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def without_password(text: str) -> str:
+    """The text with the password of every URL and every ``password=`` in it masked."""
+    return _KEYWORD_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))

@@ -101,7 +101,7 @@ class Reader:
             name: value for name, value in os.environ.items() if not name.startswith(("ONEOFF_", "FLIGHTS_"))
         }
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self._environ = kept | {"PATH": path, "HOME": str(folder.parent)}
+        self.environ = kept | {"PATH": path, "HOME": str(folder.parent)}
 
     def play(self, page: Path) -> None:
         """Write the files and execute the commands of a page, in its order."""
@@ -119,7 +119,7 @@ class Reader:
         ended = subprocess.run(
             ["sh", "-c", script],
             cwd=self._cwd,
-            env=self._environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,53 @@ class SharedStoreContract(StoreContract):
     def test_killed_writers_many_times(self, store: Store, address: str) -> None:
         """The same, for long."""
         self.kill_rounds(store, address, rounds=40)
+
+    def test_no_kill_leaves_a_gap(self, store: Store, address: str, tmp_path: Path) -> None:
+        """Of 8 writers at work all the time, 20 are killed: no gap, nothing lost, nothing twice."""
+        self.kill_one_by_one(store, address, tmp_path, kills=20)
+
+    @pytest.mark.slow
+    def test_no_kill_leaves_a_gap_for_long(self, store: Store, address: str, tmp_path: Path) -> None:
+        """The same, ten times as long."""
+        self.kill_one_by_one(store, address, tmp_path, kills=200)
+
+    def kill_one_by_one(self, store: Store, address: str, folder: Path, kills: int) -> None:
+        seed = random.randrange(2**32)
+        chance = random.Random(seed)
+        working = dict[str, subprocess.Popen[str]]()
+
+        def start(name: str) -> None:
+            command = [sys.executable, "-m", "tests.contract.worker", "complete", address, name, "10000"]
+            with (folder / name).open("w") as said:
+                working[name] = subprocess.Popen(command, cwd=ROOT, text=True, stdout=said)
+
+        try:
+            for number in range(kills + 8):
+                start(f"w{number}")
+                if number < 8:
+                    continue
+                victim = chance.choice(sorted(working))
+                while not (folder / victim).stat().st_size:
+                    time.sleep(0.01)  # it has to be at work
+                time.sleep(chance.random() / 20)
+                working[victim].kill()
+                working.pop(victim).wait()
+        finally:
+            for process in working.values():
+                process.kill()
+                process.wait()
+        acknowledged = {
+            line.strip()
+            for number in range(kills + 8)
+            for line in (folder / f"w{number}").read_text().splitlines(keepends=True)
+            if line.endswith("\n")
+        }
+        result = verify(store.events(), store.checkpoint, lambda run_id: store.get(run_id).active)
+        recorded = [f"{event.columns['type']} {event.columns['run_id']}" for event in store.events()]
+        assert result.problems == (), f"seed {seed}"
+        assert len(recorded) == len(set(recorded)), f"seed {seed}"
+        assert sorted(acknowledged - set(recorded)) == [], f"seed {seed}"
+        assert len(acknowledged) > kills
 
     def kill_rounds(self, store: Store, address: str, rounds: int) -> None:
         seed = random.randrange(2**32)

@@ -6,18 +6,20 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from oneoff.audit import event as events
+from oneoff.audit import merkle
 from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, root_of
 from oneoff.audit.verify import verify
 from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
-from oneoff.protocols import RunQuery, Store
+from oneoff.protocols import EventQuery, RunQuery, Store
 from oneoff.runs.run import Actor, Outcome, Progress, Run
 from oneoff.runs.status import Status
 from oneoff.types import RunId
-from tests.records import ANN, OBSERVER, PROCESS, START, begin, finish, later, make_run, note
+from tests.records import ANN, OBSERVER, PROCESS, ROWS, START, begin, finish, later, make_run, note
 
 UNICODE = "größe Ω 漢字 \U0001f680 \x00 \u2028 broken \udcff"
 
@@ -83,7 +85,7 @@ class StoreContract:
         done = finish(store, run)
         assert done.version == 2
         assert store.get(run.id) == done
-        assert done.outcome == Outcome(status=Status.SUCCEEDED, exit_code=0, duration_ms=12)
+        assert done.outcome == Outcome(status=Status.SUCCEEDED, exit_code=0, rows=ROWS, duration_ms=12)
         assert [event.columns["type"] for event in store.events()] == ["requested", "starting", "outcome"]
 
     def test_save_without_an_event(self, store: Store) -> None:
@@ -124,6 +126,68 @@ class StoreContract:
         assert store.get(run.id) == run
         (event,) = store.events()
         assert len(event.body) < 2_000
+
+    # searching the log
+
+    def test_search(self, store: Store) -> None:
+        """Each condition chooses, and together all of them have to hold; the newest come last."""
+        begin(store, make_run("a1"))
+        finish(store, begin(store, make_run("a2", task="report", environment="production")))
+        other = make_run("b1", actor=Actor(kind="ci", name="bob", subject="b0b"))
+        store.create(other, events.requested(other, OBSERVER, later(9)))
+        store.record(events.of_log("queried", ANN, OBSERVER, later(10)))
+
+        def found(**query: Any) -> list[tuple[Any, Any]]:
+            return [
+                (event.columns["run_id"], event.columns["type"])
+                for event in store.search(EventQuery(**query))
+            ]
+
+        assert len(found()) == 7
+        assert found(limit=2) == [("b1", "requested"), (None, "log.queried")]
+        assert found(limit=0) == []
+        assert found(run_id="a1") == [("a1", "requested"), ("a1", "starting")]
+        assert found(type="outcome") == [("a2", "outcome")]
+        assert found(task="report", type="starting") == [("a2", "starting")]
+        assert len(found(environment="production")) == 3
+        assert found(status=Status.SUCCEEDED) == found(measured=True) == [("a2", "outcome")]
+        assert found(status=Status.FAILED) == found(measured=False) == []
+        assert found(table="flights") == found(table="flights", task="report") == [("a2", "outcome")]
+        assert found(table="airports") == found(table="flights", task="purge") == []
+        assert found(actor="b0b") == [("b1", "requested")]
+        assert found(since=later(9)) == [("b1", "requested"), (None, "log.queried")]
+        assert found(since=later(9), until=later(10)) == [("b1", "requested")]
+
+    def test_search_by_name(self, store: Store) -> None:
+        """A name finds the events of every subject that the directory has under it."""
+        for kind in ("human", "ci"):
+            actor = Actor(kind=kind, name="ann")
+            actor = replace(actor, subject=store.subject(actor))
+            store.record(events.of_log("queried", actor, OBSERVER, START))
+        store.record(note())
+        assert [event.seq for event in store.search(EventQuery(actor="ann"))] == [0, 1]
+        assert [event.seq for event in store.search(EventQuery(actor="ann", limit=1))] == [1]
+
+    # the tree
+
+    def test_hashes_of_the_tree(self, store: Store) -> None:
+        """The hashes of complete subtrees prove every event, and that the log only grew."""
+        checkpoints = [store.checkpoint()]
+        for _ in range(11):
+            store.record(note())
+            checkpoints.append(store.checkpoint())
+        now, leaves = checkpoints[-1], [event.leaf for event in store.events()]
+        for index, leaf in enumerate(leaves):
+            proof = merkle.inclusion_proof(index, now.size, store.hashes)
+            assert merkle.verify_inclusion(leaf, index, proof, now)
+        for earlier in checkpoints:
+            proof = merkle.consistency_proof(earlier.size, now.size, store.hashes)
+            assert merkle.verify_consistency(earlier, now, proof)
+
+    def test_a_log_has_a_name(self, store: Store) -> None:
+        """The name is given once."""
+        assert len(store.log_name()) == 32
+        assert store.log_name() == store.log_name()
 
     # finding
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from oneoff.errors import LockHeld, StoreConflict
 from oneoff.protocols import Store
+from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.types import RunId
 from tests.records import PROCESS, begin, finish, later, make_run, note
 
 
 def open_store(address: str) -> Store:
-    return SqliteStore.open(Path(address))
+    """The store at a path, or at a PostgreSQL URL."""
+    return PostgresStore.open(address) if "://" in address else SqliteStore.open(Path(address))
 
 
 def complete_runs(store: Store, name: str, count: int) -> None:

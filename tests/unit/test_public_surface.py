@@ -15,6 +15,7 @@ SHARED = {"oneoff", "click"}
 HELP_LOADS = {
     "oneoff",
     "oneoff.cli",
+    "oneoff.cli.lazy",
     "oneoff.cli.main",
     "oneoff.cli.session",
     "oneoff.errors",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oneoff.errors import InvalidSettings, UsageError
-from oneoff.settings import CommandSettings, EnvironmentSettings, load
+from oneoff.settings import AnchorSettings, AuditSettings, CommandSettings, EnvironmentSettings, load
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = inf", "at most"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = nan", "above 0"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\nenviron = { A = 1 }", "table of texts"),
-        ("[tool.oneoff]\nstore = 'postgresql://x/y'", "is not a file"),
+        ("[tool.oneoff]\nstore = 'mysql://x/y'", "neither a file"),
         ("[tool.oneoff]\nstore = '~nobody-of-that-name/store.db'", "home"),
     ],
 )
@@ -168,4 +168,49 @@ def test_the_version_is_the_projects_wherever_our_table_is(tmp_path: Path) -> No
     assert load(tmp_path, {}).version == "1.2"
     (tmp_path / "pyproject.toml").write_text("project = 3\n")
     with pytest.raises(InvalidSettings, match=r"\[project\] is not a table"):
+        load(tmp_path, {})
+
+
+def test_how_the_log_vouches_for_itself(tmp_path: Path) -> None:
+    """Key, public keys and anchors; paths start at the root, and the variable wins over the file's key."""
+    (tmp_path / "oneoff.toml").write_text(
+        """
+        [tool.oneoff.audit]
+        key = "keys/audit.key"
+        verify_key = "a+b+c"
+        anchors = ["stdout", { file = "anchors.jsonl" }, { command = ["aws", "s3"] }]
+        """
+    )
+    audit = load(tmp_path, {}).audit
+    assert audit == AuditSettings(
+        key=tmp_path / "keys" / "audit.key",
+        verify_keys=("a+b+c",),
+        anchors=(
+            AnchorSettings(stdout=True),
+            AnchorSettings(file=tmp_path / "anchors.jsonl"),
+            AnchorSettings(command=("aws", "s3")),
+        ),
+    )
+    assert load(tmp_path, {"ONEOFF_AUDIT_KEY": "/run/key"}).audit.key == Path("/run/key")
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff.audit]\nverify_key = ['a', 'b']\n")
+    assert load(tmp_path, {}).audit == AuditSettings(verify_keys=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("audit = 1", "audit\\] is not a table"),
+        ("audit.anchor = []", "did you mean 'anchors'"),
+        ("audit.anchors = 'stdout'", "a list of anchors"),
+        ("audit.anchors = ['stderr']", "an anchor is"),
+        ("audit.anchors = [{ file = 'a', command = ['b'] }]", "an anchor is"),
+        ("audit.anchors = [{ file = '' }]", "a text is wanted"),
+        ("audit.anchors = [{ command = 'aws s3' }]", "no shell runs it"),
+        ("audit.verify_key = []\naudit.key = 1", "a text is wanted"),
+    ],
+)
+def test_anchors_that_cannot_be_meant(tmp_path: Path, text: str, words: str) -> None:
+    """A misspelt anchor must not be a silent none."""
+    (tmp_path / "oneoff.toml").write_text(f"[tool.oneoff]\n{text}\n")
+    with pytest.raises(InvalidSettings, match=words):
         load(tmp_path, {})

@@ -28,10 +28,14 @@ VALUE_LIMIT = 4_096
 """Bytes of JSON of one parameter, of the command or of the rows; a larger one is recorded by its digest."""
 TEXT_LIMIT = 2_048
 """Bytes of JSON of any other text; a longer one is cut."""
+ROWS_LIMIT = 16_384
+"""Bytes of JSON of the names of the tables whose rows changed, where the counts are too long."""
 NOT_MEASURED = "not measured"
 
 _SAFE_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3: numbers are IEEE 754 doubles
-_TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.run.", ".v1"
+_TYPE_PREFIX, _TYPE_SUFFIX = "dev.oneoff.audit.", ".v1"
+_OF_RUNS = "run."
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # documented nowhere, there since 2.6
 
 
 def new_event_id() -> str:
@@ -45,7 +49,8 @@ class Event:
 
     id: str = field(default_factory=new_event_id)
     type: str
-    """``requested``, ``refused``, ``starting``, ``outcome`` or ``cancelled``."""
+    """``requested``, ``refused``, ``starting``, ``outcome`` or ``cancelled`` of a run; any other with its
+    family: ``log.queried``."""
     time: datetime
     source: str
     """Which app's log says so: ``/oneoff/shop``, a URI reference as CloudEvents wants it."""
@@ -116,6 +121,22 @@ def cancelled(
     return _event("cancelled", run, observer, at, action="cancel", initiator=_initiator(by), request=request)
 
 
+def of_log(what: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
+    """``actor`` did something with the log itself: ``queried``, ``exported``, ``pruned`` and the like."""
+    return about_actor(f"log.{what}", actor, observer, at, **about)
+
+
+def about_actor(type_: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
+    """``actor`` did something that is no run; ``about`` says what, in values that fit (VALUE_LIMIT each)."""
+    data: JSONObject = {
+        "action": type_.rpartition(".")[2],
+        "initiator": _initiator(actor),
+        "observer": {"host": _text(observer.host), "pid": observer.pid},
+        **{name: _bounded(value) for name, value in about.items()},
+    }
+    return Event(type=type_, time=at, source="/oneoff", data=data)
+
+
 def source_of(app: str) -> str:
     """The CloudEvents ``source`` of an app's events."""
     return f"/oneoff/{quote(app, safe='', errors='backslashreplace')}"
@@ -142,7 +163,13 @@ def decode(body: bytes) -> JSONObject:
     Raises:
         ValueError: they are no event.
     """
-    envelope = json.loads(body)
+    text = body.decode()
+    try:
+        envelope, end = _SCAN(text, 0)  # without white space around it, and quicker than json.loads
+    except StopIteration:
+        raise ValueError("it is no JSON") from None
+    if end != len(text):
+        raise ValueError("something follows the JSON")
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
         raise ValueError("it is no JSON object with data")
     return envelope
@@ -150,22 +177,49 @@ def decode(body: bytes) -> JSONObject:
 
 def columns(envelope: JSONObject) -> JSONObject:
     """The index columns of an event: the store writes them, verification compares them."""
+    # Called for each event of a log that is verified: nothing is looked at twice.
+    data = envelope.get("data")
+    data = data if isinstance(data, dict) else {}
+    initiator, target, outcome = data.get("initiator"), data.get("target"), data.get("outcome")
+    target = target if isinstance(target, dict) else {}
+    actor = initiator.get("subject") if isinstance(initiator, dict) else None
+    task, environment = target.get("task"), target.get("environment")
+    status: JSON = None
+    measured: bool | None = (
+        None  # whether an outcome counts the rows that changed; None for what is no outcome
+    )
+    tables: list[JSON] = []
+    if isinstance(outcome, dict):
+        status, rows = outcome.get("status"), outcome.get("rows")
+        measured = None if rows is None else isinstance(rows, dict)
+        if isinstance(rows, dict):
+            tables += sorted(name for name, counts in rows.items() if isinstance(counts, dict))
     return {
         "id": envelope.get("id"),
         "type": short_type(envelope.get("type")),
         "run_id": envelope.get("subject"),
-        "actor": _at(envelope, "data", "initiator", "subject"),
-        "task": _at(envelope, "data", "target", "task"),
-        "environment": _at(envelope, "data", "target", "environment"),
+        "actor": actor if isinstance(actor, str) else None,
+        "task": task if isinstance(task, str) else None,
+        "environment": environment if isinstance(environment, str) else None,
         "time": envelope.get("time"),
+        "status": status if isinstance(status, str) else None,
+        "measured": measured,
+        "tables": tables,
     }
 
 
 def short_type(full: Any) -> Any:
-    """``requested`` of ``dev.oneoff.audit.run.requested.v1``; whatever else stays as it is."""
+    """``requested`` of ``dev.oneoff.audit.run.requested.v1``, ``log.queried`` of
+    ``dev.oneoff.audit.log.queried.v1``; whatever else stays as it is.
+    """
     if isinstance(full, str) and full.startswith(_TYPE_PREFIX) and full.endswith(_TYPE_SUFFIX):
-        return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX)
+        return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX).removeprefix(_OF_RUNS)
     return full
+
+
+def full_type(short: str) -> str:
+    """The inverse of :func:`short_type`."""
+    return f"{_TYPE_PREFIX}{'' if '.' in short else _OF_RUNS}{short}{_TYPE_SUFFIX}"
 
 
 def canonical(value: Any) -> bytes:
@@ -179,7 +233,7 @@ def _envelope(event: Event, data: JSONObject) -> JSONObject:
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
-        "type": f"{_TYPE_PREFIX}{event.type}{_TYPE_SUFFIX}",
+        "type": full_type(event.type),
         "time": rfc3339(event.time),
         "datacontenttype": "application/json",
         "data": data,
@@ -222,8 +276,17 @@ def _outcome(run: Run) -> JSONObject:
         "exit_code": ending.exit_code,
         "error": _text(ending.error),
         "duration_ms": ending.duration_ms,
-        "rows": NOT_MEASURED if ending.rows is None else _bounded(ending.rows),
+        "rows": NOT_MEASURED if ending.rows is None else _rows(ending.rows),
     }
+
+
+def _rows(rows: JSONObject) -> JSON:
+    """Counts by table; where that is too long, its digest and the tables' names, as far as they fit."""
+    short = _bounded(rows)
+    if short is rows:
+        return rows
+    names: JSONObject = {name: {} for name in rows}
+    return {**_digest(canonical(rows)), **(names if len(canonical(names)) <= ROWS_LIMIT else {})}
 
 
 def _bounded(value: JSON) -> JSON:
@@ -272,10 +335,3 @@ def _in_profile(value: Any) -> JSON:
 def _ascii(key: str) -> str:
     """``gr\\xf6\\xdfe`` for ``größe``; a backslash is doubled, so that no two keys become one."""
     return key.encode("unicode_escape").decode("ascii")
-
-
-def _at(value: Any, *path: str) -> str | None:
-    """The text at this path of nested objects, else None."""
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else None

@@ -1,12 +1,13 @@
 """The RFC 6962 Merkle tree, as far as an append-only log needs it.
 
 Names and algorithms are those of RFC 6962 §2.1; verification follows the iterative form of RFC 9162 §2.1.3.2
-and §2.1.4.2. Every function works on leaf hashes, never on the entries themselves.
+and §2.1.4.2. Every function works on leaf hashes, never on the entries themselves. Complete subtrees never
+change, so a log that keeps their hashes proves anything about itself by looking up some 2 log2(size) of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -67,28 +68,11 @@ class Frontier:
     @property
     def root(self) -> bytes:
         """The Merkle tree hash over all leaves."""
-        if not self.hashes:
-            return EMPTY_ROOT
-        *larger, root = self.hashes
-        for left in reversed(larger):
-            root = node_hash(left, root)
-        return root
+        return _fold(self.hashes) if self.hashes else EMPTY_ROOT
 
     @property
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self.size, self.root)
-
-    def dump(self) -> bytes:
-        """The hashes one after another; the inverse of :meth:`load`."""
-        return b"".join(self.hashes)
-
-    @classmethod
-    def load(cls, size: int, hashes: bytes) -> Frontier:
-        """Raises ValueError where that many hashes cannot belong to a tree of that size."""
-        if size < 0 or len(hashes) != HASH_BYTES * size.bit_count():
-            raise ValueError(f"{len(hashes)} bytes of hashes are no frontier of a tree of {size} leaves")
-        starts = range(0, len(hashes), HASH_BYTES)
-        return cls(size, tuple(hashes[start : start + HASH_BYTES] for start in starts))
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:
@@ -99,33 +83,94 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return frontier.root
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """PATH of RFC 6962 §2.1.1: shows that the leaf at ``index`` is in the tree over ``leaves``."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"there is no leaf {index} in a tree of {len(leaves)}")
-    if len(leaves) == 1:
+Place = tuple[int, int]
+"""A complete subtree by its level and its position from the left: it covers the leaves from
+``position << level`` on, ``1 << level`` of them. Level 0 is the leaves."""
+
+Hashes = Callable[[Sequence[Place]], Mapping[Place, bytes]]
+"""Looks up what is kept of a tree: the hash of each complete subtree."""
+
+
+def peaks(start: int, end: int) -> list[Place]:
+    """The complete subtrees that make up the leaves from ``start`` to below ``end``, largest first.
+
+    ``start`` has to be where a subtree of that size may begin, as in every split of RFC 6962 §2.1.
+    """
+    found = []
+    for level in range((end - start).bit_length() - 1, -1, -1):
+        if (end - start) >> level & 1:
+            found.append((level, start >> level))
+            start += 1 << level
+    return found
+
+
+def growth(index: int, leaf: bytes, hashes: Hashes) -> dict[Place, bytes]:
+    """The subtrees, above the leaves, that become complete with the leaf at ``index``: one on average."""
+    levels = range((~index & (index + 1)).bit_length() - 1)  # the trailing ones of index
+    lefts = hashes([(level, (index >> level) - 1) for level in levels]) if levels else {}
+    made, node = dict[Place, bytes](), leaf
+    for level in levels:
+        node = node_hash(lefts[level, (index >> level) - 1], node)
+        made[level + 1, index >> level + 1] = node
+    return made
+
+
+def root_at(size: int, hashes: Hashes) -> bytes:
+    """The root of the first ``size`` leaves."""
+    return _folded([(0, size)], hashes)[0] if size else EMPTY_ROOT
+
+
+def inclusion_proof(index: int, size: int, hashes: Hashes) -> list[bytes]:
+    """PATH of RFC 6962 §2.1.1: shows that the leaf at ``index`` is in the tree of ``size`` leaves."""
+    if not 0 <= index < size:
+        raise ValueError(f"there is no leaf {index} in a tree of {size}")
+    siblings, start, end = list[_Range](), 0, size
+    while end - start > 1:
+        split = start + _split(end - start)
+        if index < split:
+            siblings.append((split, end))
+            end = split
+        else:
+            siblings.append((start, split))
+            start = split
+    return _folded(siblings[::-1], hashes)
+
+
+def consistency_proof(old_size: int, size: int, hashes: Hashes) -> list[bytes]:
+    """PROOF of RFC 6962 §2.1.2: shows that the tree of ``size`` leaves only grew since ``old_size``."""
+    if not 0 <= old_size <= size:
+        raise ValueError(f"a tree of {size} leaves never had {old_size}")
+    if old_size == 0:
         return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(leaves[:split], index), root_of(leaves[split:])]
-    return [*inclusion_proof(leaves[split:], index - split), root_of(leaves[:split])]
+    siblings, start, end = list[_Range](), 0, size
+    while end != old_size:
+        split = start + _split(end - start)
+        if old_size <= split:
+            siblings.append((split, end))
+            end = split
+        else:
+            siblings.append((start, split))
+            start = split
+    known = start == 0  # then the verifier holds this subtree's root already
+    return _folded([*([] if known else [(start, end)]), *siblings[::-1]], hashes)
 
 
-def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """PROOF of RFC 6962 §2.1.2: shows that the tree over ``leaves`` only grew since ``old_size``."""
-    if not 0 <= old_size <= len(leaves):
-        raise ValueError(f"a tree of {len(leaves)} leaves never had {old_size}")
-    return _subproof(leaves, old_size, True) if old_size else []
+_Range = tuple[int, int]
+"""Leaves from the first number to below the second."""
 
 
-def _subproof(leaves: Sequence[bytes], old_size: int, known: bool) -> list[bytes]:
-    """SUBPROOF of RFC 6962 §2.1.2; ``known`` where the verifier holds this subtree's root already."""
-    if old_size == len(leaves):
-        return [] if known else [root_of(leaves)]
-    split = _split(len(leaves))
-    if old_size <= split:
-        return [*_subproof(leaves[:split], old_size, known), root_of(leaves[split:])]
-    return [*_subproof(leaves[split:], old_size - split, False), root_of(leaves[:split])]
+def _folded(ranges: Sequence[_Range], hashes: Hashes) -> list[bytes]:
+    """The hash over each range, all looked up at once."""
+    parts = [peaks(start, end) for start, end in ranges]
+    found = hashes([place for places in parts for place in places])
+    return [_fold([found[place] for place in places]) for places in parts]
+
+
+def _fold(subtrees: Sequence[bytes]) -> bytes:
+    *larger, root = subtrees
+    for left in reversed(larger):
+        root = node_hash(left, root)
+    return root
 
 
 def verify_inclusion(leaf: bytes, index: int, proof: Sequence[bytes], checkpoint: Checkpoint) -> bool:

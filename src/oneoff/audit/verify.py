@@ -1,21 +1,25 @@
 """Verification of the audit log: everything is computed again from the stored bytes. Pure.
 
-It shows that the log agrees with itself and with a checkpoint. Whoever may rewrite both sees it agree all
-the same: only a checkpoint kept elsewhere shows that.
+It shows that the log agrees with itself and with checkpoints. Whoever may rewrite all of it sees it agree
+all the same: only a checkpoint kept elsewhere shows that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from oneoff.audit.event import StoredEvent, columns, decode, short_type
-from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.audit.event import StoredEvent, columns, decode
+from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, Hashes, Place, node_hash
+from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
+_HASHES_AT_ONCE = 2_000
+"""Hashes of the tree that are looked up together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,10 @@ class Verification:
     """The first ones, in the order of the log; each names the event or the run."""
     more: int = 0
     """How many further problems there were."""
+    first_bad: int | None = None
+    """The place of the first event that does not fit by itself."""
+    held: Checkpoint | None = None
+    """The largest of the checkpoints kept elsewhere that holds: nothing before it was changed since."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -46,7 +54,8 @@ def verify(
     checkpoint: Callable[[], Checkpoint],
     accounted: Callable[[RunId], bool],
     *,
-    remembered: Checkpoint | None = None,
+    kept: Iterable[Checkpoint] = (),
+    hashes: Hashes | None = None,
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
@@ -58,99 +67,195 @@ def verify(
         checkpoint: size and root as the store holds them; asked before and after the events are read.
         accounted: asked at the end, of a run that has started and has no outcome: True where it still
             executes, or where its outcome was recorded while this was reading.
-        remembered: size and root that somebody kept from an earlier time; the log has to begin with just
-            those events still (the consistency of RFC 6962 §2.1.2, by computing the earlier root again).
+        kept: sizes and roots that somebody kept from earlier times; the log has to begin with just those
+            events still (the consistency of RFC 6962 §2.1.2, by computing the earlier roots again).
+        hashes: the tree as the store holds it. A hash in it that is wrong is no change of an event, but
+            proofs fail.
     """
     expected = checkpoint()
-    reading = _Reading()
-    for event in _and_none_first(events):
-        if event is not None:
-            reading.add(event)
-        if reading.frontier.size == expected.size:
-            reading.compare(expected)
-        if remembered is not None and reading.frontier.size == remembered.size:
-            reading.recall(remembered)
-    size = reading.frontier.size
-    if remembered is not None and size < remembered.size:
-        reading.problem(f"the log had {remembered.size} events once, and now it has {size}")
+    reading = _Reading(hashes=hashes, expected=expected, kept=sorted(set(kept), key=_size))
+    reading.look()
+    for event in events:
+        reading.add(event)
+    reading.end()
+    size = reading.size
     if size < expected.size:
         reading.problem(f"the log ends after {size} events, and its head counts {expected.size}")
     elif size > checkpoint().size:
         reading.problem(f"the log has {size} events, and its head counts {expected.size}")
-    for run_id in reading.open:
+    for run_id, seq in reading.open.items():
         if not accounted(run_id):
-            reading.problem(f"run {run_id} started and has no outcome")
+            reading.problem(f"run {run_id} started with event {seq} and has no outcome")
     return reading.verification()
 
 
-def _and_none_first(events: Iterable[StoredEvent]) -> Iterator[StoredEvent | None]:
-    """Lets the empty log be looked at like every longer one."""
-    yield None
-    yield from events
+def _size(checkpoint: Checkpoint) -> int:
+    return checkpoint.size
 
 
 @dataclass
 class _Reading:
     """What has been read so far."""
 
-    frontier: Frontier = field(default_factory=Frontier)
-    next_seq: int = 0
-    open: dict[RunId, None] = field(default_factory=dict)
+    hashes: Hashes | None
+    expected: Checkpoint
+    kept: Sequence[Checkpoint]
+    """By size."""
+    size: int = 0
+    peaks: list[bytes] = field(default_factory=list)
+    """The complete subtrees of what was read, largest first."""
+    made: dict[Place, bytes] = field(default_factory=dict)
+    """Subtrees that are computed, and not compared yet."""
+    open: dict[RunId, int] = field(default_factory=dict)
+    """Runs that have started and not ended, with the event that says so."""
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
+    next_seq: int = 0
+    first_bad: int | None = None
+    held: Checkpoint | None = None
+    next_look: int = 0
 
     def add(self, event: StoredEvent) -> None:
-        if event.seq != self.next_seq:
-            self.problem(f"event {self.next_seq} is missing: event {event.seq} comes in its place")
-        self.next_seq = event.seq + 1
-        leaf = leaf_hash(event.body)
+        seq, body = event.seq, event.body
+        if seq != self.next_seq:
+            self.bad(self.next_seq, f"event {self.next_seq} is missing: event {seq} comes in its place")
+        self.next_seq = seq + 1
+        leaf = sha256(b"\x00" + body).digest()
         if leaf != event.leaf:
-            self.problem(f"event {event.seq} was changed: its body does not fit its hash")
-        self.frontier = self.frontier.append(leaf)
+            self.bad(seq, f"event {seq} was changed: its body does not fit its hash")
+        self.grow(leaf)
         try:
-            envelope = decode(event.body)
+            envelope = decode(body)
         except ValueError as error:
-            self.problem(f"event {event.seq} cannot be read: {error}")
+            self.bad(seq, f"event {seq} cannot be read: {error}")
             return
-        for name, value in columns(envelope).items():
-            beside = event.columns.get(name)
-            if beside != value:
-                self.problem(f"event {event.seq} says {name} {value!r}, and the column beside it {beside!r}")
-        self._pair(event.seq, envelope)
+        derived = columns(envelope)
+        if derived != event.columns:
+            self.differ(seq, derived, event.columns)
+        self.pair(seq, envelope, derived["type"])
 
-    def _pair(self, seq: int, envelope: JSONObject) -> None:
+    def differ(self, seq: int, derived: JSONObject, beside: JSONObject) -> None:
+        for name, value in derived.items():
+            if beside.get(name) != value:
+                found = beside.get(name)
+                self.bad(seq, f"event {seq} says {name} {value!r}, and the column beside it {found!r}")
+
+    def grow(self, leaf: bytes) -> None:
+        """One more leaf, and the subtrees that it completes."""
+        index, level, node = self.size, 0, leaf
+        while index & 1:
+            node, index, level = node_hash(self.peaks.pop(), node), index >> 1, level + 1
+            self.made[level, index] = node
+        self.peaks.append(node)
+        self.size += 1
+        if self.size == self.next_look:
+            self.look()
+        if len(self.made) >= _HASHES_AT_ONCE:
+            self.compare_tree()
+
+    def root(self) -> bytes:
+        if not self.peaks:
+            return EMPTY_ROOT
+        *larger, root = self.peaks
+        for left in reversed(larger):
+            root = node_hash(left, root)
+        return root
+
+    def look(self) -> None:
+        """Compare the root with every one that is known for this size; find the next such size."""
+        if self.expected.size == self.size:
+            self.compare_head()
+        for checkpoint in self.kept:
+            if checkpoint.size == self.size:
+                self.recall(checkpoint)
+        sizes = [checkpoint.size for checkpoint in (*self.kept, self.expected)]
+        self.next_look = min((size for size in sizes if size > self.size), default=-1)
+
+    def compare_head(self) -> None:
+        computed = self.root()
+        if computed != self.expected.root:
+            self.problem(
+                f"the {self.expected.size} events have the root {computed.hex()}, the log's head has "
+                f"{self.expected.root.hex()}: one of them was changed, moved or put in together with its hash"
+            )
+
+    def recall(self, checkpoint: Checkpoint) -> None:
+        computed = self.root()
+        if computed == checkpoint.root:
+            self.held = checkpoint
+            return
+        after = self.held.size if self.held else 0
+        self.problem(
+            f"the first {checkpoint.size} events had the root {checkpoint.root.hex()} once, and now they "
+            f"have {computed.hex()}: the log was rewritten since, at event {after} or after it"
+        )
+
+    def end(self) -> None:
+        self.compare_tree()
+        for checkpoint in self.kept:
+            if checkpoint.size > self.size:
+                self.problem(f"the log had {checkpoint.size} events once, and now it has {self.size}")
+
+    def compare_tree(self) -> None:
+        """Compare the subtrees computed since the last time; the first wrong one says where to look."""
+        made, self.made = self.made, {}
+        if self.hashes is None or not made:
+            return
+        try:
+            found = self.hashes(list(made))
+        except StoreCorrupted:
+            place = next(place for place in made if self.lacks(place))
+            self.wrong_hash(place, "is missing")
+            return
+        if found != made:
+            wrong = next(place for place, node in made.items() if found[place] != node)
+            self.wrong_hash(wrong, "is not the one of its events")
+
+    def lacks(self, place: Place) -> bool:
+        assert self.hashes is not None
+        try:
+            self.hashes([place])
+        except StoreCorrupted:
+            return True
+        return False
+
+    def wrong_hash(self, place: Place, what: str) -> None:
+        self.hashes = None  # all above it differ too
+        if self.first_bad is not None:  # an event that does not fit has said why
+            return
+        level, position = place
+        first, last = position << level, (position + 1 << level) - 1
+        self.problem(
+            f"the stored hash over the events {first} to {last} {what}: one of them was changed together "
+            "with its own hash, or the hash itself was; proofs through it fail"
+        )
+
+    def pair(self, seq: int, envelope: JSONObject, type_: JSON) -> None:
         """Keep account of starts and outcomes."""
-        type_, run_id = short_type(envelope.get("type")), RunId(str(envelope.get("subject")))
         if type_ == "starting":
+            run_id = RunId(str(envelope.get("subject")))
             if run_id in self.open:
-                self.problem(f"event {seq} starts run {run_id}, which had started already")
-            self.open[run_id] = None
+                self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
+            self.open[run_id] = seq
         elif type_ == "outcome":
+            run_id = RunId(str(envelope.get("subject")))
             status, recovered = _outcome_of(envelope)
             lost, was_lost = status == Status.LOST, run_id in self.lost
             # A run that was launched may be lost before it starts; whoever was lost may come back once.
             if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-                self.problem(f"event {seq} is an outcome of run {run_id} without a start of its own")
+                self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")
             self.open.pop(run_id, None)
             self.lost.discard(run_id)
             if lost:
                 self.lost.add(run_id)
 
-    def compare(self, expected: Checkpoint) -> None:
-        computed = self.frontier.root
-        if computed != expected.root:
-            self.problem(
-                f"the {expected.size} events have the root {computed.hex()}, the log's head has "
-                f"{expected.root.hex()}: one of them was changed, moved or put in together with its hash"
-            )
-
-    def recall(self, remembered: Checkpoint) -> None:
-        if self.frontier.root != remembered.root:
-            self.problem(
-                f"the first {remembered.size} events had the root {remembered.root.hex()} once, and now "
-                f"they have {self.frontier.root.hex()}: the log was rewritten since"
-            )
+    def bad(self, seq: int, text: str) -> None:
+        """A problem of this very event."""
+        if self.first_bad is None:
+            self.compare_tree()  # as far as nothing explains a difference yet
+            self.first_bad = seq
+        self.problem(text)
 
     def problem(self, text: str) -> None:
         if len(self.problems) < PROBLEM_LIMIT:
@@ -160,10 +265,12 @@ class _Reading:
 
     def verification(self) -> Verification:
         return Verification(
-            size=self.frontier.size,
-            root=self.frontier.root,
+            size=self.size,
+            root=self.root(),
             problems=tuple(self.problems),
             more=self.more,
+            first_bad=self.first_bad,
+            held=self.held,
         )
 
 

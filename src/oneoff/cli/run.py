@@ -210,6 +210,8 @@ def _tell_ending(run: Run) -> None:
         tell(f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it")
         return
     tell(ending_line(run))
+    if run.checkpoint is not None:
+        tell(f"checkpoint {run.checkpoint}")
 
 
 def _exit_code(run: Run, *, exit_code: bool) -> int:

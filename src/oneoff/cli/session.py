@@ -13,7 +13,7 @@ import click
 from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
-    from oneoff.protocols import Finding, Services
+    from oneoff.protocols import Finding, Keys, Services
     from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
@@ -105,9 +105,15 @@ class Session:
 
         return current_actor(self.settings.claims)
 
+    def keys(self) -> Keys:
+        """The keys of the settings, which need no store."""
+        from oneoff.wiring.services import keys_of
+
+        return keys_of(self.settings)
+
     def check_store(self) -> list[Finding]:
         """What the store says of its own files."""
-        from oneoff.wiring.services import check_store
+        from oneoff.wiring.store import check_store
 
         return check_store(self.settings)
 

@@ -1,4 +1,6 @@
-"""What every command does first: record outcomes left behind on disk, and find runs whose process is gone."""
+"""What every command does first: look whether the audit log is still the one that was seen, record outcomes
+left behind on disk, and find runs whose process is gone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from oneoff.audit import event
-from oneoff.errors import RunNotFound, StoreConflict, StoreCorrupted, StoreUnavailable
+from oneoff.errors import LogChanged, RunNotFound, StoreConflict, StoreCorrupted, StoreUnavailable
+from oneoff.execution.witness import look
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.document import from_document
 from oneoff.runs.run import Outcome, Run
@@ -23,8 +26,13 @@ def attend(services: Services) -> bool:
 
     Returns:
         Whether they are now; False only for a verb that reads alone, which then looks with :func:`seen`.
+
+    Raises:
+        LogChanged: the audit log is not the one that was seen before, and the verb would write into it.
     """
     try:
+        if not _continues(services):
+            return False
         if services.unwritable is not None:
             raise services.unwritable
         _bring_up_to_date(services)
@@ -42,6 +50,36 @@ def say_no_store(services: Services) -> None:
     """Else an empty list might be taken for that of another folder."""
     if services.no_store:
         services.say(f"there is no store here yet: {services.no_store}")
+
+
+def require_store(services: Services, undone: str) -> None:
+    """Raise StoreUnavailable where there is none: nothing can be said of a log that is not there.
+
+    Args:
+        undone: what was wanted, as not done: ``nothing was verified``.
+    """
+    if services.no_store:
+        raise StoreUnavailable(
+            f"{undone}: there is no store {services.no_store}",
+            next_step="go to the app's folder, or name the store in ONEOFF_STORE; the first run makes one",
+        )
+
+
+def _continues(services: Services) -> bool:
+    """Whether the log continues what was seen of it; False only for a verb that reads alone."""
+    try:
+        discrepancy = look(services).discrepancy
+    except StoreCorrupted as error:
+        if not services.only_reads:
+            raise
+        services.say(f"{error.message}: shown as it is")
+        return False
+    if discrepancy is None:
+        return True
+    if not services.only_reads:
+        raise LogChanged(str(discrepancy))
+    services.say(f"WARNING: {discrepancy}: shown as it is; `oneoff audit verify` says what differs")
+    return False
 
 
 def seen(services: Services, run: Run) -> Run:

@@ -17,6 +17,7 @@ from oneoff.runs.run import Actor, Release
 from oneoff.runs.status import ACTIVE
 from oneoff.settings import Settings
 from oneoff.tasks.registry import Registry
+from oneoff.types import without_login
 from oneoff.version import __version__
 
 
@@ -49,7 +50,7 @@ class Sources(Protocol):
 class Probe:
     """One thing to look at."""
 
-    look: Callable[[Sources], str]
+    look: Callable[[Sources], str | Finding]
     """What is said where all is well; raises where it is not."""
     needs: tuple[str, ...] = ("settings",)
     """The findings without which it cannot be looked at. They tell what is wrong, and it is told once."""
@@ -89,7 +90,8 @@ def _reading(sources: Sources) -> Services:
 
 def _look(name: str, probe: Probe, sources: Sources) -> Finding:
     try:
-        return Finding(name=name, ok=True, message=probe.look(sources))
+        found = probe.look(sources)
+        return found if isinstance(found, Finding) else Finding(name=name, ok=True, message=found)
     except OneoffError as error:
         return Finding(name=name, ok=False, message=in_words(error), next_step=error.next_step)
     except Exception as error:  # of the app's own code: its database cannot be reached, say
@@ -109,7 +111,8 @@ def _store(sources: Sources) -> str:
     services = sources.services
     attend(services)
     active = len(services.store.find(RunQuery(statuses=ACTIVE)))
-    return f"{sources.settings.store}, {active} runs active"
+    url = sources.settings.store_url
+    return f"{sources.settings.store if url is None else without_login(url)}, {active} runs active"
 
 
 def _audit(sources: Sources) -> str:
@@ -117,6 +120,42 @@ def _audit(sources: Sources) -> str:
     if not found.ok:
         raise OneoffError(found.problems[0], next_step="`oneoff audit verify` lists all that does not fit")
     return f"{found.size:,} events, all of them fit"
+
+
+def _anchors(sources: Sources) -> str | Finding:
+    """A log without an anchor works, and proves little: a hint, and nothing that is broken."""
+    services = _reading(sources)
+    if services.anchors:
+        return ", ".join(anchor.name for anchor in services.anchors)
+    protected = [each.name for each in services.settings.environments.values() if each.protected]
+    if not protected:
+        return "none"
+    return Finding(
+        name="anchors",
+        ok=True,
+        message=f"none, and {', '.join(protected)} is protected: a log rewritten as a whole would look right",
+        next_step='anchors = ["stdout"] under [tool.oneoff.audit], with the output collected elsewhere',
+    )
+
+
+def _signing(sources: Sources) -> str:
+    from oneoff.commands.checkpoints import configured_keys
+
+    services = _reading(sources)
+    known = configured_keys(services.settings)
+    own = services.keys().verify_key()
+    if own is not None and known and own not in known:
+        raise OneoffError(
+            f"the key signs as {own}, which no verify_key of the settings is",
+            next_step="add it to verify_key; keep the earlier ones for what they have signed",
+        )
+    if own is not None:
+        return f"as {own}"
+    return (
+        f"by others, checked with {len(known)} key{'s'[: len(known) > 1]}"
+        if known
+        else "none: checkpoints are not signed"
+    )
 
 
 def _dry_run(sources: Sources) -> str:
@@ -146,6 +185,8 @@ _PROBES = {
     "app": Probe(_app),
     "store": Probe(_store),
     "audit log": Probe(_audit),
+    "anchors": Probe(_anchors),
+    "signing": Probe(_signing),
     "dry run": Probe(_dry_run, ("settings", "app")),
     "release": Probe(_release),
     "actor": Probe(_actor),

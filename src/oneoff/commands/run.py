@@ -19,6 +19,7 @@ from oneoff.errors import (
     DryRunUnavailable,
     InvalidParameters,
     LockHeld,
+    LogChanged,
     NotConfirmed,
     OneoffError,
     ReasonRequired,
@@ -30,7 +31,7 @@ from oneoff.errors import (
 )
 from oneoff.execution.execute import Execution, claim
 from oneoff.execution.failure import in_words, summary
-from oneoff.execution.signals import Signals
+from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
 from oneoff.protocols import Asker, Seal, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
@@ -108,6 +109,8 @@ def run(services: Services, request: Request) -> Run:
         if request.options.detach:
             return _launch(services, request, confirmed)
         return _execute(services, request, confirmed, values)
+    except LogChanged:
+        raise  # nothing more is written into a log that is not the one that was seen
     except OneoffError as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
@@ -332,6 +335,8 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             claimed = _claim(services, run)
         except StoreConflict:
             return _overtaken(services, run)
+        if claimed.protected:
+            _anchor(services, request)
         execution = Execution(
             claimed,
             request.task,
@@ -341,7 +346,18 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             open_database=lambda: services.databases.resolve(request.registry.database),
             seal=seal,
         )
-        return execution.perform(keep_stdout=request.options.keep_stdout)
+        ended = execution.perform(keep_stdout=request.options.keep_stdout)
+        with finishing():
+            _anchor(services, request)
+        return ended
+
+
+def _anchor(services: Services, request: Request) -> None:
+    """Whoever rewrites the log from here on cannot rewrite what an anchor has of it."""
+    if services.anchors:
+        from oneoff.commands.checkpoints import publish  # nothing else of a run needs it
+
+        publish(services, stdout_taken=request.options.keep_stdout)
 
 
 def _claim(services: Services, run: Run) -> Run:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from oneoff.databases.sqlite.places import named
-from oneoff.databases.watching import SetAside, without_password
+from oneoff.databases.watching import SetAside
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import Seal
+from oneoff.types import without_password
 
 SUPPORTED = (
     "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, given as an SQLAlchemy engine"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 
 from oneoff.dryrun.report import Statement
 from oneoff.errors import DryRunStopped
+from oneoff.types import without_password
 
 LEFT_FOR_THE_END = (
     "code that the task leaves for the end of the process (atexit, __del__),"
@@ -16,14 +16,7 @@ LEFT_FOR_THE_END = (
 """What no seal holds: it runs when nobody can tell any more that it is the task's."""
 _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
-_URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one
-_KEYWORD_PASSWORD = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 _aside = threading.local()
-
-
-def without_password(text: str) -> str:
-    """The text with the password of every URL and every ``password=`` in it masked."""
-    return _KEYWORD_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", text))
 
 
 class StatementLog:

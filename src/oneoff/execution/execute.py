@@ -2,7 +2,7 @@
 
     claim       room for the outcome, then one transaction: running + lease + audit ``starting``
     task        beside a supervisor that beats, hears signals and watches the clock
-    record      one transaction: the final status + audit ``outcome``
+    record      one transaction: the final status + audit ``outcome``; then the log's checkpoint is noted
 
 Signals are held from before the claim until after the record (:mod:`oneoff.execution.signals`).
 
@@ -24,6 +24,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from oneoff.audit import event
+from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     DryRunUnavailable,
@@ -46,7 +47,8 @@ from oneoff.execution.signals import Signals
 from oneoff.execution.supervisor import Supervisor
 from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
-from oneoff.logs import log_path
+from oneoff.execution.witness import look
+from oneoff.logs import append, log_path
 from oneoff.protocols import Seal, Services
 from oneoff.runs.document import to_document
 from oneoff.runs.marks import environ_of
@@ -144,7 +146,7 @@ class Execution:
             with self._closing_output():
                 outcome = self._result or self._outcome()
                 try:
-                    return self._record(outcome)
+                    return self._noted(self._record(outcome))
                 except OutcomeUnrecorded as error:
                     unrecorded = error
         _print_outcome(unrecorded)
@@ -289,6 +291,25 @@ class Execution:
         except (StoreUnavailable, RunNotFound) as error:
             raise self._left_behind(outcome, at, error) from error
 
+    def _noted(self, run: Run) -> Run:
+        """The run with the log's checkpoint, which the run's log keeps as well."""
+        checkpoint = self._checkpoint()
+        if checkpoint is None:
+            return run
+        if run.launcher == FOREGROUND:  # else standard error is the log, where the ending is told
+            append(log_path(self._services.settings.state_dir, run.id), f"checkpoint {checkpoint}")
+        return replace(run, checkpoint=str(checkpoint))
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """The audit log's, now that the outcome is in it. The run is recorded: nothing here makes it fail."""
+        try:
+            found = look(self._services)
+        except StoreUnavailable:
+            return None
+        if found.discrepancy is not None:
+            self._services.say(f"WARNING: {found.discrepancy}")
+        return found.present.checkpoint
+
     def _save(self, outcome: Outcome, at: datetime) -> Run:
         store, spool = self._services.store, self._services.spool
         while True:
@@ -343,6 +364,8 @@ class Execution:
             if unrecorded is not None:
                 _print_outcome(unrecorded)
             print(f"the task did not end by itself: {outcome.error}", file=sys.stderr, flush=True)
+            if unrecorded is None and (checkpoint := self._checkpoint()) is not None:
+                print(f"checkpoint {checkpoint}", file=sys.stderr, flush=True)
             self._output.close()
         finally:
             os._exit(code)

@@ -127,6 +127,25 @@ class Signals:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def finishing() -> Iterator[None]:
+    """What comes after a run's outcome takes seconds, and a request to end waits for it.
+
+    A handler that does nothing, because a program that is started meanwhile inherits what is ignored or
+    blocked, and no handler.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in CAUSES if mine}
+    held = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in held:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, before[number] or signal.SIG_DFL)
+
+
 class _Mask(threading.local):
     """The signals that this thread blocked before it began to fork."""
 

@@ -34,6 +34,7 @@ _PLAIN = (
     "fence",
     "stop_requested",
     "dry_run_report",
+    "checkpoint",
     "version",
 )
 _TIMES = ("requested_at", "started_at", "heartbeat_at", "ended_at")

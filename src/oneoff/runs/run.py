@@ -124,6 +124,8 @@ class Run:
     progress: Progress | None = None
     outcome: Outcome | None = None
     dry_run_report: JSONObject | None = None
+    checkpoint: str | None = None
+    """The audit log's size and root after the outcome, where this very process has recorded it."""
     version: int = 0
     """Counts the changes of this record; a store refuses to save over a newer one."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
-from oneoff.protocols import RunQuery
+from oneoff.audit.merkle import Checkpoint, Place, growth, leaf_hash, root_at
+from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, to_document
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.runs.status import EXECUTING
 from oneoff.stores import refusals
-from oneoff.types import RunId
+from oneoff.types import JSONObject, RunId, rfc3339
 
 
 class MemoryStore:
@@ -27,7 +27,8 @@ class MemoryStore:
         self._runs: dict[RunId, Run] = {}
         self._events: list[StoredEvent] = []
         self._event_ids: set[str] = set()
-        self._frontier = Frontier()
+        self._hashes = dict[Place, bytes]()
+        self._log_name = os.urandom(16).hex()
         self._actors: dict[tuple[str, str], str] = {}
 
     def create(self, run: Run, event: Event) -> Run:
@@ -76,9 +77,26 @@ class MemoryStore:
             chosen = self._events[start:]
         return (event for event in chosen if run_id is None or event.columns["run_id"] == run_id)
 
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        subjects = {
+            query.actor,
+            *(subject for (_, name), subject in self._actors.items() if name == query.actor),
+        }
+        with self._lock:
+            found = [event for event in self._events if _fits(event.columns, query, subjects)]
+        found.sort(key=lambda event: (event.columns["time"], event.seq))
+        return found if query.limit is None else found[max(0, len(found) - query.limit) :]
+
     def checkpoint(self) -> Checkpoint:
         with self._lock:
-            return self._frontier.checkpoint
+            return Checkpoint(len(self._events), root_at(len(self._events), self.hashes))
+
+    def log_name(self) -> str:
+        return self._log_name
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        with self._lock:
+            return {place: self._hashes[place] for place in places}
 
     def subject(self, actor: Actor) -> str:
         with self._lock:
@@ -111,11 +129,31 @@ class MemoryStore:
             raise refusals.event_recorded(event.id)
         body = encode(event)
         stored = StoredEvent(
-            seq=self._frontier.size, body=body, leaf=leaf_hash(body), columns=columns(decode(body))
+            seq=len(self._events), body=body, leaf=leaf_hash(body), columns=columns(decode(body))
         )
         self._events.append(stored)
         self._event_ids.add(event.id)
-        self._frontier = self._frontier.append(stored.leaf)
+        self._hashes[0, stored.seq] = stored.leaf
+        self._hashes |= growth(stored.seq, stored.leaf, self.hashes)
+
+
+def _fits(beside: JSONObject, query: EventQuery, subjects: Container[str | None]) -> bool:
+    exact = {
+        "run_id": query.run_id,
+        "type": query.type,
+        "task": query.task,
+        "environment": query.environment,
+        "measured": query.measured,
+        "status": query.status,
+    }
+    time, tables = str(beside["time"]), beside["tables"]
+    return (
+        all(wanted is None or beside[name] == wanted for name, wanted in exact.items())
+        and (query.actor is None or beside["actor"] in subjects)
+        and (query.table is None or (isinstance(tables, list) and query.table in tables))
+        and (query.since is None or time >= rfc3339(query.since))
+        and (query.until is None or time < rfc3339(query.until))
+    )
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

@@ -14,7 +14,12 @@ _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 @cache
 def load(file: str) -> dict[str, str]:
     """The blocks of a file by the names in their ``-- name:`` lines."""
-    _, *parts = _NAME.split(script(file))
+    return blocks(script(file))
+
+
+def blocks(text: str) -> dict[str, str]:
+    """The same of a text."""
+    _, *parts = _NAME.split(text)
     return {
         name: _COMMENT.sub("", block).strip() for name, block in zip(parts[::2], parts[1::2], strict=True)
     }

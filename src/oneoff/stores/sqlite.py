@@ -6,26 +6,28 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
-from oneoff.protocols import RunQuery
+from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, progress_document, progress_from, to_document
 from oneoff.runs.run import Actor, Progress, Run
-from oneoff.stores import failures, queries, refusals, sqlite_file
-from oneoff.types import RunId, from_rfc3339, rfc3339
+from oneoff.runs.status import ACTIVE
+from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
+from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
+
+T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
-_PAGE = 500
+_PAGE = 1000
 """Events read at once: no read transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time")
 
 _Row = tuple[Any, ...]
 
@@ -80,20 +82,32 @@ class SqliteStore:
         return self._run(row)
 
     def find(self, query: RunQuery) -> list[Run]:
-        values: dict[str, Any] = {
-            "statuses": None if query.statuses is None else json.dumps(sorted(query.statuses)),
+        always: dict[str, Any] = {
             "task": query.task,
-            "actor": query.actor,
             "since": None if query.since is None else rfc3339(query.since),
             "id_prefix": query.id_prefix,
         }
-        given = {name: _plain(value) for name, value in values.items() if value is not None}
-        conditions = " AND ".join(_SQL[f"where_{name}"] for name in given)
-        where = f"WHERE {conditions}" if conditions else ""
-        limit = -1 if query.limit is None else query.limit  # SQLite: a negative limit is none
-        rows = self._read(
-            " ".join((_SQL["find_runs"], where, _SQL["newest_first"])), {**given, "limit": limit}
-        )
+        # One status at a time, a name or a subject: each has an index in the order of the result.
+        statuses: list[dict[str, Any]] = [{}]
+        if query.statuses == ACTIVE:
+            statuses = [{"active": True}]
+        elif query.statuses is not None:
+            statuses = [{"status": status.value} for status in query.statuses]
+        actors: list[dict[str, Any]] = [{}]
+        if query.actor is not None:
+            actors = [{"actor": query.actor}, {"subject": query.actor}]
+        found: dict[str, Run] = {}
+        for status in statuses:
+            for actor in actors:
+                found |= {run.id: run for run in self._newest_runs(always | status | actor, query.limit)}
+        newest = sorted(found.values(), key=lambda run: (rfc3339(run.requested_at), run.id), reverse=True)
+        return newest if query.limit is None else newest[: query.limit]
+
+    def _newest_runs(self, conditions: Mapping[str, Any], limit: int | None) -> list[Run]:
+        given = _texts({name: value for name, value in conditions.items() if value is not None})
+        where = " AND ".join(_SQL[f"where_{name}"] for name in given)
+        sql = " ".join((_SQL["find_runs"], f"WHERE {where}" if where else "", _SQL["newest_first"]))
+        rows = self._read(sql, {**given, "limit": -1 if limit is None else limit})  # negative: no limit
         return [self._run(row) for row in rows]
 
     def beat(self, run_id: RunId, fence: int, at: datetime, progress: Progress | None) -> Run | None:
@@ -115,20 +129,78 @@ class SqliteStore:
             self._append(connection, entry)
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        sql = _SQL["select_events" if run_id is None else "select_events_of_run"]
         while True:
-            values = {"start": start, "limit": _PAGE} | ({} if run_id is None else {"run_id": _plain(run_id)})
-            rows = self._read(sql, values)
-            for seq, body, leaf, *beside in rows:
-                yield StoredEvent(
-                    seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, beside, strict=True))
-                )
-            if len(rows) < _PAGE:
+            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            yield from page
+            if len(page) < _PAGE:
                 return
-            start = rows[-1][0] + 1
+            start = page[-1].seq + 1
+
+    def _page(self, start: int) -> list[StoredEvent]:
+        rows = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE})
+        if not rows:
+            return []
+        tables: dict[int, list[JSON]] = {}
+        # Later than the events, and none the less theirs: both were written at once, and stay.
+        for seq, name in self._read(_SQL["scan_event_tables"], {"first": rows[0][0], "last": rows[-1][0]}):
+            tables.setdefault(seq, []).append(name)
+        return [_stored(row, tables.get(row[0], [])) for row in rows]
+
+    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+        sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
+        values = {"start": start, "limit": _PAGE, "run_id": _plain(run_id)}
+        return [_stored(row[:-1], json.loads(row[-1])) for row in self._read(sql, values)]
+
+    def search(self, query: EventQuery) -> list[StoredEvent]:
+        values: dict[str, Any] = {
+            "table": query.table,
+            "run_id": query.run_id,
+            "type": query.type,
+            "task": query.task,
+            "environment": query.environment,
+            "measured": query.measured,
+            "status": None if query.status is None else query.status.value,
+            "since": None if query.since is None else rfc3339(query.since),
+            "until": None if query.until is None else rfc3339(query.until),
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        if query.actor is None:
+            return self._newest(given, query.limit)
+        # One subject at a time, for the index: a name may stand for several kinds of actor.
+        subjects = {subject for (subject,) in self._read(_SQL["select_subjects"], {"name": query.actor})}
+        found = [
+            event
+            for subject in subjects | {query.actor}
+            for event in self._newest({**given, "actor": subject}, query.limit)
+        ]
+        found.sort(key=lambda event: (event.columns["time"], event.seq))
+        return found if query.limit is None else found[max(0, len(found) - query.limit) :]
+
+    def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
+        of_table = "_of_table" if "table" in given else ""
+        conditions = " AND ".join(
+            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in given
+        )
+        where = f"WHERE {conditions}" if conditions else ""
+        sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
+        rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
+        return [_stored(row[:-1], json.loads(row[-1])) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
-        return self._frontier(self._one(_SQL["select_head"], {})).checkpoint
+        size = self._size(self._one(_SQL["select_head"], {}))
+        return Checkpoint(size, root_at(size, self.hashes))
+
+    def log_name(self) -> str:
+        row = self._one(_SQL["select_log"], {})
+        if row is None:
+            raise failures.damaged(self.path, "the audit log has no name")
+        return str(row[0])
+
+    def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        try:
+            return self._read_with(lambda connection: sqlite_tree.hashes(connection, places))
+        except LookupError as error:
+            raise failures.damaged(self.path, str(error)) from error
 
     def subject(self, actor: Actor) -> str:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
@@ -172,8 +244,11 @@ class SqliteStore:
             yield connection
 
     def _read(self, sql: str, values: Mapping[str, Any]) -> list[_Row]:
+        return self._read_with(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _read_with(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with self._using() as connection:
-            return connection.execute(sql, values).fetchall()
+            return read(connection)
 
     def _one(self, sql: str, values: Mapping[str, Any]) -> _Row | None:
         rows = self._read(sql, values)
@@ -192,22 +267,25 @@ class SqliteStore:
         return rows[0] if rows else None
 
     def _append(self, connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
-        frontier = self._frontier(connection.execute(_SQL["select_head"]).fetchone())
+        size = self._size(connection.execute(_SQL["select_head"]).fetchone())
+        placed = {**entry, "seq": size}
         try:
-            connection.execute(_SQL["insert_event"], {**entry, "seq": frontier.size})
+            connection.execute(_SQL["insert_event"], placed)
+            sqlite_tree.grow(connection, size, entry["leaf"])
+        except LookupError as error:
+            raise failures.damaged(self.path, str(error)) from error
         except sqlite3.IntegrityError as error:
             if connection.execute(_SQL["select_event_id"], entry).fetchone():
                 raise refusals.event_recorded(entry["id"]) from None
-            why = f"event {frontier.size} stands beyond the audit log's head"
-            raise failures.damaged(self.path, why) from error
-        frontier = frontier.append(entry["leaf"])
-        connection.execute(_SQL["update_head"], {"size": frontier.size, "frontier": frontier.dump()})
+            raise failures.damaged(self.path, f"event {size} stands beyond the audit log's head") from error
+        if entry["measured"]:
+            connection.execute(_SQL["insert_event_tables"], placed)
+        connection.execute(_SQL["update_head"], {"size": size + 1})
 
-    def _frontier(self, head: _Row | None) -> Frontier:
-        try:
-            return Frontier.load(*head)  # type: ignore[misc]  # None is a TypeError, which is told below
-        except (TypeError, ValueError) as error:
-            raise failures.damaged(self.path, f"the audit log has no head ({error})") from error
+    def _size(self, head: _Row | None) -> int:
+        if head is None:
+            raise failures.damaged(self.path, "the audit log has no head")
+        return int(head[0])
 
     def _run(self, row: _Row) -> Run:
         body, heartbeat_at, progress = row
@@ -224,7 +302,29 @@ class SqliteStore:
 def _entry(event: Event) -> dict[str, Any]:
     """The row of an event, but for its place; made before the transaction, to keep that short."""
     body = encode(event)
-    return {**columns(decode(body)), "body": body, "leaf": leaf_hash(body)}
+    beside = columns(decode(body))
+    return {**beside, "tables": json.dumps(beside["tables"]), "body": body, "leaf": leaf_hash(body)}
+
+
+def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
+    seq, body, leaf, id_, type_, run_id, actor, task, environment, time, status, measured = row
+    return StoredEvent(
+        seq=seq,
+        body=body,
+        leaf=leaf,
+        columns={
+            "id": id_,
+            "type": type_,
+            "run_id": run_id,
+            "actor": actor,
+            "task": task,
+            "environment": environment,
+            "time": time,
+            "status": status,
+            "measured": None if measured is None else bool(measured),
+            "tables": tables,
+        },
+    )
 
 
 def _values(run: Run) -> dict[str, Any]:
@@ -243,6 +343,10 @@ def _values(run: Run) -> dict[str, Any]:
         "progress": None if run.progress is None else json.dumps(progress_document(run.progress)),
         "body": json.dumps(to_document(run), separators=(",", ":")),
     }
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _plain(text: str) -> str:

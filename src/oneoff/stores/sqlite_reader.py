@@ -8,10 +8,10 @@ the store is read as a file that does not change, and read again where it did.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from oneoff.errors import StoreUnavailable
 from oneoff.stores import failures, sqlite_file
@@ -63,9 +63,6 @@ class SqliteReader(SqliteStore):
 
     def _write(self) -> NoReturn:
         raise failures.only_to_read(self.path)
-
-    def _read(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return self._read_with(lambda connection: connection.execute(sql, values).fetchall())
 
     def _read_with(self, read: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -6,22 +6,26 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oneoff.audit.event import Observer
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
-from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Asker, Finding, Guard, Services, Store
+from oneoff.protocols import Anchor, Asker, Guard, Keys, Services, Store
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS, Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
-from oneoff.stores.sqlite import SqliteStore
-from oneoff.stores.sqlite_reader import SqliteReader
+from oneoff.stores.witness import FileWitness
+from oneoff.wiring.store import open_store, open_to_read
 from oneoff.wiring.system import SystemClock, current_actor, current_release
+
+if TYPE_CHECKING:
+    from oneoff.audit.note import VerifyKey
 
 
 def local_services(
@@ -39,7 +43,7 @@ def local_services(
     Raises:
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
-    store = SqliteStore.open(settings.store)
+    store = open_store(settings)
     services = _around(store, settings, asker=asker, say=say, app=app)
     return replace(services, actor=_with_subjects(services.actor, store))
 
@@ -52,24 +56,12 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
     Raises:
         StoreUnavailable: it cannot be read either.
     """
-    if sqlite_file.absent(settings.store):
+    if settings.store_url is None and sqlite_file.absent(settings.store):
         nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
         return replace(nothing, only_reads=True, no_store=str(settings.store))
-    store: SqliteStore
-    unwritable = None
-    try:
-        store = SqliteStore.open(settings.store)
-    except (StoreCorrupted, StoreVersionMismatch):
-        raise
-    except StoreUnavailable as error:
-        store, unwritable = SqliteReader.open(settings.store), error
+    store, unwritable = open_to_read(settings)
     services = _around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
-
-
-def check_store(settings: Settings) -> list[Finding]:
-    """What the store of these settings says of its own files, for ``oneoff doctor``."""
-    return sqlite_file.check(settings.store)
 
 
 def _around(
@@ -91,7 +83,40 @@ def _around(
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,
+        keys=lambda: keys_of(settings),
+        anchors=_anchors(settings),
+        witness=FileWitness(settings.user_dir, settings.place, say) if settings.user_dir else None,
     )
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The installation's key, and what checks the signatures of any."""
+    from oneoff.signing import KeyFile
+
+    return KeyFile(settings.audit.key)
+
+
+def make_key(name: str, path: Path) -> VerifyKey:
+    """A new private key in a new file, and its public half; needs no store. Raises KeyUnusable."""
+    from oneoff.signing import generate
+
+    return generate(name, path)
+
+
+def _anchors(settings: Settings) -> list[Anchor]:
+    if not settings.audit.anchors:
+        return []
+    from oneoff.anchors import CommandAnchor, FileAnchor, StdoutAnchor
+
+    made: list[Anchor] = []
+    for wanted in settings.audit.anchors:
+        if wanted.file is not None:
+            made.append(FileAnchor(wanted.file))
+        elif wanted.command:
+            made.append(CommandAnchor(wanted.command, cwd=settings.root))
+        else:
+            made.append(StdoutAnchor())
+    return made
 
 
 def _with_subjects(actor: Actor, store: Store) -> Actor:

@@ -103,6 +103,10 @@ def test_a_task_that_deletes_the_records(project: Project) -> None:
     assert ended.returncode == 7
     assert '"status": "succeeded"' in ended.stdout.partition("ONEOFF-OUTCOME ")[2]
     assert "keep it" in ended.stderr
+    again = project.oneoff("run", "noop")
+    assert again.returncode == 3, "nobody takes a new, empty log for the one that was there"
+    assert "the audit log was replaced" in again.stderr
+    assert project.oneoff("audit", "accept", "--yes", "--reason", "a task deleted it").returncode == 0
     assert project.oneoff("run", "noop").returncode == 0
 
 

@@ -19,8 +19,11 @@ READERS = (
     ("audit", "log"),
     ("audit", "log", "--run", "r0"),
     ("audit", "verify"),
+    ("audit", "checkpoint"),
     ("release",),
 )
+WITHOUT_LOOKING = (("release",), ("audit", "checkpoint"))
+"""What is no verb on runs looks for none whose process is gone."""
 NOTE = "shown as it is"
 
 
@@ -51,8 +54,16 @@ def test_a_user_who_may_only_read(arguments: tuple[str, ...], project: Project) 
     assert project.oneoff("run", "noop", "--run-id", "r0").returncode == 0
     code, out, err = reader(project, *arguments)
     assert (code, out) == (0, project.oneoff(*arguments).stdout)
-    assert err.count(NOTE) == (arguments != ("release",))
+    assert err.count(NOTE) == (arguments not in WITHOUT_LOOKING)
     assert "Traceback" not in err
+
+
+def test_a_user_who_may_only_read_exports(project: Project) -> None:
+    """All of the log, and it is said that the log does not know of it."""
+    assert project.oneoff("run", "noop", "--run-id", "r0").returncode == 0
+    code, out, err = reader(project, "audit", "export")
+    assert (code, [json.loads(line)["seq"] for line in out.splitlines()]) == (0, [0, 1, 2])
+    assert "does not say that it was exported" in err
 
 
 def test_a_user_who_may_only_read_runs_nothing(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
@@ -54,6 +55,24 @@ def leaves_of(size: int) -> list[bytes]:
     return [merkle.leaf_hash(str(number).encode()) for number in range(size)]
 
 
+def kept(leaves: list[bytes]) -> dict[merkle.Place, bytes]:
+    """What a store keeps of the tree: the leaves, and what became complete with each of them."""
+    nodes = dict[merkle.Place, bytes]()
+
+    def lookup(places: Sequence[merkle.Place]) -> dict[merkle.Place, bytes]:
+        return {place: nodes[place] for place in places}
+
+    for index, leaf in enumerate(leaves):
+        nodes[0, index] = leaf
+        nodes.update(merkle.growth(index, leaf, lookup))
+    return nodes
+
+
+def hashes_of(size: int) -> merkle.Hashes:
+    nodes = kept(leaves_of(size))
+    return lambda places: {place: nodes[place] for place in places}
+
+
 def flipped(value: bytes) -> bytes:
     return bytes([value[0] ^ 1]) + value[1:]
 
@@ -74,30 +93,28 @@ def test_frontier_is_the_naive_tree(entries: list[bytes]) -> None:
         assert frontier.checkpoint == Checkpoint(size, naive_root(entries[:size]))
 
 
-@given(st.integers(0, 2000))
-def test_frontier_survives_storage(size: int) -> None:
-    """A frontier that was stored and loaded is the same; it has one hash for each 1 in its size."""
-    frontier = Frontier()
-    for leaf in leaves_of(size):
-        frontier = frontier.append(leaf)
-    assert Frontier.load(size, frontier.dump()) == frontier
-    assert len(frontier.hashes) == size.bit_count()
-
-
-@pytest.mark.parametrize(("size", "length"), [(1, 0), (1, 64), (2, 31), (3, 32), (-1, 0), (0, 32)])
-def test_frontier_of_another_size_is_refused(size: int, length: int) -> None:
-    """Hashes that cannot belong to a tree of that size are damage, not a frontier."""
-    with pytest.raises(ValueError, match="no frontier"):
-        Frontier.load(size, bytes(length))
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 64, 65, 100])
+def test_kept_hashes(size: int) -> None:
+    """What is kept of a tree are the roots of all its complete subtrees; they give the root of every size."""
+    leaves = leaves_of(size)
+    nodes = kept(leaves)
+    complete = {
+        (level, position): merkle.root_of(leaves[position << level : (position + 1) << level])
+        for level in range(size.bit_length())
+        for position in range(size >> level)
+    }
+    assert nodes == complete
+    for earlier in range(size + 1):
+        assert merkle.root_at(earlier, hashes_of(size)) == merkle.root_of(leaves[:earlier])
 
 
 def test_inclusion_is_proved_for_every_leaf() -> None:
     """Every leaf of every tree below 40 leaves is proved, and no other leaf or place by the same proof."""
     for size in range(1, 40):
         leaves = leaves_of(size)
-        checkpoint = Checkpoint(size, merkle.root_of(leaves))
+        checkpoint, hashes = Checkpoint(size, merkle.root_of(leaves)), hashes_of(size)
         for index, leaf in enumerate(leaves):
-            proof = merkle.inclusion_proof(leaves, index)
+            proof = merkle.inclusion_proof(index, size, hashes)
             assert merkle.verify_inclusion(leaf, index, proof, checkpoint)
             assert not merkle.verify_inclusion(flipped(leaf), index, proof, checkpoint)
             assert not merkle.verify_inclusion(leaf, index + 1, proof, checkpoint)
@@ -109,8 +126,9 @@ def test_consistency_is_proved_for_every_pair() -> None:
     """Every tree below 40 leaves is shown to extend every earlier one, and no other."""
     roots = [merkle.root_of(leaves_of(size)) for size in range(40)]
     for size in range(40):
+        hashes = hashes_of(size)
         for old_size in range(size + 1):
-            proof = merkle.consistency_proof(leaves_of(size), old_size)
+            proof = merkle.consistency_proof(old_size, size, hashes)
             old, new = Checkpoint(old_size, roots[old_size]), Checkpoint(size, roots[size])
             assert merkle.verify_consistency(old, new, proof)
             assert not merkle.verify_consistency(old, new, [*proof, roots[1]])
@@ -124,7 +142,7 @@ def test_consistency_is_proved_for_every_pair() -> None:
 def test_a_log_never_shrinks_consistently() -> None:
     """No proof makes a smaller log out of a larger one."""
     large, small = leaves_of(9), leaves_of(5)
-    proof = merkle.consistency_proof(large, 5)
+    proof = merkle.consistency_proof(5, 9, hashes_of(9))
     assert not merkle.verify_consistency(
         Checkpoint(9, merkle.root_of(large)), Checkpoint(5, merkle.root_of(small)), proof
     )
@@ -134,6 +152,6 @@ def test_a_log_never_shrinks_consistently() -> None:
 def test_no_proof_outside_the_tree(index: int) -> None:
     """What is not in the tree cannot be proved."""
     with pytest.raises(ValueError, match="tree of 3"):
-        merkle.inclusion_proof(leaves_of(3), index)
+        merkle.inclusion_proof(index, 3, hashes_of(3))
     with pytest.raises(ValueError, match="tree of 3"):
-        merkle.consistency_proof(leaves_of(3), index if index < 0 else 4)
+        merkle.consistency_proof(index if index < 0 else 4, 3, hashes_of(3))

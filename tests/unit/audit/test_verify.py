@@ -181,7 +181,7 @@ def test_starts_and_outcomes_that_fit(made: tuple[Event, ...]) -> None:
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
-        ((STARTING,), "run r1 started and has no outcome"),
+        ((STARTING,), "run r1 started with event 0 and has no outcome"),
         ((STARTING, again(STARTING), DONE), "event 1 starts run r1, which had started already"),
         ((DONE,), 0),
         ((RECOVERED,), 0),
@@ -216,7 +216,7 @@ def rewritten() -> MemoryStore:
 @pytest.mark.parametrize("size", [0, 1, 4, 10])
 def test_a_remembered_checkpoint_of_the_same_log_fits(store: MemoryStore, size: int) -> None:
     """Every earlier size of a log that only grew still has its root."""
-    result = verify(store.events(), store.checkpoint, lambda _: False, remembered=_head(store, size))
+    result = verify(store.events(), store.checkpoint, lambda _: False, kept=[_head(store, size)])
     assert result.ok
     assert result.checkpoint == store.checkpoint()
 
@@ -225,14 +225,14 @@ def test_a_rewritten_log_does_not_fit_a_remembered_checkpoint(store: MemoryStore
     """A log that fits together by itself is caught by a root that was kept elsewhere."""
     other = rewritten()
     assert verify(other.events(), other.checkpoint, lambda _: False).ok
-    result = verify(other.events(), other.checkpoint, lambda _: False, remembered=_head(store, 9))
+    result = verify(other.events(), other.checkpoint, lambda _: False, kept=[_head(store, 9)])
     assert any("rewritten" in problem for problem in result.problems)
 
 
 def test_a_cut_log_does_not_fit_a_remembered_checkpoint(store: MemoryStore) -> None:
     """Events that are gone from the end show by the size that was kept."""
     empty = MemoryStore()
-    result = verify(empty.events(), empty.checkpoint, lambda _: False, remembered=store.checkpoint())
+    result = verify(empty.events(), empty.checkpoint, lambda _: False, kept=[store.checkpoint()])
     assert "once, and now it has 0" in result.problems[0]
 
 

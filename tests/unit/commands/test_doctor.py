@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from oneoff.anchors import StdoutAnchor
 from oneoff.commands.doctor import examine
 from oneoff.errors import AppBroken, AppNotFound, InvalidSettings, OneoffError, StoreUnavailable
 from oneoff.protocols import Finding, Services
 from oneoff.runs.run import Actor, Release
 from oneoff.runs.status import Status
-from oneoff.settings import Settings
+from oneoff.settings import AuditSettings, Settings
+from oneoff.signing import generate
 from oneoff.tasks.registry import Registry
 from tests.fakes import World
 from tests.records import begin, make_run
 
-NAMES = ["oneoff", "settings", "app", "store", "audit log", "dry run", "release", "actor"]
+NAMES = [
+    "oneoff",
+    "settings",
+    "app",
+    "store",
+    "audit log",
+    "anchors",
+    "signing",
+    "dry run",
+    "release",
+    "actor",
+]
 
 
 class Sources:
@@ -113,7 +128,7 @@ def test_a_store_that_cannot_be_used(world: World) -> None:
     """Its words are said once; what needs it is not looked at, and that is no good finding; the rest is."""
     error = StoreUnavailable("no store can be opened", next_step="mend it")
     findings = examine(Sources(world, services=error, reading=error))
-    assert list(bad(findings)) == ["store", "audit log", "dry run"]
+    assert list(bad(findings)) == ["store", "audit log", "anchors", "signing", "dry run"]
     assert str(findings).count("no store can be opened") == str(findings).count("mend it") == 1
     for name in ("audit log", "dry run"):
         assert bad(findings)[name].message == "not looked at: needs the store"
@@ -171,3 +186,32 @@ def test_a_log_that_does_not_fit(world: World) -> None:
 def test_no_settings_file(world: World) -> None:
     """The defaults are in force."""
     assert "none" in examine(Sources(world))[1].message
+
+
+def audited(world: World, **audit: Any) -> dict[str, Finding]:
+    settings = replace(world.services.settings, audit=AuditSettings(**audit))
+    world.services = replace(world.services, settings=settings)
+    return {finding.name: finding for finding in examine(Sources(world))}
+
+
+def test_no_anchor_beside_a_protected_environment(world: World) -> None:
+    """Nothing is broken, and something is missing."""
+    finding = audited(world)["anchors"]
+    assert finding.ok
+    assert "production is protected" in finding.message
+    assert finding.next_step
+    world.services = replace(world.services, anchors=[StdoutAnchor()])
+    assert audited(world)["anchors"] == Finding(name="anchors", ok=True, message="stdout")
+
+
+def test_who_signs(world: World, tmp_path: Path) -> None:
+    """A key that cannot be used, or that nobody would believe, is a fault."""
+    assert audited(world)["signing"].message == "none: checkpoints are not signed"
+    own = generate("shop.example/audit", tmp_path / "key")
+    other = generate("shop.example/audit", tmp_path / "other")
+    assert audited(world, key=tmp_path / "key")["signing"].message == f"as {own}"
+    assert audited(world, key=tmp_path / "key", verify_keys=(str(other), str(own)))["signing"].ok
+    assert audited(world, verify_keys=(str(own),))["signing"].message == "by others, checked with 1 key"
+    for about in ({"key": tmp_path / "none"}, {"key": tmp_path / "key", "verify_keys": (str(other),)}):
+        assert not audited(world, **about)["signing"].ok
+    assert not audited(world, verify_keys=("nonsense",))["signing"].ok

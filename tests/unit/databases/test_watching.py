@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oneoff.databases.watching import Notes, StatementLog, without_password
+from oneoff.databases.watching import Notes, StatementLog
+from oneoff.types import without_password
 
 
 @pytest.mark.parametrize(

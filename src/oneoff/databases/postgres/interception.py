@@ -14,6 +14,9 @@ from oneoff.databases.postgres import connections
 from oneoff.databases.postgres.session import Session, ask, sql
 from oneoff.errors import DryRunUnavailable
 
+OWN_MARK = "holds_oneoffs_records"
+"""True on the class of connections to oneoff's own records. They stay as they are: what is recorded of a dry
+run is to stay."""
 NOT_READ_ONLY = (
     "a connection to {} is not read-only, although the dry run asks for it: its connection string has an"
     " options= of its own, or a pooler in between drops start-up options"
@@ -53,7 +56,7 @@ def refuse_open_connections() -> None:
         DryRunUnavailable: there is one.
     """
     for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
-        if connection.closed or _read_only(connection.pgconn):
+        if hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
             continue
         raise DryRunUnavailable(
             f"a connection to {describe(connection)} was opened before the dry run began, and may write",
@@ -80,7 +83,8 @@ def _read_only(pgconn: Any) -> bool:
 
 def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
-    if value is not None and not value and not getattr(connection, "sealed", False):
+    own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
+    if value is not None and not value and not own:
         raise _active[0].notes.attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
@@ -101,14 +105,19 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 
 
 def _refuse_writable(connection: Any, query: Any) -> None:
+    if hasattr(connection, OWN_MARK):
+        return
     for session in _active[:1]:  # none where the seal was left by another thread just now
         connections.refuse_writable(session, connection, query)
 
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-    for session in _active:
-        session.refuse_latecomers()
+    if not hasattr(cls, OWN_MARK):
+        for session in _active:
+            session.refuse_latecomers()
     connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
+    if hasattr(cls, OWN_MARK):
+        return connection
     try:
         return _admit(connection)
     except BaseException:

@@ -21,10 +21,11 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
-from oneoff.databases.watching import LEFT_FOR_THE_END, without_password
+from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from oneoff.threads import Newcomers
+from oneoff.types import without_password
 
 _NOT_COVERED = (
     "sequences are not put back (nextval), and those that the role may not read are not looked at",

@@ -33,14 +33,21 @@ RETURNING body, heartbeat_at, progress;
 -- name: find_runs
 SELECT body, heartbeat_at, progress FROM run
 
--- name: where_statuses
-status IN (SELECT value FROM json_each(:statuses))
+-- Every command asks for these: one look, and there are few of them.
+-- name: where_active
+status IN ('requested', 'launched', 'running', 'stopping')
+
+-- name: where_status
+status = :status
 
 -- name: where_task
 task = :task
 
 -- name: where_actor
-:actor IN (actor, subject)
+actor = :actor
+
+-- name: where_subject
+subject = :subject
 
 -- name: where_since
 requested_at >= :since
@@ -51,26 +58,95 @@ id >= :id_prefix AND id < :id_prefix || '~'
 -- name: newest_first
 ORDER BY requested_at DESC, id DESC LIMIT :limit;
 
+-- name: select_log
+SELECT name FROM audit_log;
+
 -- name: select_head
-SELECT size, frontier FROM audit_head;
+SELECT size FROM audit_head;
 
 -- name: insert_event
-INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, leaf, body)
-VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :leaf, :body);
+INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
+VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :leaf, :body);
+
+-- name: insert_event_tables
+INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM json_each(:tables);
 
 -- name: select_event_id
 SELECT 1 FROM audit_event WHERE event_id = :id;
 
 -- name: update_head
-UPDATE audit_head SET size = :size, frontier = :frontier;
+UPDATE audit_head SET size = :size;
 
+-- What an event is read as; the conditions that apply, and the order, follow.
 -- name: select_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
-FROM audit_event WHERE seq >= :start ORDER BY seq LIMIT :limit;
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured,
+       (SELECT json_group_array(name)
+        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
+FROM audit_event AS event
 
--- name: select_events_of_run
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time
-FROM audit_event WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
+-- name: select_events_of_table
+SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, event.time, status, measured,
+       (SELECT json_group_array(name)
+        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
+FROM audit_event_table AS counted CROSS JOIN audit_event AS event ON event.seq = counted.seq
+
+-- name: event_table
+counted.name = :table
+
+-- name: event_run_id
+run_id = :run_id
+
+-- name: event_type
+type = :type
+
+-- name: event_task
+task = :task
+
+-- name: event_actor
+actor = :actor
+
+-- name: event_environment
+environment = :environment
+
+-- name: event_measured
+measured = :measured
+
+-- name: event_status
+status = :status
+
+-- name: event_since
+event.time >= :since
+
+-- name: event_until
+event.time < :until
+
+-- The same for the events of a table, in the order of its index.
+-- name: event_since_of_table
+counted.time >= :since
+
+-- name: event_until_of_table
+counted.time < :until
+
+-- name: newest_events
+ORDER BY event.time DESC, event.seq DESC LIMIT :limit;
+
+-- name: newest_events_of_table
+ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit;
+
+-- name: select_subjects
+SELECT subject FROM actor WHERE name = :name;
+
+-- The whole log is read without that: for most events there is nothing to be found.
+-- name: scan_events
+SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured
+FROM audit_event
+WHERE seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: scan_event_tables
+SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
+
+-- name: events_of_run
+WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: select_subject
 SELECT subject FROM actor WHERE kind = :kind AND name = :name;

@@ -1,0 +1,165 @@
+"""A receipt: the events of one run with the proof that they are in the log. Whoever has it needs no store.
+
+The format ``oneoff-receipt/1`` is one JSON object, stable and documented in docs/reference/receipt.md. The
+text of an event is, in UTF-8, the exact bytes that were hashed. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oneoff.audit.event import StoredEvent, decode, short_type
+from oneoff.audit.merkle import (
+    HASH_BYTES,
+    Checkpoint,
+    Hashes,
+    inclusion_proof,
+    leaf_hash,
+    verify_inclusion,
+)
+from oneoff.types import JSONObject
+
+FORMAT = "oneoff-receipt/1"
+_ORIGIN = "oneoff/"
+
+
+class WrongReceipt(Exception):
+    """This is a receipt, and it does not show what it should."""
+
+
+class NoReceipt(Exception):
+    """This is something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a receipt shows by itself."""
+
+    log: str
+    """The name of the log, as the receipt says it; nothing vouches for that but the checkpoint."""
+    run_id: str
+    checkpoint: Checkpoint
+    note: str | None
+    """The checkpoint as a signed note, where there was one; not looked at here."""
+    events: tuple[tuple[int, JSONObject], ...]
+    """Each with its place."""
+
+    @property
+    def types(self) -> list[Any]:
+        return [short_type(event.get("type")) for _, event in self.events]
+
+
+def make(
+    run_id: str,
+    log: str,
+    checkpoint: Checkpoint,
+    events: Iterable[StoredEvent],
+    hashes: Hashes,
+    *,
+    note: str | None = None,
+) -> JSONObject:
+    """The receipt of a run, checked before it is handed out.
+
+    Raises:
+        WrongReceipt: the log is damaged, so that it cannot prove what it holds.
+    """
+    receipt: JSONObject = {
+        "format": FORMAT,
+        "origin": f"{_ORIGIN}{log}",
+        "run": run_id,
+        "checkpoint": str(checkpoint),
+        "note": note,
+        "events": [
+            {
+                "place": event.seq,
+                "event": event.body.decode(errors="replace"),
+                "proof": [node.hex() for node in inclusion_proof(event.seq, checkpoint.size, hashes)],
+            }
+            for event in events
+        ],
+    }
+    check(json.dumps(receipt))
+    return receipt
+
+
+def check(text: str) -> Shown:
+    """What a receipt shows: every event is at its place of the log that the checkpoint names.
+
+    Raises:
+        NoReceipt: the text is something else.
+        WrongReceipt: it is a receipt, cut short, changed, or wrong from the beginning.
+    """
+    document = _document(text)
+    try:
+        checkpoint = Checkpoint.parse(_text(document, "checkpoint"))
+        run_id, origin, note = _text(document, "run"), _text(document, "origin"), document.get("note")
+        entries = document["events"]
+        if not isinstance(entries, list) or not entries or not isinstance(note, str | None):
+            raise ValueError("it has no events")
+        if not origin.startswith(_ORIGIN):
+            raise ValueError("its origin is no log of oneoff")
+        events = tuple(_event(entry) for entry in entries)
+    except KeyError as error:
+        raise WrongReceipt(f"the receipt lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise WrongReceipt(f"the receipt cannot be read: {error}") from None
+    _check_events(run_id, checkpoint, events)
+    return Shown(
+        log=origin.removeprefix(_ORIGIN),
+        run_id=run_id,
+        checkpoint=checkpoint,
+        note=note,
+        events=tuple((place, envelope) for place, envelope, _, _ in events),
+    )
+
+
+_Entry = tuple[int, JSONObject, bytes, list[bytes]]
+"""Place, envelope, leaf and proof of an event."""
+
+
+def _check_events(run_id: str, checkpoint: Checkpoint, events: Iterable[_Entry]) -> None:
+    last = -1
+    for place, envelope, leaf, proof in events:
+        if place <= last:
+            raise WrongReceipt(f"the events are not in their order: {place} stands after {last}")
+        last = place
+        if not verify_inclusion(leaf, place, proof, checkpoint):
+            raise WrongReceipt(
+                f"event {place} is not in the log of the checkpoint {checkpoint}: the event, its place, its "
+                "proof or the checkpoint was changed"
+            )
+        if envelope.get("subject") != run_id:
+            raise WrongReceipt(f"event {place} belongs to {envelope.get('subject')}, not to run {run_id}")
+
+
+def _document(text: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        if text.lstrip().startswith("{") and FORMAT in text[:200]:
+            raise WrongReceipt("the receipt is cut short or broken: it is no whole JSON document") from None
+        raise NoReceipt("it is no JSON") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise NoReceipt(f"its format is not {FORMAT}")
+    return document
+
+
+def _event(entry: Any) -> _Entry:
+    place, proof = entry["place"], entry["proof"]
+    if type(place) is not int or not isinstance(proof, list):
+        raise ValueError("an event needs a place and a proof")
+    body = _text(entry, "event").encode()
+    nodes = [bytes.fromhex(node) for node in proof]
+    if any(len(node) != HASH_BYTES for node in nodes):
+        raise ValueError(f"the proof of event {place} is no list of hashes")
+    return place, decode(body), leaf_hash(body), nodes
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value

@@ -1,0 +1,18 @@
+"""``oneoff audit``: read, verify and prove what is recorded."""
+
+from __future__ import annotations
+
+from oneoff.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "log": ("oneoff.cli.audit.log", "Print the events, oldest first."),
+    "prove": ("oneoff.cli.audit.prove", "Write a receipt that proves what the log holds of a run."),
+    "check": ("oneoff.cli.audit.check", "Verify a receipt, without a store."),
+    "accept": ("oneoff.cli.audit.accept", "Go on with a log that is not the one seen before."),
+    "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
+    "checkpoint": ("oneoff.cli.audit.checkpoint", "Print size and root of the log, signed with your key."),
+    "export": ("oneoff.cli.audit.export", "Write the events for other tools."),
+    "keygen": ("oneoff.cli.audit.keygen", "Make a key that signs checkpoints."),
+}
+
+audit_command = LazyGroup("audit", table=COMMANDS, help="Read and verify the audit log.")

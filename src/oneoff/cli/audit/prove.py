@@ -1,0 +1,43 @@
+"""``oneoff audit prove``."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import click
+
+from oneoff.cli.audit.evidence import given
+from oneoff.cli.session import Session, tell
+from oneoff.commands.checkpoints import recall
+from oneoff.commands.receipts import prove
+from oneoff.commands.runs import get
+from oneoff.errors import OneoffError, UsageError
+
+
+@click.command("prove")
+@click.argument("run", metavar="RUN")
+@click.option("-o", "--output", metavar="FILE", help="Where to write the receipt; else standard output.")
+@click.option(
+    "--checkpoint", metavar="FILE|TEXT|-", help="Prove it against this one, kept earlier; else as of now."
+)
+@click.pass_obj
+def prove_command(session: Session, /, run: str, output: str | None, checkpoint: str | None) -> None:
+    """Write a receipt for a run: its events, and the proof that they are in the log.
+
+    `oneoff audit check` verifies it anywhere, without a store.
+    """
+    kept = given(partial(recall, session.reading), [checkpoint] if checkpoint else [], ())
+    if len(kept) > 1:
+        raise UsageError("a receipt is made against one checkpoint", next_step="give the one that you kept")
+    receipt = prove(session.reading, get(session.reading, run), kept=kept[0].checkpoint if kept else None)
+    text = json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        click.echo(text.encode(errors="backslashreplace"), nl=False)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OneoffError(f"the receipt {output} cannot be written: {error.strerror}") from error
+    tell(f"receipt of run {receipt['run']} against the checkpoint {receipt['checkpoint']}: {output}")

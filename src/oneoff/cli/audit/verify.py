@@ -1,0 +1,84 @@
+"""``oneoff audit verify``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from oneoff.audit.evidence import Evidence
+from oneoff.audit.verify import Verification
+from oneoff.cli.audit.evidence import checkpoint_option, given, key_option
+from oneoff.cli.output import emit, output_option
+from oneoff.cli.session import Session
+from oneoff.commands.audit import verify
+from oneoff.commands.checkpoints import recall
+
+TAMPERED = 1
+
+
+@click.command("verify")
+@checkpoint_option
+@key_option
+@output_option
+@click.pass_context
+def verify_command(
+    ctx: click.Context, /, checkpoints: tuple[str, ...], keys: tuple[str, ...], output: str
+) -> None:
+    """Compute the log again from its bytes; exits with 1 where something does not fit.
+
+    Whoever may write the store can make a changed log fit together again. What they cannot change is a
+    checkpoint that is kept elsewhere: the one that your own oneoff saw last is compared without being asked
+    for; give others that a run or this command printed earlier.
+    """
+    session: Session = ctx.obj
+    kept = given(partial(recall, session.reading), checkpoints, keys)
+    found = verify(session.reading, kept=[evidence.checkpoint for evidence in kept])
+    document = {
+        "ok": found.ok,
+        "size": found.size,
+        "root": found.root.hex(),
+        "checkpoint": str(found.checkpoint),
+        "compared_with": [{"checkpoint": str(each.checkpoint), "vouched": each.vouched} for each in kept],
+        "held": None if found.held is None else str(found.held),
+        "first_bad": found.first_bad,
+        "problems": list(found.problems),
+        "more_problems": found.more,
+    }
+    emit(document, lambda: _verification(found, kept), output)
+    ctx.exit(0 if found.ok else TAMPERED)
+
+
+def _verification(found: Verification, kept: list[Evidence]) -> str:
+    head = f"{found.size:,} events, checkpoint {found.checkpoint}"
+    compared = [f"Compared with {each}." for each in _compared(kept)]
+    if found.ok:
+        lines = [f"ok: {head}", "Every event, its place and every outcome fit together."]
+    else:
+        lines = [f"NOT ok: {head}", *(f"  {problem}" for problem in found.problems)]
+    if found.more:
+        lines.append(f"  and {found.more:,} more")
+    if found.first_bad is not None:
+        lines.append(f"The first bad event is event {found.first_bad}.")
+    return "\n".join([*lines, _kept(found), *compared])
+
+
+def _kept(found: Verification) -> str:
+    """What checkpoints kept elsewhere say, and where they say nothing."""
+    if found.held is None:
+        return "No checkpoint kept elsewhere vouches for any of them."
+    after = found.size - found.held.size
+    came = f"the {after:,} after it fit each other" if after else "none came after it"
+    return f"The first {found.held.size:,} are those of the checkpoint {found.held}; {came}."
+
+
+def _compared(kept: list[Evidence]) -> list[str]:
+    """A line for each way in which checkpoints are vouched for."""
+    ways = dict.fromkeys(each.vouched for each in kept)
+    counts = {way: [each.checkpoint.size for each in kept if each.vouched == way] for way in ways}
+    return [
+        f"the checkpoint of {sizes[0]:,} events, {way}"
+        if len(sizes) == 1
+        else f"{len(sizes):,} checkpoints of up to {max(sizes):,} events, {way}"
+        for way, sizes in counts.items()
+    ]

@@ -1,0 +1,1 @@
+-- Version 1, to be applied when no older client is left. There is none before version 1: nothing to contract.

@@ -1,0 +1,346 @@
+-- Version 1 of the store in PostgreSQL, to be applied before its release is deployed. Executed by the role
+-- oneoff_owner, which cannot log in: everything here belongs to it. A file never changes once it was released.
+
+-- Which clients may work here: those from oldest_client up to version.
+CREATE TABLE oneoff.store_version (
+    id            integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    version       integer NOT NULL,
+    oldest_client integer NOT NULL
+);
+
+-- The run itself is the JSON in body. The columns beside it are for queries and conditions; heartbeat_at
+-- and progress change without a new version of the run, so only the columns hold them as they are now.
+-- JSON is kept as text: jsonb cannot hold the character NUL. Every text is compared byte by byte.
+CREATE TABLE oneoff.run (
+    id           text    COLLATE "C" NOT NULL PRIMARY KEY,
+    task         text    COLLATE "C" NOT NULL,
+    status       text    COLLATE "C" NOT NULL,
+    actor        text    COLLATE "C" NOT NULL,
+    subject      text    COLLATE "C" NOT NULL,
+    environment  text    COLLATE "C" NOT NULL,
+    requested_at text    COLLATE "C" NOT NULL,
+    lock         text    COLLATE "C",
+    version      bigint  NOT NULL,
+    fence        bigint  NOT NULL,
+    heartbeat_at text    COLLATE "C",
+    progress     text,
+    body         text    NOT NULL
+);
+
+-- One run at a time executes under a lock.
+CREATE UNIQUE INDEX run_lock ON oneoff.run (lock) WHERE lock IS NOT NULL AND status IN ('running', 'stopping');
+
+CREATE INDEX run_newest ON oneoff.run (requested_at, id);
+CREATE INDEX run_task ON oneoff.run (task, requested_at, id);
+CREATE INDEX run_status ON oneoff.run (status, requested_at, id);
+CREATE INDEX run_actor ON oneoff.run (actor, requested_at, id);
+CREATE INDEX run_subject ON oneoff.run (subject, requested_at, id);
+-- Every command looks at the runs that are under way.
+CREATE INDEX run_active ON oneoff.run (requested_at, id)
+    WHERE status IN ('requested', 'launched', 'running', 'stopping');
+
+-- The audit log. body is what was hashed; every other column but seq follows from it. In a column a NUL of
+-- the body is written \0 and a backslash \\, because PostgreSQL's text holds no NUL.
+CREATE TABLE oneoff.audit_event (
+    seq         bigint  NOT NULL PRIMARY KEY,
+    event_id    text    COLLATE "C" NOT NULL CONSTRAINT audit_event_id UNIQUE,
+    type        text    COLLATE "C" NOT NULL,
+    run_id      text    COLLATE "C",
+    actor       text    COLLATE "C",
+    task        text    COLLATE "C",
+    environment text    COLLATE "C",
+    time        text    COLLATE "C" NOT NULL,
+    status      text    COLLATE "C",
+    measured    boolean,
+    leaf        bytea   NOT NULL CHECK (octet_length(leaf) = 32),
+    body        bytea   NOT NULL CHECK (octet_length(body) <= 65535)
+);
+
+CREATE INDEX audit_event_run ON oneoff.audit_event (run_id, seq) WHERE run_id IS NOT NULL;
+CREATE INDEX audit_event_time ON oneoff.audit_event (time, seq);
+CREATE INDEX audit_event_task ON oneoff.audit_event (task, time, seq);
+CREATE INDEX audit_event_actor ON oneoff.audit_event (actor, time, seq);
+CREATE INDEX audit_event_environment ON oneoff.audit_event (environment, time, seq);
+CREATE INDEX audit_event_type ON oneoff.audit_event (type, time, seq);
+CREATE INDEX audit_event_status ON oneoff.audit_event (status, time, seq) WHERE status IS NOT NULL;
+CREATE INDEX audit_event_measured ON oneoff.audit_event (measured, time, seq) WHERE measured IS NOT NULL;
+
+-- Which tables' rows an outcome counts.
+CREATE TABLE oneoff.audit_event_table (
+    seq  bigint NOT NULL,
+    name text   COLLATE "C" NOT NULL,
+    time text   COLLATE "C" NOT NULL,
+    PRIMARY KEY (seq, name)
+);
+
+CREATE INDEX audit_event_table_name ON oneoff.audit_event_table (name, time, seq);
+
+-- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
+CREATE TABLE oneoff.audit_node (
+    level    integer NOT NULL CHECK (level > 0),
+    position bigint  NOT NULL,
+    hash     bytea   NOT NULL CHECK (octet_length(hash) = 32),
+    PRIMARY KEY (level, position)
+);
+
+-- How many events there are. Whoever appends locks this row until its commit, which keeps the log gapless.
+-- Each append writes it again: the room left in its page lets that happen in place (a HOT update).
+CREATE TABLE oneoff.audit_head (
+    id   integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    size bigint  NOT NULL
+) WITH (fillfactor = 10);
+
+INSERT INTO oneoff.audit_head (id, size) VALUES (1, 0);
+
+-- Tells this log from every other one.
+CREATE TABLE oneoff.audit_log (
+    id   integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    name text    NOT NULL
+);
+
+INSERT INTO oneoff.audit_log (id, name)
+SELECT 1, left(encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'), 32);
+
+-- Whom an opaque subject of the audit log stands for. Nothing here is hashed: a name may be erased.
+CREATE TABLE oneoff.actor (
+    subject text COLLATE "C" NOT NULL PRIMARY KEY,
+    kind    text COLLATE "C" NOT NULL,
+    name    text COLLATE "C",
+    UNIQUE (kind, name)
+);
+
+CREATE FUNCTION oneoff.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'OO006';
+END
+$$;
+
+-- ENABLE ALWAYS: session_replication_role turns other triggers off.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['audit_event', 'audit_event_table', 'audit_node', 'audit_log', 'audit_head'] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oneoff.%I EXECUTE FUNCTION oneoff.refuse_change()', name);
+        EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_truncate', name);
+        EXECUTE format(
+            'CREATE TRIGGER refuse_delete BEFORE DELETE ON oneoff.%I FOR EACH ROW'
+            ' EXECUTE FUNCTION oneoff.refuse_change()', name);
+        EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_delete', name);
+        EXECUTE format(
+            'CREATE TRIGGER refuse_update BEFORE UPDATE ON oneoff.%I FOR EACH ROW %s'
+            ' EXECUTE FUNCTION oneoff.refuse_change()',
+            name, CASE name WHEN 'audit_head' THEN 'WHEN (NEW.size IS DISTINCT FROM OLD.size + 1)' ELSE '' END);
+        EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_update', name);
+    END LOOP;
+END
+$$;
+
+-- The functions up to `append` are for those below it alone, whose search_path holds in them too.
+
+-- The envelope in the bytes of an event, every NUL in its texts written \0 and every backslash \\. Refused is
+-- what the log's readers could not take: no JSON, no envelope, numbers or depths beyond those of the profile.
+CREATE FUNCTION oneoff.envelope(entry bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    words text := convert_from(entry, 'UTF8');
+    found jsonb;
+BEGIN
+    IF position(E'\x01' IN words) = 0 THEN
+        -- In JSON, a backslash in a text is two; this character, which JSON never holds as it is, stands for it.
+        words := replace(words, '\\', E'\x01');
+        words := replace(words, '\u0000', '\\0');
+        found := replace(words, E'\x01', '\\\\')::jsonb;
+        IF jsonb_typeof(found) = 'object'
+            AND jsonb_typeof(found -> 'data') = 'object'
+            AND jsonb_typeof(found -> 'id') = 'string'
+            AND coalesce(jsonb_typeof(found -> 'subject'), 'null') IN ('string', 'null')
+            AND found ->> 'type' ~ '^dev\.oneoff\.audit\.[a-z][a-z0-9_.-]*\.v[0-9]+$'
+            AND found ->> 'time' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'
+            AND NOT jsonb_path_exists(found, '$.**{256}')
+            AND NOT jsonb_path_exists(found, '$.** ? (@ > 9007199254740991 || @ < -9007199254740991)')
+        THEN
+            RETURN found;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'these bytes are no event of an audit log' USING ERRCODE = 'OO005';
+END
+$$;
+
+-- The text at this path, NULL where there is something else.
+CREATE FUNCTION oneoff.text_at(event jsonb, VARIADIC path text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT CASE jsonb_typeof(event #> path) WHEN 'string' THEN event #>> path END $$;
+
+-- dev.oneoff.audit.run.requested.v1 is requested, dev.oneoff.audit.log.queried.v1 is log.queried.
+CREATE FUNCTION oneoff.short_type(full_type text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    middle text;
+BEGIN
+    IF right(full_type, 3) <> '.v1' THEN
+        RETURN full_type;
+    END IF;
+    middle := left(substr(full_type, length('dev.oneoff.audit.') + 1), -3);
+    RETURN CASE WHEN starts_with(middle, 'run.') THEN substr(middle, 5) ELSE middle END;
+END
+$$;
+
+-- Gives an event the next place in the log: the only way in. Every value but the bytes themselves is made here.
+CREATE FUNCTION oneoff.append(entry bytea) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    event jsonb;
+    changed jsonb;
+    place bigint;
+    depth integer := 0;
+    above bigint;
+    made bytea := sha256('\x00'::bytea || entry);
+    beside bytea;
+BEGIN
+    IF octet_length(entry) > 65535 THEN
+        RAISE EXCEPTION 'an audit event of % bytes does not fit into 65535', octet_length(entry)
+            USING ERRCODE = 'OO005';
+    END IF;
+    event := oneoff.envelope(entry);
+    changed := event #> '{data,outcome,rows}';
+
+    SELECT size INTO place FROM oneoff.audit_head FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the audit log has no head' USING ERRCODE = 'OO009';
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
+    INSERT INTO oneoff.audit_event
+        (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
+    VALUES (
+        place,
+        event ->> 'id',
+        oneoff.short_type(event ->> 'type'),
+        event ->> 'subject',
+        oneoff.text_at(event, 'data', 'initiator', 'subject'),
+        oneoff.text_at(event, 'data', 'target', 'task'),
+        oneoff.text_at(event, 'data', 'target', 'environment'),
+        event ->> 'time',
+        oneoff.text_at(event, 'data', 'outcome', 'status'),
+        CASE WHEN jsonb_typeof(changed) <> 'null' THEN jsonb_typeof(changed) = 'object' END,
+        made,
+        entry
+    );
+    IF jsonb_typeof(changed) = 'object' THEN
+        INSERT INTO oneoff.audit_event_table (seq, name, time)
+        SELECT place, key, event ->> 'time' FROM jsonb_each(changed) WHERE jsonb_typeof(value) = 'object';
+    END IF;
+
+    -- The subtrees that this leaf completes: one on average.
+    above := place;
+    WHILE above & 1 = 1 LOOP
+        IF depth = 0 THEN
+            SELECT leaf INTO beside FROM oneoff.audit_event WHERE seq = above - 1;
+        ELSE
+            SELECT node.hash INTO beside FROM oneoff.audit_node AS node
+            WHERE node.level = depth AND node.position = above - 1;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the audit log lacks the hash of subtree (%, %)', depth, above - 1
+                USING ERRCODE = 'OO009';
+        END IF;
+        made := sha256('\x01'::bytea || beside || made);
+        depth := depth + 1;
+        above := above >> 1;
+        INSERT INTO oneoff.audit_node (level, position, hash) VALUES (depth, above, made);
+    END LOOP;
+
+    UPDATE oneoff.audit_head SET size = place + 1;
+END
+$$;
+
+-- What the app's role may call. Each is one transaction; an event stands or falls with the change it is of.
+
+CREATE FUNCTION oneoff.create_run(record jsonb, event bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    wanted oneoff.run := jsonb_populate_record(NULL::oneoff.run, record);
+BEGIN
+    IF event IS NULL THEN
+        RAISE EXCEPTION 'a new run needs its event' USING ERRCODE = 'OO005';
+    END IF;
+    INSERT INTO oneoff.run VALUES (wanted.*);
+    PERFORM oneoff.append(event);
+END
+$$;
+
+-- Replaces the record where its version is the one before. A beat that came after the caller read it stays.
+CREATE FUNCTION oneoff.save_run(record jsonb, event bytea)
+RETURNS TABLE (body text, heartbeat_at text, progress text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    wanted oneoff.run := jsonb_populate_record(NULL::oneoff.run, record);
+    saved oneoff.run;
+BEGIN
+    UPDATE oneoff.run AS kept
+    SET task = wanted.task, status = wanted.status, actor = wanted.actor, subject = wanted.subject,
+        environment = wanted.environment, requested_at = wanted.requested_at, lock = wanted.lock,
+        version = wanted.version, fence = wanted.fence, body = wanted.body,
+        progress = CASE WHEN kept.heartbeat_at > coalesce(wanted.heartbeat_at, '')
+                        THEN kept.progress ELSE wanted.progress END,
+        heartbeat_at = CASE WHEN kept.heartbeat_at > coalesce(wanted.heartbeat_at, '')
+                            THEN kept.heartbeat_at ELSE wanted.heartbeat_at END
+    WHERE kept.id = wanted.id AND kept.version = wanted.version - 1
+    RETURNING kept.* INTO saved;
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM oneoff.run AS kept WHERE kept.id = wanted.id) THEN
+            RAISE EXCEPTION 'another process changed run % first', wanted.id USING ERRCODE = 'OO002';
+        END IF;
+        RAISE EXCEPTION 'there is no run %', wanted.id USING ERRCODE = 'OO003';
+    END IF;
+    IF event IS NOT NULL THEN
+        PERFORM oneoff.append(event);
+    END IF;
+    RETURN QUERY SELECT saved.body, saved.heartbeat_at, saved.progress;
+END
+$$;
+
+CREATE FUNCTION oneoff.beat(of_run text, of_fence bigint, at text, news text)
+RETURNS TABLE (body text, heartbeat_at text, progress text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    UPDATE oneoff.run AS kept
+    SET heartbeat_at = at, progress = coalesce(news, kept.progress)
+    WHERE kept.id = of_run AND kept.fence = of_fence
+        AND kept.status IN ('requested', 'launched', 'running', 'stopping')
+    RETURNING kept.body, kept.heartbeat_at, kept.progress;
+END
+$$;
+
+CREATE FUNCTION oneoff.record(event bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    PERFORM oneoff.append(event);
+END
+$$;
+
+CREATE FUNCTION oneoff.subject_of(of_kind text, of_name text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    made text := left(encode(sha256(uuid_send(gen_random_uuid())), 'hex'), 16);
+BEGIN
+    INSERT INTO oneoff.actor (subject, kind, name) VALUES (made, of_kind, of_name)
+    ON CONFLICT (kind, name) DO NOTHING;
+    RETURN (SELECT subject FROM oneoff.actor WHERE kind = of_kind AND name = of_name);
+END
+$$;

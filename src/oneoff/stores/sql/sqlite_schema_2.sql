@@ -1,0 +1,96 @@
+-- Version 2: proofs and filters in a time that hardly grows with the log.
+
+-- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
+CREATE TABLE audit_node (
+    level    INTEGER NOT NULL CHECK (level > 0),
+    position INTEGER NOT NULL,
+    hash     BLOB    NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
+
+-- Tells this log from every other one.
+CREATE TABLE audit_log (
+    id   INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    name TEXT    NOT NULL
+) STRICT;
+
+INSERT INTO audit_log (id, name) VALUES (1, lower(hex(randomblob(16))));
+
+CREATE TRIGGER audit_log_update BEFORE UPDATE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'a log keeps its name');
+END;
+
+CREATE TRIGGER audit_log_delete BEFORE DELETE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'a log keeps its name');
+END;
+
+-- The frontier is the peaks among leaves and nodes.
+ALTER TABLE audit_head DROP COLUMN frontier;
+
+DROP TRIGGER audit_event_update;
+
+ALTER TABLE audit_event ADD COLUMN status TEXT;
+ALTER TABLE audit_event ADD COLUMN measured INTEGER;
+
+UPDATE audit_event SET
+    status = json_extract(CAST(body AS TEXT), '$.data.outcome.status'),
+    measured = json_type(CAST(body AS TEXT), '$.data.outcome.rows') = 'object';
+
+-- Which tables' rows an outcome counts.
+CREATE TABLE audit_event_table (
+    seq  INTEGER NOT NULL,
+    name TEXT    NOT NULL,
+    time TEXT    NOT NULL,
+    PRIMARY KEY (seq, name)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO audit_event_table (seq, name, time)
+SELECT seq, key, time
+FROM audit_event, json_each(CAST(body AS TEXT), '$.data.outcome.rows')
+WHERE measured AND json_each.type = 'object';
+
+CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_node_update BEFORE UPDATE ON audit_node
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_node_delete BEFORE DELETE ON audit_node
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_node_insert BEFORE INSERT ON audit_node
+WHEN EXISTS (SELECT 1 FROM audit_node WHERE level = NEW.level AND position = NEW.position)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_event_table_update BEFORE UPDATE ON audit_event_table
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_event_table_delete BEFORE DELETE ON audit_event_table
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE INDEX audit_event_time ON audit_event (time, seq);
+CREATE INDEX audit_event_task ON audit_event (task, time, seq);
+CREATE INDEX audit_event_actor ON audit_event (actor, time, seq);
+CREATE INDEX audit_event_environment ON audit_event (environment, time, seq);
+CREATE INDEX audit_event_type ON audit_event (type, time, seq);
+CREATE INDEX audit_event_status ON audit_event (status, time, seq) WHERE status IS NOT NULL;
+CREATE INDEX audit_event_measured ON audit_event (measured, time, seq) WHERE measured IS NOT NULL;
+CREATE INDEX audit_event_table_name ON audit_event_table (name, time, seq);
+
+-- Runs by their name or their subject, newest first.
+CREATE INDEX run_actor ON run (actor, requested_at, id);
+CREATE INDEX run_subject ON run (subject, requested_at, id);

@@ -1,0 +1,41 @@
+"""A log of some size: verified as a whole, and searched by its indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.fill import fill
+from benchmarks.verify import filters
+
+from oneoff.audit.verify import verify
+from oneoff.protocols import RunQuery
+
+
+def test_what_the_benchmark_fills_is_a_whole_log(tmp_path: Path) -> None:
+    """Else it would measure something else: bodies, columns, tree and runs are what runs leave."""
+    store = fill(tmp_path / "store.db", 2_000)
+    found = verify(store.events(), store.checkpoint, lambda _: False, hashes=store.hashes)
+    assert (found.size, found.problems) == (6_000, ())
+    assert len(store.find(RunQuery())) == 2_000
+
+
+def test_no_filter_sorts_or_reads_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plans of a store without statistics, which is what every user has."""
+    store = fill(tmp_path / "store.db", 200)
+    plans, read = list[str](), store._read
+
+    def explained(sql: str, values: Mapping[str, Any]) -> Any:
+        if "LIMIT" in sql:
+            plans.extend(row[3] for row in store._connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+        return read(sql, values)
+
+    monkeypatch.setattr(store, "_read", explained)
+    for words, look in filters(200).items():
+        plans.clear()
+        look(store)
+        few = words in ("runs, under way", "runs, id")  # what is sorted then is little
+        assert few or not any("TEMP B-TREE" in plan for plan in plans), (words, plans)
+        assert not any(plan in ("SCAN run", "SCAN event") for plan in plans), (words, plans)
