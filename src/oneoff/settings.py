@@ -42,6 +42,10 @@ OTHER_CLAIMS = (
 """Further variables that say where a run comes from. A claim stands beside the operating system's user."""
 
 
+RETENTION = timedelta(days=400)
+"""More than a year: PCI DSS 10.5.1 wants twelve months."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings:
     """A named target and its policy."""
@@ -51,6 +55,8 @@ class EnvironmentSettings:
     """A real run is confirmed by typing this environment's name."""
     reason: str | None = None
     """A regular expression that the whole of ``--reason`` has to match; None where no reason is wanted."""
+    break_glass: bool = False
+    """``--break-glass`` may run a task here while the store cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +90,12 @@ class Settings:
     """The environment of a run that names none."""
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
+    retention: timedelta = RETENTION
+    """How long every event of the audit log stays at least."""
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
+    spare_dir: Path | None = None
+    """This user's own folder for what cannot be kept beside the store; None where no home is known."""
     claims: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,7 +128,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     file, table, version = _find(start)
     root = file.parent if file else start
-    _only(table, {"app", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    _only(table, {"app", "store", "environment", "environments", "tasks", "audit"}, "tool.oneoff")
     store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
@@ -137,9 +147,19 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        retention=_retention(_subtable(table, "audit", file or root, above="tool.oneoff.")),
         version=version,
+        spare_dir=_spare_dir(environ),
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
+
+
+def _spare_dir(environ: Mapping[str, str]) -> Path | None:
+    """Where the XDG Base Directory Specification puts a program's state."""
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if state.startswith("/"):
+        return Path(state, "oneoff")
+    return Path(home, ".local", "state", "oneoff") if home.startswith("/") else None
 
 
 def _path(text: str) -> Path:
@@ -193,11 +213,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
     where = f"tool.oneoff.environments.{name}"
-    _only(table, {"protected", "reason"}, where)
+    _only(table, {"protected", "reason", "break_glass"}, where)
     return EnvironmentSettings(
         name=name,
         protected=_get(table, "protected", _boolean, where) or False,
         reason=_get(table, "reason", _pattern, where),
+        break_glass=_get(table, "break_glass", _boolean, where) or False,
     )
 
 
@@ -252,6 +273,18 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a text is wanted")
     return value
+
+
+def _retention(table: dict[str, Any]) -> timedelta:
+    where = "tool.oneoff.audit"
+    _only(table, {"retention"}, where)
+    return _get(table, "retention", _days, where) or RETENTION
+
+
+def _days(value: Any) -> timedelta:
+    if not isinstance(value, str) or not re.fullmatch("[1-9][0-9]{0,4}d", value):
+        raise ValueError('a number of days is wanted, such as "400d"')
+    return timedelta(days=int(value[:-1]))
 
 
 def _boolean(value: Any) -> bool:

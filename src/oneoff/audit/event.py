@@ -126,12 +126,17 @@ def of_log(what: str, actor: Actor, observer: Observer, at: datetime, **about: J
 
 
 def about_actor(type_: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
-    """``actor`` did something that is no run; ``about`` says what, in values that fit (VALUE_LIMIT each)."""
+    """``actor`` did something that is no run; ``about`` says what.
+
+    A text that is too long is cut, any other value stands by its digest.
+    """
     data: JSONObject = {
         "action": type_.rpartition(".")[2],
         "initiator": _initiator(actor),
         "observer": {"host": _text(observer.host), "pid": observer.pid},
-        **{name: _bounded(value) for name, value in about.items()},
+        **{
+            name: _text(value) if isinstance(value, str) else _bounded(value) for name, value in about.items()
+        },
     }
     return Event(type=type_, time=at, source="/oneoff", data=data)
 

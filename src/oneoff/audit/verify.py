@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from oneoff.audit.event import StoredEvent, columns, decode, short_type
 from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
+from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
@@ -23,13 +26,15 @@ class Verification:
     """What verification found."""
 
     size: int
-    """How many events were read."""
+    """How many events the log has, those that were pruned among them."""
     root: bytes
     """The root over all that was read, computed from the bodies."""
     problems: tuple[str, ...]
     """The first ones, in the order of the log; each names the event or the run."""
     more: int = 0
     """How many further problems there were."""
+    pruned: Pruned | None = None
+    """What the log says of the events that are gone from its beginning."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -41,12 +46,41 @@ class Verification:
         return not self.problems
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """The statement of a ``log.pruned`` event: the events before ``to`` are gone."""
+
+    to: int
+    root: str
+    """Of the events before ``to``, in hexadecimal digits."""
+    at: str
+    by: str
+    """The opaque subject of whoever pruned."""
+    reason: str
+    open: frozenset[RunId]
+    """Runs that had started before ``to`` and ended later."""
+
+    @classmethod
+    def of(cls, envelope: JSONObject) -> Pruned:
+        """The statement in an event; raises AttributeError, KeyError, TypeError or ValueError."""
+        data: Any = envelope["data"]
+        return cls(
+            to=int(data["to"]),
+            root=str(data["root"]),
+            at=str(envelope["time"]),
+            by=str(data["initiator"]["subject"]),
+            reason=str(data["reason"]),
+            open=frozenset(RunId(str(run_id)) for run_id in data["open"]),
+        )
+
+
 def verify(
     events: Iterable[StoredEvent],
     checkpoint: Callable[[], Checkpoint],
     accounted: Callable[[RunId], bool],
     *,
     remembered: Checkpoint | None = None,
+    pruned: Iterable[bytes] = (),
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
@@ -60,12 +94,13 @@ def verify(
             executes, or where its outcome was recorded while this was reading.
         remembered: size and root that somebody kept from an earlier time; the log has to begin with just
             those events still (the consistency of RFC 6962 §2.1.2, by computing the earlier root again).
+        pruned: the leaf hashes of the events before the first one that is kept, in order. The log itself has
+            to say that they were pruned.
     """
     expected = checkpoint()
     reading = _Reading()
-    for event in _and_none_first(events):
-        if event is not None:
-            reading.add(event)
+    for step in _steps(reading, pruned, events):
+        step()
         if reading.frontier.size == expected.size:
             reading.compare(expected)
         if remembered is not None and reading.frontier.size == remembered.size:
@@ -77,16 +112,26 @@ def verify(
         reading.problem(f"the log ends after {size} events, and its head counts {expected.size}")
     elif size > checkpoint().size:
         reading.problem(f"the log has {size} events, and its head counts {expected.size}")
+    reading.close_start()
     for run_id in reading.open:
         if not accounted(run_id):
             reading.problem(f"run {run_id} started and has no outcome")
     return reading.verification()
 
 
-def _and_none_first(events: Iterable[StoredEvent]) -> Iterator[StoredEvent | None]:
-    """Lets the empty log be looked at like every longer one."""
-    yield None
-    yield from events
+def _steps(
+    reading: _Reading, pruned: Iterable[bytes], events: Iterable[StoredEvent]
+) -> Iterator[Callable[[], None]]:
+    """What has to be read, one after the other; the empty log is looked at like every longer one."""
+    yield lambda: None
+    try:
+        for leaf in pruned:
+            yield partial(reading.skip, leaf)
+    except StoreCorrupted as error:
+        reading.problem(f"the hashes of the pruned events cannot be read: {error}")
+    reading.begin()
+    for event in events:
+        yield partial(reading.add, event)
 
 
 @dataclass
@@ -94,11 +139,25 @@ class _Reading:
     """What has been read so far."""
 
     frontier: Frontier = field(default_factory=Frontier)
+    start: Checkpoint = field(default_factory=lambda: Frontier().checkpoint)
+    """Of the events that were pruned."""
+    pruned: Pruned | None = None
+    early: dict[RunId, int | None] = field(default_factory=dict)
+    """Runs that ended here and have no start here, with the outcome that wants a pruned one."""
     next_seq: int = 0
     open: dict[RunId, None] = field(default_factory=dict)
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
+
+    def skip(self, leaf: bytes) -> None:
+        """An event that was pruned."""
+        self.frontier = self.frontier.append(leaf)
+
+    def begin(self) -> None:
+        """Here the events begin."""
+        self.start = self.frontier.checkpoint
+        self.next_seq = self.start.size
 
     def add(self, event: StoredEvent) -> None:
         if event.seq != self.next_seq:
@@ -118,6 +177,39 @@ class _Reading:
             if beside != value:
                 self.problem(f"event {event.seq} says {name} {value!r}, and the column beside it {beside!r}")
         self._pair(event.seq, envelope)
+        if short_type(envelope.get("type")) == "log.pruned":
+            self._state(event.seq, envelope)
+
+    def _state(self, seq: int, envelope: JSONObject) -> None:
+        """Take down what the log says of its own beginning."""
+        try:
+            stated = Pruned.of(envelope)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.problem(f"event {seq} does not say what was pruned: {error!r}")
+            return
+        if stated.to > self.start.size:
+            self.problem(
+                f"event {seq} says that the events before {stated.to} were pruned, and the log begins with "
+                f"event {self.start.size}"
+            )
+        elif stated.to == self.start.size:
+            self.pruned = stated
+
+    def close_start(self) -> None:
+        """Compare the beginning with the statement about it, once all of the log is read."""
+        size = self.start.size
+        if size and self.pruned is None:
+            self.problem(f"the events before {size} are gone, and no event says that they were pruned")
+        if self.pruned and self.pruned.root != self.start.root.hex():
+            self.problem(
+                f"the {size} pruned events had the root {self.pruned.root} when they were pruned, and their "
+                f"hashes now have {self.start.root.hex()}"
+            )
+        stated = self.pruned.open if self.pruned else frozenset()
+        for run_id, seq in self.early.items():
+            if seq is not None and run_id not in stated:
+                self._without_start(seq, run_id)
+        self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
 
     def _pair(self, seq: int, envelope: JSONObject) -> None:
         """Keep account of starts and outcomes."""
@@ -131,11 +223,20 @@ class _Reading:
             lost, was_lost = status == Status.LOST, run_id in self.lost
             # A run that was launched may be lost before it starts; whoever was lost may come back once.
             if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-                self.problem(f"event {seq} is an outcome of run {run_id} without a start of its own")
+                if self.start.size and run_id not in self.early:
+                    # Its start, or that it is lost, may have been pruned; the statement comes later.
+                    self.early[run_id] = seq if not recovered else None
+                else:
+                    self._without_start(seq, run_id)
+            elif run_id not in self.open:
+                self.early[run_id] = None
             self.open.pop(run_id, None)
             self.lost.discard(run_id)
             if lost:
                 self.lost.add(run_id)
+
+    def _without_start(self, seq: int, run_id: RunId) -> None:
+        self.problem(f"event {seq} is an outcome of run {run_id} without a start of its own")
 
     def compare(self, expected: Checkpoint) -> None:
         computed = self.frontier.root
@@ -164,6 +265,7 @@ class _Reading:
             root=self.frontier.root,
             problems=tuple(self.problems),
             more=self.more,
+            pruned=self.pruned,
         )
 
 

@@ -17,7 +17,7 @@ from oneoff.commands.runs import cancel, find, follow_log, get, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
 from oneoff.runs.document import to_document
-from oneoff.runs.run import Run
+from oneoff.runs.run import ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
 
 SHOWN = 500
@@ -63,7 +63,7 @@ def _table(runs: list[Run]) -> str:
             run.id,
             f"{run.task} (dry run)" if run.dry_run else run.task,
             run.status.replace("_", " "),
-            run.actor.name,
+            run.actor.name or ERASED,
             run.environment,
             run.requested_at,
             duration(run.outcome.duration_ms if run.outcome else None),
@@ -158,8 +158,8 @@ def run_text(run: Run) -> str:
                 for name, value in run.parameters.items()
             ),
             ("environment", f"{run.environment} (protected)" if run.protected else run.environment),
-            ("actor", f"{run.actor.name} ({run.actor.kind})"),
-            ("claims", ", ".join(f"{name}={value}" for name, value in run.actor.claims.items())),
+            ("actor", f"{run.actor.name or ERASED} ({run.actor.kind})"),
+            ("claims", ", ".join(f"{name}={value or ERASED}" for name, value in run.actor.claims.items())),
             ("reason", _brief(run.reason or "")),
             ("confirmed", run.confirmation),
             ("requested", run.requested_at),

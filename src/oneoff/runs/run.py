@@ -15,6 +15,9 @@ from oneoff.types import JSONObject, RunId, TaskName
 FOREGROUND = "foreground"
 """The launcher of a run that executes in the process that was asked for it."""
 
+ERASED = "(erased)"
+"""Stands for a name that was erased."""
+
 
 class InvalidTransition(OneoffError):
     """A run cannot go from its status to that one."""

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from oneoff.audit.event import Observer
+from oneoff.commands.looks import with_subjects
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
 from oneoff.errors import StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Finding, Guard, Services, Store
-from oneoff.runs.run import Actor
-from oneoff.settings import PERSON_CLAIMS, Settings
+from oneoff.settings import Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
@@ -41,7 +41,7 @@ def local_services(
     """
     store = SqliteStore.open(settings.store)
     services = _around(store, settings, asker=asker, say=say, app=app)
-    return replace(services, actor=_with_subjects(services.actor, store))
+    return replace(services, actor=with_subjects(services.actor, store))
 
 
 def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
@@ -92,15 +92,6 @@ def _around(
         release=current_release(settings.root, settings.version),
         say=say,
     )
-
-
-def _with_subjects(actor: Actor, store: Store) -> Actor:
-    """The actor with the opaque ids that stand for every name in the audit log."""
-    opaque = {
-        name: store.subject(Actor(kind=f"claim {name}", name=value)) if name in PERSON_CLAIMS else value
-        for name, value in actor.claims.items()
-    }
-    return replace(actor, subject=store.subject(actor), opaque_claims=opaque)
 
 
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:

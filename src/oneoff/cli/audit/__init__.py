@@ -6,6 +6,8 @@ from oneoff.cli.lazy import LazyGroup
 
 COMMANDS = {
     "log": ("oneoff.cli.audit.log", "Print the events, oldest first."),
+    "prune": ("oneoff.cli.audit.prune", "Delete the oldest events, once they are old enough."),
+    "erase": ("oneoff.cli.audit.erase", "Remove a person's name from the records."),
     "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
 }
 
