@@ -107,6 +107,12 @@ class Store(Protocol):
     def create(self, run: Run, event: Event) -> Run:
         """Record a new run. Raises :class:`~oneoff.errors.AlreadyStarted` where the id is taken."""
 
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        """Record a run that has ended without this store, with all its events in their order, or nothing.
+
+        Raises AlreadyStarted where the id is taken.
+        """
+
     def save(self, run: Run, event: Event | None = None) -> Run:
         """Replace the record if ``run.version`` is still the stored one; the result has the next version.
 
@@ -201,6 +207,27 @@ class Spool(Protocol):
 
     def release(self, run_id: RunId) -> None:
         """Give the room back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubLogFile:
+    """The record of a run that went by without the store."""
+
+    path: str
+    content: bytes
+    """As :mod:`oneoff.audit.sublog` reads it."""
+    changed_at: datetime
+    """When its process last wrote it or beat."""
+
+
+class SubLogs(Protocol):
+    """Such records that wait for the store."""
+
+    def pending(self) -> Iterator[SubLogFile]:
+        """Those on this machine that belong to this store."""
+
+    def release(self, file: SubLogFile) -> None:
+        """Remove one that is in the store. Raises OSError."""
 
 
 class Processes(Protocol):
@@ -307,6 +334,8 @@ class Services:
     """The release of the code that is checked out here; the task adds its own part."""
     say: Callable[[str], None]
     """Tells the person at work something, beside the result."""
+    sub_logs: SubLogs | None = None
+    """Records of runs that broke the glass; None in a process that has broken it itself."""
     only_reads: bool = False
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
+from oneoff.commands.breakglass import open_reviews
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.execution.failure import in_words, summary
 from oneoff.protocols import Finding, RunQuery, Services
@@ -119,6 +120,16 @@ def _audit(sources: Sources) -> str:
     return f"{found.size:,} events, all of them fit"
 
 
+def _break_glass(sources: Sources) -> str:
+    waiting = open_reviews(_reading(sources))
+    if waiting:
+        raise OneoffError(
+            f"{len(waiting)} runs broke the glass and wait for a review: {', '.join(waiting[:5])}",
+            next_step=f"`oneoff show {waiting[0]}`, then `oneoff audit review {waiting[0]} --reason '…'`",
+        )
+    return "no review is open"
+
+
 def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
@@ -146,6 +157,7 @@ _PROBES = {
     "app": Probe(_app),
     "store": Probe(_store),
     "audit log": Probe(_audit),
+    "break-glass": Probe(_break_glass, ("settings", "store")),
     "dry run": Probe(_dry_run, ("settings", "app")),
     "release": Probe(_release),
     "actor": Probe(_actor),

@@ -38,6 +38,14 @@ class MemoryStore:
                 raise refusals.already_started(run)
             return self._put(run, event)
 
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        with self._lock:
+            if run.id in self._runs:
+                raise refusals.already_started(run)
+            for event in events:
+                self._append(event)
+            self._put(run, None)
+
     def save(self, run: Run, event: Event | None = None) -> Run:
         with self._lock:
             stored = self.get(run.id)

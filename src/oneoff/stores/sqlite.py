@@ -64,13 +64,17 @@ class SqliteStore:
         return cls(path, sqlite_file.prepare(path))
 
     def create(self, run: Run, event: Event) -> Run:
-        entry = _entry(event)
+        self.adopt(run, [event])
+        return run
+
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        entries = [_entry(event) for event in events]
         with self._write() as connection:
             if connection.execute(_SQL["select_run"], {"id": run.id}).fetchone():
                 raise refusals.already_started(run)
             self._change(connection, _SQL["insert_run"], run)
-            self._append(connection, entry)
-        return run
+            for entry in entries:
+                self._append(connection, entry)
 
     def save(self, run: Run, event: Event | None = None) -> Run:
         entry = None if event is None else _entry(event)

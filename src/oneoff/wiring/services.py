@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 from oneoff.audit.event import Observer
 from oneoff.commands.looks import with_subjects
@@ -17,6 +19,7 @@ from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Asker, Finding, Guard, Services, Store
 from oneoff.settings import Settings
 from oneoff.stores import sqlite_file
+from oneoff.stores.breakglass import SubLogFiles
 from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.sqlite import SqliteStore
@@ -40,7 +43,7 @@ def local_services(
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
     store = SqliteStore.open(settings.store)
-    services = _around(store, settings, asker=asker, say=say, app=app)
+    services = around(store, settings, asker=asker, say=say, app=app)
     return replace(services, actor=with_subjects(services.actor, store))
 
 
@@ -53,7 +56,7 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
         StoreUnavailable: it cannot be read either.
     """
     if sqlite_file.absent(settings.store):
-        nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
+        nothing = around(MemoryStore(), settings, asker=asker, say=say, app=None)
         return replace(nothing, only_reads=True, no_store=str(settings.store))
     store: SqliteStore
     unwritable = None
@@ -63,7 +66,7 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
         raise
     except StoreUnavailable as error:
         store, unwritable = SqliteReader.open(settings.store), error
-    services = _around(store, settings, asker=asker, say=say, app=None)
+    services = around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
 
 
@@ -72,15 +75,17 @@ def check_store(settings: Settings) -> list[Finding]:
     return sqlite_file.check(settings.store)
 
 
-def _around(
+def around(
     store: Store, settings: Settings, *, asker: Asker, say: Callable[[str], None], app: str | None
 ) -> Services:
+    """The services of this process over a store that is open."""
     processes = LocalProcesses()
     process = processes.current()
     return Services(
         settings=settings,
         store=store,
         spool=FileSpool(settings.state_dir),
+        sub_logs=SubLogFiles(sub_log_folders(settings)),
         processes=processes,
         databases=Databases(own=[settings.store]),
         guard=_guard,
@@ -92,6 +97,15 @@ def _around(
         release=current_release(settings.root, settings.version),
         say=say,
     )
+
+
+def sub_log_folders(settings: Settings) -> list[Path]:
+    """Where a run without the store may be recorded: beside the store, else in this user's own folder."""
+    states = [settings.state_dir]
+    if settings.spare_dir is not None:
+        whose = sha256(os.fsencode(settings.store)).hexdigest()[:16]
+        states.append(settings.spare_dir / f"{whose}.d")
+    return [state / "break-glass" for state in states]
 
 
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
