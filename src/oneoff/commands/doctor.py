@@ -157,7 +157,7 @@ _PROBES = {
     "app": Probe(_app),
     "store": Probe(_store),
     "audit log": Probe(_audit),
-    "break-glass": Probe(_break_glass, ("settings", "store")),
+    "break-glass": Probe(_break_glass),
     "dry run": Probe(_dry_run, ("settings", "app")),
     "release": Probe(_release),
     "actor": Probe(_actor),
