@@ -24,7 +24,11 @@ def take_in(services: Services) -> None:
 
     What was changed since it was written is left where it is, and told.
     """
-    for file in services.sub_logs.pending() if services.sub_logs else ():
+    if (
+        services.sub_logs is None or services.no_store
+    ):  # what stands for a store that is not there keeps nothing
+        return
+    for file in services.sub_logs.pending():
         try:
             found = sublog.parse(file.content)
             run = from_document(found.entries[-1]["run"]) if found.entries else None
@@ -48,16 +52,15 @@ def _at_work(services: Services, run: Run, file: SubLogFile) -> bool:
 
 def _take_in(services: Services, run: Run, found: SubLog) -> bool:
     """Whether the store has the run now."""
-    now = services.clock.now()
     run = replace(run, actor=with_subjects(run.actor, services.store), launcher=BREAK_GLASS)
     opened = event.about_actor(
         "breakglass.opened",
         run.actor,
         services.observer,
-        now,
+        run.requested_at,
         reason=run.reason,
         environment=run.environment,
-        opened_at=rfc3339(run.requested_at),
+        recorded_at=rfc3339(services.clock.now()),
         count=found.frontier.size,
         root=found.frontier.root.hex(),
     )

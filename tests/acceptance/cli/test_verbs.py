@@ -291,7 +291,10 @@ class TestAudit:
         shop("run", "greet")
         shop("run", "greet", "--reason", "again")
         shop("run", "drop")
-        seqs = lambda *given: [entry["seq"] for entry in shop("audit", "log", *given, "-o", "json").json]  # noqa: E731
+
+        def seqs(*given: str) -> list[int]:
+            return [entry["seq"] for entry in shop("audit", "log", *given, "-o", "json").json]
+
         assert seqs("--task", "greet", "--limit", "2") == [4, 5]
         assert "older ones match" in shop("audit", "log", "--task", "greet", "--limit", "2").err
         assert shop("audit", "log", "--task", "greet", "--limit", "6").err == ""

@@ -11,6 +11,7 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit.merkle import inclusion_proof, verify_inclusion
+from oneoff.protocols import Store
 from oneoff.runs.run import Actor, Outcome
 from oneoff.runs.status import Status
 from oneoff.stores import sqlite as sqlite_module
@@ -164,7 +165,7 @@ def test_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     services.store.close()
 
 
-def root_before(store: SqliteStore, size: int) -> bytes:
+def root_before(store: Store, size: int) -> bytes:
     from oneoff.audit.merkle import root_at
 
     return root_at(size, store.hashes)

@@ -31,8 +31,9 @@ def aged(store: MemoryStore, run_id: str, days: float) -> None:
     store.save(ended, events.outcome(ended, OBSERVER, at))
 
 
-def planned(store: MemoryStore, days: float, under_way: set[str] = frozenset()) -> Cut:  # type: ignore[assignment]
-    return longest(store.events(), store.start(), START + days * DAY, under_way=under_way)
+def planned(store: MemoryStore, days: float, *under_way: str) -> Cut:
+    whole = [RunId(run_id) for run_id in under_way]
+    return longest(store.events(), store.start(), START + days * DAY, under_way=whole)
 
 
 def cut_at(store: MemoryStore, to: int, /, **wrong: Any) -> None:
@@ -72,7 +73,7 @@ def test_the_longest_beginning(store: MemoryStore) -> None:
 
 def test_a_run_that_is_under_way_stays_whole(store: MemoryStore) -> None:
     """However old it is."""
-    assert planned(store, 9, {"r2"}).to == 6
+    assert planned(store, 9, "r2").to == 6
 
 
 def test_clocks_that_jumped(store: MemoryStore) -> None:
@@ -92,7 +93,7 @@ def test_a_run_across_the_cut() -> None:
     long = begin(store, make_run("long"))
     aged(store, "other", 5)
     cut = longest(store.events(), 0, START + DAY, under_way=())
-    assert (cut.to, cut.open) == (2, {"long"})
+    assert (cut.to, cut.open) == (2, frozenset({RunId("long")}))
     cut_at(store, 2, open=cut.open)
     assert checked(store).problems == ("run long started and has no outcome",)
     finish(store, long)
