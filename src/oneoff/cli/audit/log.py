@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -59,6 +60,8 @@ def log_command(session: Session, /, output: str, **given: Any) -> None:
         until=since(given["until"], now),
         limit=limit,
     )
+    if given["not_measured"] and query.type is None:
+        query = replace(query, type="outcome")  # a run that was refused did nothing that could be counted
     found = log(session.reading, query)
     if found.cut_off:
         tell(f"the newest {limit} events: older ones match, too; `--limit N` or `--all` shows them")
