@@ -1,8 +1,8 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
-This is the only reader of environment variables. ``ONEOFF_APP`` and ``ONEOFF_STORE`` say where things are, and
-so do ``XDG_STATE_HOME`` and ``HOME`` where nothing can be written beside the store; all others are claims about
-who is at work, recorded and never believed.
+This is the only reader of environment variables. ``ONEOFF_APP`` and ``ONEOFF_STORE`` say where things
+are, and so do ``XDG_STATE_HOME`` and ``HOME`` where nothing can be written beside
+the store; all others are claims about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations

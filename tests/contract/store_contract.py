@@ -388,6 +388,21 @@ class StoreContract:
         actor = Actor(kind="human", name=UNICODE)
         assert store.subject(actor) == store.subject(actor)
 
+    # a run that went by without the store
+
+    def test_adopt(self, store: Store) -> None:
+        """The run and all its events at once; a taken id or an event that is there leaves nothing behind."""
+        run = make_run("r1", status=Status.FAILED, outcome=Outcome(status=Status.FAILED))
+        told = [note(run), note(run), note(run)]
+        store.adopt(run, told)
+        assert store.get(run.id) == run
+        assert [event.body for event in store.events()] == [events.encode(event) for event in told]
+        with pytest.raises(AlreadyStarted):
+            store.adopt(run, [note(run)])
+        with pytest.raises(StoreConflict):
+            store.adopt(replace(run, id=RunId("r2")), [told[0]])
+        assert (ids(store), store.checkpoint().size) == (["r1"], 3)
+
     # pruning and erasing
 
     def test_prune(self, store: Store) -> None:
