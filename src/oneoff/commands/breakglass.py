@@ -30,10 +30,9 @@ def take_in(services: Services) -> None:
         return
     for file in services.sub_logs.pending():
         try:
-            found = sublog.parse(file.content)
-            run = from_document(found.entries[-1]["run"]) if found.entries else None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            services.say(f"the break-glass record {file.path} does not fit, and is not taken in: {error}")
+            found, run = _read(file)
+        except ValueError as error:
+            services.say(str(error))
             continue
         if run is None or _at_work(services, run, file):
             continue
@@ -41,6 +40,27 @@ def take_in(services: Services) -> None:
             _release(services, file)
         else:
             services.say(f"the store has another run {run.id}: the break-glass record {file.path} stays")
+
+
+def _read(file: SubLogFile) -> tuple[SubLog, Run | None]:
+    """The record and the run as it was last; raises ValueError where it does not fit."""
+    try:
+        found = sublog.parse(file.content)
+        return found, from_document(found.entries[-1]["run"]) if found.entries else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        words = f"the break-glass record {file.path} does not fit, and is not taken in: {error}"
+        raise ValueError(words) from error
+
+
+def unfit(services: Services) -> list[str]:
+    """What is wrong with records that wait, each in words."""
+    problems = []
+    for file in services.sub_logs.pending() if services.sub_logs else ():
+        try:
+            _read(file)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _at_work(services: Services, run: Run, file: SubLogFile) -> bool:

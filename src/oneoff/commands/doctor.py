@@ -10,7 +10,7 @@ from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
-from oneoff.commands.breakglass import open_reviews
+from oneoff.commands.breakglass import open_reviews, unfit
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.execution.failure import in_words, summary
 from oneoff.protocols import Finding, RunQuery, Services
@@ -121,7 +121,11 @@ def _audit(sources: Sources) -> str:
 
 
 def _break_glass(sources: Sources) -> str:
-    waiting = open_reviews(_reading(sources))
+    services = _reading(sources)
+    problems = unfit(services)
+    if problems:
+        raise OneoffError(problems[0], next_step="keep a copy, find out who changed it, and move it away")
+    waiting = open_reviews(services)
     if waiting:
         raise OneoffError(
             f"{len(waiting)} runs broke the glass and wait for a review: {', '.join(waiting[:5])}",
