@@ -217,6 +217,24 @@ def test_killed_while_taking_it_in(nth: int, project: Project) -> None:
     assert project.events(runs[0].id) == ["breakglass.opened", "requested", "starting", "outcome"]
 
 
+def test_killed_between_the_commit_and_the_removal(project: Project) -> None:
+    """A file that is in the store already is removed, and adds nothing."""
+    assert project.oneoff("run", "noop").returncode == 0
+    lose_the_store(project)
+    assert project.oneoff("run", "noop", *GLASS).returncode == 0
+    find_it_again(project)
+    (record,) = records(project)
+    content = record.read_bytes()
+    assert project.oneoff("runs").returncode == 0
+    record.write_bytes(content)
+    before = project.oneoff("audit", "log", "--type", "breakglass.opened", "-o", "json").stdout
+    assert records(project) == []
+    runs = project.runs()
+    assert len(runs) == 2
+    assert project.events(runs[0].id) == ["breakglass.opened", "requested", "starting", "outcome"]
+    assert len(json.loads(before)) == 1
+
+
 def test_no_store_yet(project: Project) -> None:
     """The record waits for a command that makes the store."""
     lose_the_store(project)
