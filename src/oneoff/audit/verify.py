@@ -6,9 +6,8 @@ the same: only a checkpoint kept elsewhere shows that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from oneoff.audit.event import StoredEvent, columns, decode, short_type
@@ -99,12 +98,17 @@ def verify(
     """
     expected = checkpoint()
     reading = _Reading()
-    for step in _steps(reading, pruned, events):
-        step()
-        if reading.frontier.size == expected.size:
-            reading.compare(expected)
-        if remembered is not None and reading.frontier.size == remembered.size:
-            reading.recall(remembered)
+    reading.look(expected, remembered)
+    try:
+        for leaf in pruned:
+            reading.skip(leaf)
+            reading.look(expected, remembered)
+    except StoreCorrupted as error:
+        reading.problem(f"the hashes of the pruned events cannot be read: {error}")
+    reading.begin()
+    for event in events:
+        reading.add(event)
+        reading.look(expected, remembered)
     size = reading.frontier.size
     if remembered is not None and size < remembered.size:
         reading.problem(f"the log had {remembered.size} events once, and now it has {size}")
@@ -117,21 +121,6 @@ def verify(
         if not accounted(run_id):
             reading.problem(f"run {run_id} started and has no outcome")
     return reading.verification()
-
-
-def _steps(
-    reading: _Reading, pruned: Iterable[bytes], events: Iterable[StoredEvent]
-) -> Iterator[Callable[[], None]]:
-    """What has to be read, one after the other; the empty log is looked at like every longer one."""
-    yield lambda: None
-    try:
-        for leaf in pruned:
-            yield partial(reading.skip, leaf)
-    except StoreCorrupted as error:
-        reading.problem(f"the hashes of the pruned events cannot be read: {error}")
-    reading.begin()
-    for event in events:
-        yield partial(reading.add, event)
 
 
 @dataclass
@@ -149,6 +138,13 @@ class _Reading:
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
+
+    def look(self, expected: Checkpoint, remembered: Checkpoint | None) -> None:
+        """Compare what was read so far, where a checkpoint is for just that."""
+        if self.frontier.size == expected.size:
+            self.compare(expected)
+        if remembered is not None and self.frontier.size == remembered.size:
+            self.recall(remembered)
 
     def skip(self, leaf: bytes) -> None:
         """An event that was pruned."""
@@ -176,9 +172,11 @@ class _Reading:
             beside = event.columns.get(name)
             if beside != value:
                 self.problem(f"event {event.seq} says {name} {value!r}, and the column beside it {beside!r}")
-        self._pair(event.seq, envelope)
-        if short_type(envelope.get("type")) == "log.pruned":
+        type_ = short_type(envelope.get("type"))
+        if type_ == "log.pruned":
             self._state(event.seq, envelope)
+        else:
+            self._pair(event.seq, type_, envelope)
 
     def _state(self, seq: int, envelope: JSONObject) -> None:
         """Take down what the log says of its own beginning."""
@@ -211,9 +209,9 @@ class _Reading:
                 self._without_start(seq, run_id)
         self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
 
-    def _pair(self, seq: int, envelope: JSONObject) -> None:
+    def _pair(self, seq: int, type_: Any, envelope: JSONObject) -> None:
         """Keep account of starts and outcomes."""
-        type_, run_id = short_type(envelope.get("type")), RunId(str(envelope.get("subject")))
+        run_id = RunId(str(envelope.get("subject")))
         if type_ == "starting":
             if run_id in self.open:
                 self.problem(f"event {seq} starts run {run_id}, which had started already")
