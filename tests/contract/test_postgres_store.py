@@ -8,15 +8,13 @@ from dataclasses import replace
 import pytest
 
 from oneoff.audit import event as events
-from oneoff.errors import StoreUnavailable
-from oneoff.protocols import Store
 from oneoff.stores.postgres import PostgresStore
+from tests.contract.no_pruning import NoPruning
 from tests.contract.shared_contract import SharedStoreContract
-from tests.contract.store_contract import pruned
-from tests.records import ANN, OBSERVER, START, begin, finish, make_run, note
+from tests.records import ANN, OBSERVER, START, make_run, note
 
 
-class TestPostgresStore(SharedStoreContract):
+class TestPostgresStore(NoPruning, SharedStoreContract):
     @pytest.fixture
     def address(self, store_url: str) -> str:
         return store_url
@@ -26,35 +24,6 @@ class TestPostgresStore(SharedStoreContract):
         store = PostgresStore.open(address)
         yield store
         store.close()
-
-    # The contract's tests of pruning hold the refusal instead: this version cannot.
-
-    def test_prune(self, store: Store) -> None:
-        """Pruning is refused in clear words, and every event stays."""
-        finish(store, begin(store, make_run("r1")))
-        before = store.checkpoint()
-        self.refused(store, 2)
-        assert (store.start(), store.checkpoint(), len(list(store.events()))) == (0, before, before.size)
-
-    def test_prune_what_is_not_there(self, store: Store) -> None:
-        """There is nothing to be deleted of what was never pruned."""
-        store.record(note())
-        for to in (0, 1, 6):
-            self.refused(store, to)
-        assert not store.forget()
-
-    def test_prune_everything_of_a_run_under_way(self, store: Store) -> None:
-        """The refusal leaves the run's record alone."""
-        run = begin(store, make_run("at-work"))
-        self.refused(store, 2)
-        assert store.get(run.id) == run
-
-    def refused(self, store: Store, to: int) -> None:
-        with pytest.raises(
-            StoreUnavailable, match="this version cannot prune a store in PostgreSQL"
-        ) as caught:
-            store.prune(to, pruned(store, min(to, store.checkpoint().size)))
-        assert "keep the events" in caught.value.next_step
 
     def test_erase_a_run_that_changes_meanwhile(
         self, store: PostgresStore, address: str, monkeypatch: pytest.MonkeyPatch
