@@ -217,8 +217,11 @@ class TestAnotherLog:
 
     def test_does_not_verify(self, shop: Project, ann: Oneoff, words: str) -> None:
         """For ann it fails without being told to; for somebody who saw nothing the log is whole."""
+        size = size_of(shop)
         found = ann("audit", "verify")
         assert found.code == 1
+        assert "this look at the audit log is not recorded" in found.err
+        assert size_of(shop) == size, "nothing is written into a log that is not the one that was seen"
         assert "NOT ok" in found.out
         assert "once" in found.out or words in found.out
         assert shop("audit", "verify").code == 0

@@ -72,6 +72,8 @@ def test_a_run_without_the_store(project: Project) -> None:
     assert ended.returncode == 0, ended.stderr
     assert project.executions() == 2
     assert ended.stderr.count("!!!") == 6
+    assert "checkpoint" not in ended.stderr, "it would be that of no audit log"
+    assert "WARNING" not in ended.stderr, "nobody takes it for a log that was replaced"
     (record,) = records(project)
     assert record.parent == project.folder / ".oneoff" / "store.d" / "break-glass"
     assert [
