@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -15,7 +15,7 @@ from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import Settings
-from oneoff.types import RunId
+from oneoff.types import JSONObject, RunId, rfc3339
 
 if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
     from oneoff.audit.evidence import Statement
@@ -67,6 +67,29 @@ class EventQuery:
     limit: int | None = None
     """The newest so many of them."""
 
+    def fits(self, beside: JSONObject, subjects: Container[Any]) -> bool:
+        """Whether an event with these index columns matches, whatever the limit.
+
+        Args:
+            subjects: those that ``actor`` stands for, itself among them.
+        """
+        exact = {
+            "run_id": self.run_id,
+            "type": self.type,
+            "task": self.task,
+            "environment": self.environment,
+            "measured": self.measured,
+            "status": self.status,
+        }
+        time, tables = str(beside["time"]), beside["tables"]
+        return (
+            all(wanted is None or beside[name] == wanted for name, wanted in exact.items())
+            and (self.actor is None or beside["actor"] in subjects)
+            and (self.table is None or (isinstance(tables, list) and self.table in tables))
+            and (self.since is None or time >= rfc3339(self.since))
+            and (self.until is None or time < rfc3339(self.until))
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -88,6 +111,12 @@ class Store(Protocol):
 
     def create(self, run: Run, event: Event) -> Run:
         """Record a new run. Raises :class:`~oneoff.errors.AlreadyStarted` where the id is taken."""
+
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        """Record a run that has ended without this store, with all its events in their order, or nothing.
+
+        Raises AlreadyStarted where the id is taken.
+        """
 
     def save(self, run: Run, event: Event | None = None) -> Run:
         """Replace the record if ``run.version`` is still the stored one; the result has the next version.
@@ -113,10 +142,32 @@ class Store(Protocol):
         """Append an event that belongs to no change of a run."""
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        """The audit log from sequence number ``start``, in order, in constant memory."""
+        """The audit log from sequence number ``start``, or from its own start, in constant memory."""
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         """The newest events that match, oldest first: by their time, then by their place in the log."""
+
+    def start(self) -> int:
+        """The place of the first event that is kept; 0 in a log that was never pruned."""
+
+    def prune(self, to: int, event: Event) -> None:
+        """Move the start of the log to place ``to`` and append the ``log.pruned`` that says so, together.
+
+        From then on no reader meets an event before it. Its body is still there until :meth:`forget`. All
+        hashes of the tree stay for ever, so every checkpoint and every proof holds as before.
+
+        Raises:
+            StoreConflict: the start is there or beyond already, or the log is shorter.
+        """
+
+    def forget(self) -> bool:
+        """Delete some of the events before the start, and the records of runs that have no event any more.
+
+        A short transaction, so that others may write in between. Runs that are under way are kept.
+
+        Returns:
+            Whether there is more to delete. A kill in between loses nothing: call it again.
+        """
 
     def checkpoint(self) -> Checkpoint:
         """Size and root of the audit log, as the store itself holds them."""
@@ -135,6 +186,13 @@ class Store(Protocol):
 
     def actors(self) -> dict[str, Actor]:
         """The directory: whom each opaque id stands for; a name that was erased is empty."""
+
+    def erase(self, name: str, event: Event) -> int:
+        """Forget this name: in the directory, whatever its kind, and where a run's record has it as that of
+        the actor or as a claim. The opaque subjects stay. ``event`` is appended in the same transaction.
+
+        Whoever comes back under the name gets a new subject. Returns the number of records changed.
+        """
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -184,6 +242,27 @@ class Witness(Protocol):
 
         Returns whether it was written.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubLogFile:
+    """The record of a run that went by without the store."""
+
+    path: str
+    content: bytes
+    """As :mod:`oneoff.audit.sublog` reads it."""
+    changed_at: datetime
+    """When its process last wrote it or beat."""
+
+
+class SubLogs(Protocol):
+    """Such records that wait for the store."""
+
+    def pending(self) -> Iterator[SubLogFile]:
+        """Those on this machine that belong to this store."""
+
+    def release(self, file: SubLogFile) -> None:
+        """Remove one that is in the store. Raises OSError."""
 
 
 class Processes(Protocol):
@@ -321,6 +400,10 @@ class Services:
     """Loaded when a signature is wanted."""
     anchors: Sequence[Anchor] = ()
     """Each is given the checkpoint after every run."""
+    sub_logs: SubLogs | None = None
+    """Records of runs that broke the glass; None in a process that has broken it itself."""
+    stand_in: bool = False
+    """The store stands in for one that cannot be used: its log is not the audit log."""
     only_reads: bool = False
     """The verb changes nothing: where the store cannot be written, it shows what is there."""
     unwritable: StoreUnavailable | None = None

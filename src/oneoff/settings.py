@@ -1,7 +1,8 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
 This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
-say where things are; all others are claims about who is at work, recorded and never believed.
+say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps; all others are
+claims about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ _PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
 """What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
 
 
+RETENTION = timedelta(days=400)
+"""More than a year: PCI DSS 10.5.1 wants twelve months."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings:
     """A named target and its policy."""
@@ -54,6 +59,8 @@ class EnvironmentSettings:
     """A real run is confirmed by typing this environment's name."""
     reason: str | None = None
     """A regular expression that the whole of ``--reason`` has to match; None where no reason is wanted."""
+    break_glass: bool = False
+    """``--break-glass`` may run a task here while the store cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,8 @@ class AuditSettings:
     verify_keys: tuple[str, ...] = ()
     """The public keys (``vkey``) whose signatures count."""
     anchors: tuple[AnchorSettings, ...] = ()
+    retention: timedelta = RETENTION
+    """How long every event of the audit log stays at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +121,10 @@ class Settings:
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
     user_dir: Path | None = None
-    """What oneoff keeps for this user, whatever the store: ``oneoff`` in ``$XDG_STATE_HOME``."""
+    """What oneoff keeps for this user: ``oneoff`` in ``$XDG_STATE_HOME``; None where no home is known.
+
+    The checkpoints that were seen, whatever the store, and what cannot be kept beside it.
+    """
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
     claims: Mapping[str, str] = field(default_factory=dict)
@@ -242,11 +254,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
     where = f"tool.oneoff.environments.{name}"
-    _only(table, {"protected", "reason"}, where)
+    _only(table, {"protected", "reason", "break_glass"}, where)
     return EnvironmentSettings(
         name=name,
         protected=_get(table, "protected", _boolean, where) or False,
         reason=_get(table, "reason", _pattern, where),
+        break_glass=_get(table, "break_glass", _boolean, where) or False,
     )
 
 
@@ -271,12 +284,13 @@ def _audit(table: dict[str, Any], root: Path, key: str | None) -> AuditSettings:
     audit = table.get("audit", {})
     if not isinstance(audit, dict):
         raise InvalidSettings(f"[{where}] is not a table")
-    _only(audit, {"key", "verify_key", "anchors"}, where)
+    _only(audit, {"key", "verify_key", "anchors", "retention"}, where)
     key = key or _get(audit, "key", _text, where)
     return AuditSettings(
         key=root / _path(key) if key else None,
         verify_keys=_get(audit, "verify_key", _texts, where) or (),
         anchors=_get(audit, "anchors", lambda value: _anchors(value, root), where) or (),
+        retention=_get(audit, "retention", _days, where) or RETENTION,
     )
 
 
@@ -336,6 +350,12 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     """A text, or a list of them."""
     return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _days(value: Any) -> timedelta:
+    if not isinstance(value, str) or not re.fullmatch("[1-9][0-9]{0,4}d", value):
+        raise ValueError('a number of days is wanted, such as "400d"')
+    return timedelta(days=int(value[:-1]))
 
 
 def _boolean(value: Any) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from oneoff.audit import event as events
 from oneoff.audit import merkle
 from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, root_of
+from oneoff.audit.retention import Cut
 from oneoff.audit.verify import verify
 from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
 from oneoff.protocols import EventQuery, RunQuery, Store
@@ -46,6 +47,13 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 
 def ids(store: Store, **query: object) -> list[str]:
     return [run.id for run in store.find(RunQuery(**query))]  # type: ignore[arg-type]  # built by name
+
+
+def pruned(store: Store, to: int) -> events.Event:
+    """The event that says that the log now begins with ``to``."""
+    cut = Cut(store.start(), to)
+    stated = cut.statement(merkle.root_at(to, store.hashes), START, "old", None)
+    return events.of_log("pruned", ANN, OBSERVER, START, **stated)
 
 
 class StoreContract:
@@ -220,14 +228,14 @@ class StoreContract:
     # locks
 
     def test_a_lock_is_held_by_one(self, store: Store) -> None:
-        """A second run under a lock is told which run holds it, since when, for whom and where."""
+        """A second run under a lock is told which run holds it, since when and where."""
         begin(store, make_run("r1", lock="flights"))
         second = store.create(make_run("r2", lock="flights"), note())
         with pytest.raises(LockHeld) as caught:
             store.save(second.claimed(PROCESS, later(5)), note())
         assert caught.value.message == (
             'the lock "flights" is held by run r1 of purge,'
-            " executing since 2026-03-01T12:00:01.000000Z for ann on laptop"
+            " executing since 2026-03-01T12:00:01.000000Z on laptop"
         )
         assert "oneoff cancel r1" in caught.value.next_step
         assert store.get(second.id) == second
@@ -379,6 +387,95 @@ class StoreContract:
         """A name in any script has a subject, too."""
         actor = Actor(kind="human", name=UNICODE)
         assert store.subject(actor) == store.subject(actor)
+
+    # a run that went by without the store
+
+    def test_adopt(self, store: Store) -> None:
+        """The run and all its events at once; a taken id or an event that is there leaves nothing behind."""
+        run = make_run("r1", status=Status.FAILED, outcome=Outcome(status=Status.FAILED))
+        told = [note(run), note(run), note(run)]
+        store.adopt(run, told)
+        assert store.get(run.id) == run
+        assert [event.body for event in store.events()] == [events.encode(event) for event in told]
+        with pytest.raises(AlreadyStarted):
+            store.adopt(run, [note(run)])
+        with pytest.raises(StoreConflict):
+            store.adopt(replace(run, id=RunId("r2")), [told[0]])
+        assert (ids(store), store.checkpoint().size) == (["r1"], 3)
+
+    # pruning and erasing
+
+    def test_prune(self, store: Store) -> None:
+        """What was pruned is gone for every reader; every proof and every earlier checkpoint still holds."""
+        checkpoints, leaves = [store.checkpoint()], list[bytes]()
+        for number in range(4):
+            finish(store, begin(store, make_run(f"r{number}")))
+        begin(store, make_run("at-work"))
+        for event in store.events():
+            leaves.append(event.leaf)
+            checkpoints.append(Checkpoint(len(leaves), root_of(leaves)))
+        assert store.start() == 0
+        store.prune(7, pruned(store, 7))
+        assert store.start() == 7
+        assert [event.seq for event in store.events()] == list(range(7, 15))
+        while store.forget():
+            pass
+        assert [event.seq for event in store.events(start=3)] == list(range(7, 15))
+        assert sorted(event.seq for event in store.search(EventQuery(task="purge"))) == list(range(7, 14))
+        assert list(store.events(run_id=RunId("r1"))) == []
+        assert [event.seq for event in store.events(run_id=RunId("r2"))] == [7, 8]
+        assert ids(store) == ["r3", "r2", "at-work"]
+        now = store.checkpoint()
+        leaves.append(list(store.events())[-1].leaf)
+        assert now == Checkpoint(15, root_of(leaves))
+        for index, leaf in enumerate(leaves):
+            proof = merkle.inclusion_proof(index, now.size, store.hashes)
+            assert merkle.verify_inclusion(leaf, index, proof, now)
+        for earlier in checkpoints:
+            proof = merkle.consistency_proof(earlier.size, now.size, store.hashes)
+            assert merkle.verify_consistency(earlier, now, proof)
+
+    def test_prune_what_is_not_there(self, store: Store) -> None:
+        """The start moves forward only, and not beyond the end; a refusal leaves no event."""
+        for _ in range(4):
+            store.record(note())
+        store.prune(2, pruned(store, 2))
+        for to in (0, 1, 2, 6):
+            with pytest.raises(StoreConflict, match="pruned"):
+                store.prune(to, pruned(store, 2))
+        assert (store.start(), store.checkpoint().size) == (2, 5)
+        assert not store.forget()
+        store.prune(5, pruned(store, 5))
+        assert not store.forget()
+        assert [event.seq for event in store.events()] == [5]
+
+    def test_prune_everything_of_a_run_under_way(self, store: Store) -> None:
+        """The record of a run under way stays, whatever was pruned."""
+        begin(store, make_run("at-work"))
+        store.prune(2, pruned(store, 2))
+        assert not store.forget()
+        assert ids(store) == ["at-work"]
+
+    def test_erase(self, store: Store) -> None:
+        """A name is gone from the directory and the runs; its subject stays, and no hash changes."""
+        subjects = [store.subject(replace(ANN, kind=kind)) for kind in ("human", "ci", "claim SUDO_USER")]
+        bob = store.subject(Actor(kind="human", name="bob"))
+        store.create(make_run("r1", actor=replace(ANN, subject=subjects[0]), reason="for ann"), note())
+        claims = {"SUDO_USER": "ann", "CI": "1"}
+        store.create(make_run("r2", actor=Actor(kind="ci", name="root", claims=claims)), note())
+        store.create(make_run("r3", actor=Actor(kind="human", name="joann", subject=bob)), note())
+        before = store.checkpoint()
+        assert store.erase("ann", events.about_actor("actor.erased", ANN, OBSERVER, START)) == 2
+        assert {store.actors()[subject].name for subject in subjects} == {""}
+        assert store.actors()[bob].name == "bob"
+        first, second = store.get(RunId("r1")), store.get(RunId("r2"))
+        assert (first.actor.name, first.actor.subject, first.reason) == ("", subjects[0], "for ann")
+        assert (second.actor.name, second.actor.claims) == ("root", {"SUDO_USER": "", "CI": "1"})
+        assert store.get(RunId("r3")).actor.name == "joann"
+        assert (ids(store, actor="ann"), ids(store, actor=subjects[0])) == ([], ["r1"])
+        assert [event.columns["type"] for event in store.events(start=before.size)] == ["actor.erased"]
+        assert store.subject(ANN) not in subjects
+        assert verify(store.events(), store.checkpoint, lambda _: True, kept=[before]).problems == ()
 
     # many at once
 

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from oneoff.runs.run import Actor, Outcome, Run
-from oneoff.types import JSON, JSONObject, RunId, rfc3339
+from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
 EVENT_LIMIT = 65_535
 """Bytes of one event: the entry of a C2SP ``tlog-tiles`` bundle has a length of 16 bits."""
@@ -127,14 +127,30 @@ def of_log(what: str, actor: Actor, observer: Observer, at: datetime, **about: J
 
 
 def about_actor(type_: str, actor: Actor, observer: Observer, at: datetime, **about: JSON) -> Event:
-    """``actor`` did something that is no run; ``about`` says what, in values that fit (VALUE_LIMIT each)."""
+    """``actor`` did something that is no run; ``about`` says what.
+
+    A text that is too long is cut, any other value stands by its digest.
+    """
     data: JSONObject = {
         "action": type_.rpartition(".")[2],
         "initiator": _initiator(actor),
         "observer": {"host": _text(observer.host), "pid": observer.pid},
-        **{name: _bounded(value) for name, value in about.items()},
+        **{
+            name: _text(value) if isinstance(value, str) else _bounded(value) for name, value in about.items()
+        },
     }
     return Event(type=type_, time=at, source="/oneoff", data=data)
+
+
+def to_json(event: Event) -> JSONObject:
+    """An event that no log has taken yet, to be kept elsewhere."""
+    return vars(event) | {"time": rfc3339(event.time)}
+
+
+def from_json(kept: Mapping[str, Any], actor: Actor) -> Event:
+    """The inverse of :func:`to_json`, in the name of ``actor``: its subject was not known then."""
+    data = {**kept["data"], "initiator": _initiator(actor)}
+    return Event(**{**kept, "time": from_rfc3339(kept["time"]), "data": data})
 
 
 def source_of(app: str) -> str:

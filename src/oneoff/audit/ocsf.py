@@ -28,7 +28,7 @@ _ACTIVITY_OF = {
     "log.exported": 2,
     "log.verified": 2,
     "log.pruned": 4,
-    "log.erased": 4,
+    "actor.erased": 4,
 }
 _STATUSES = {0: "Unknown", 1: "Success", 2: "Failure", 99: "Other"}
 _STATUS_OF = {"succeeded": 1, "failed": 2, "refused": 2, "timed_out": 2, "lost": 0}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from oneoff.audit.event import StoredEvent, columns, decode
 from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, Hashes, Place, node_hash
@@ -38,6 +39,8 @@ class Verification:
     """The place of the first event that does not fit by itself."""
     held: Checkpoint | None = None
     """The largest of the checkpoints kept elsewhere that holds: nothing before it was changed since."""
+    pruned: Pruned | None = None
+    """What the log says of the events that are gone from its beginning."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -49,6 +52,34 @@ class Verification:
         return not self.problems
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """The statement of a ``log.pruned`` event: the events before ``to`` are gone."""
+
+    to: int
+    root: str
+    """Of the events before ``to``, in hexadecimal digits."""
+    at: str
+    by: str
+    """The opaque subject of whoever pruned."""
+    reason: str
+    open: frozenset[RunId]
+    """Runs that had started before ``to`` and ended later."""
+
+    @classmethod
+    def of(cls, envelope: JSONObject) -> Pruned:
+        """The statement in an event; raises AttributeError, KeyError, TypeError or ValueError."""
+        data: Any = envelope["data"]
+        return cls(
+            to=int(data["to"]),
+            root=str(data["root"]),
+            at=str(envelope["time"]),
+            by=str(data["initiator"]["subject"]),
+            reason=str(data["reason"]),
+            open=frozenset(RunId(str(run_id)) for run_id in data["open"]),
+        )
+
+
 def verify(
     events: Iterable[StoredEvent],
     checkpoint: Callable[[], Checkpoint],
@@ -56,6 +87,7 @@ def verify(
     *,
     kept: Iterable[Checkpoint] = (),
     hashes: Hashes | None = None,
+    pruned: Iterable[bytes] = (),
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
@@ -71,10 +103,18 @@ def verify(
             events still (the consistency of RFC 6962 §2.1.2, by computing the earlier roots again).
         hashes: the tree as the store holds it. A hash in it that is wrong is no change of an event, but
             proofs fail.
+        pruned: the leaf hashes of the events before the first one that is kept, in order. The log itself has
+            to say that they were pruned.
     """
     expected = checkpoint()
     reading = _Reading(hashes=hashes, expected=expected, kept=sorted(set(kept), key=_size))
     reading.look()
+    try:
+        for leaf in pruned:
+            reading.grow(leaf)
+    except StoreCorrupted as error:
+        reading.problem(f"the hashes of the pruned events cannot be read: {error}")
+    reading.begin()
     for event in events:
         reading.add(event)
     reading.end()
@@ -83,9 +123,11 @@ def verify(
         reading.problem(f"the log ends after {size} events, and its head counts {expected.size}")
     elif size > checkpoint().size:
         reading.problem(f"the log has {size} events, and its head counts {expected.size}")
+    reading.close_start()
     for run_id, seq in reading.open.items():
         if not accounted(run_id):
-            reading.problem(f"run {run_id} started with event {seq} and has no outcome")
+            which = f"with event {seq}" if seq is not None else "with a pruned event"
+            reading.problem(f"run {run_id} started {which} and has no outcome")
     return reading.verification()
 
 
@@ -106,8 +148,13 @@ class _Reading:
     """The complete subtrees of what was read, largest first."""
     made: dict[Place, bytes] = field(default_factory=dict)
     """Subtrees that are computed, and not compared yet."""
-    open: dict[RunId, int] = field(default_factory=dict)
-    """Runs that have started and not ended, with the event that says so."""
+    start: Checkpoint = field(default_factory=lambda: Checkpoint(0, EMPTY_ROOT))
+    """Of the events that were pruned."""
+    pruned: Pruned | None = None
+    early: dict[RunId, int | None] = field(default_factory=dict)
+    """Runs that ended here and have no start here, with the outcome that wants a pruned one."""
+    open: dict[RunId, int | None] = field(default_factory=dict)
+    """Runs that have started and not ended, with the event that says so; None where that was pruned."""
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
@@ -115,6 +162,11 @@ class _Reading:
     first_bad: int | None = None
     held: Checkpoint | None = None
     next_look: int = 0
+
+    def begin(self) -> None:
+        """Here the events begin."""
+        self.start = Checkpoint(self.size, self.root())
+        self.next_seq = self.size
 
     def add(self, event: StoredEvent) -> None:
         seq, body = event.seq, event.body
@@ -133,7 +185,10 @@ class _Reading:
         derived = columns(envelope)
         if derived != event.columns:
             self.differ(seq, derived, event.columns)
-        self.pair(seq, envelope, derived["type"])
+        if derived["type"] == "log.pruned":
+            self.state(seq, envelope)
+        else:
+            self.pair(seq, envelope, derived["type"])
 
     def differ(self, seq: int, derived: JSONObject, beside: JSONObject) -> None:
         for name, value in derived.items():
@@ -231,6 +286,37 @@ class _Reading:
             "with its own hash, or the hash itself was; proofs through it fail"
         )
 
+    def state(self, seq: int, envelope: JSONObject) -> None:
+        """Take down what the log says of its own beginning."""
+        try:
+            stated = Pruned.of(envelope)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.bad(seq, f"event {seq} does not say what was pruned: {error!r}")
+            return
+        if stated.to > self.start.size:
+            self.problem(
+                f"event {seq} says that the events before {stated.to} were pruned, and the log begins with "
+                f"event {self.start.size}"
+            )
+        elif stated.to == self.start.size:
+            self.pruned = stated
+
+    def close_start(self) -> None:
+        """Compare the beginning with the statement about it, once all of the log is read."""
+        size = self.start.size
+        if size and self.pruned is None:
+            self.problem(f"the events before {size} are gone, and no event says that they were pruned")
+        if self.pruned and self.pruned.root != self.start.root.hex():
+            self.problem(
+                f"the {size} pruned events had the root {self.pruned.root} when they were pruned, and their "
+                f"hashes now have {self.start.root.hex()}"
+            )
+        stated = self.pruned.open if self.pruned else frozenset()
+        for run_id, seq in self.early.items():
+            if seq is not None and run_id not in stated:
+                self.without_start(seq, run_id)
+        self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
+
     def pair(self, seq: int, envelope: JSONObject, type_: JSON) -> None:
         """Keep account of starts and outcomes."""
         if type_ == "starting":
@@ -244,11 +330,20 @@ class _Reading:
             lost, was_lost = status == Status.LOST, run_id in self.lost
             # A run that was launched may be lost before it starts; whoever was lost may come back once.
             if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-                self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")
+                if self.start.size and run_id not in self.early:
+                    # Its start, or that it is lost, may have been pruned; the statement comes later.
+                    self.early[run_id] = seq if not recovered else None
+                else:
+                    self.without_start(seq, run_id)
+            elif run_id not in self.open:
+                self.early[run_id] = None
             self.open.pop(run_id, None)
             self.lost.discard(run_id)
             if lost:
                 self.lost.add(run_id)
+
+    def without_start(self, seq: int, run_id: RunId) -> None:
+        self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")
 
     def bad(self, seq: int, text: str) -> None:
         """A problem of this very event."""
@@ -271,6 +366,7 @@ class _Reading:
             more=self.more,
             first_bad=self.first_bad,
             held=self.held,
+            pruned=self.pruned,
         )
 
 

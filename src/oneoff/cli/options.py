@@ -31,6 +31,9 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["--run-id"], metavar="ID", help="An id of your own; a second start with it runs nothing."
         ),
+        click.Option(
+            ["--break-glass"], is_flag=True, help="Run though the store cannot be used, if ENV allows it."
+        ),
         click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
         click.Option(
             ["-o", "--output"],

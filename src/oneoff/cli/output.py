@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
+from textwrap import indent
 from typing import Any
 
 import click
@@ -23,12 +25,36 @@ def emit(document: Any, text: Callable[[], str], output: str) -> None:
         click.echo(text())
 
 
+def emit_each(documents: Iterable[Any]) -> None:
+    """A list as :func:`emit` prints it in JSON, each element as soon as it is there."""
+    before = "[\n"
+    for document in documents:
+        text = indent(json.dumps(document, indent=2, ensure_ascii=False), "  ", lambda _: True)
+        click.echo((before + text).encode(errors="backslashreplace"), nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[\n" else "\n]")
+
+
+def long_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, page: int) -> Iterator[str]:
+    """A table in pieces; a column may become wider with the next one, and never narrower."""
+    remaining, widths = iter(rows), [len(heading) for heading in headings]
+    head = [list(headings)]
+    while cells := [[visible(cell) for cell in row] for row in islice(remaining, page)]:
+        widths = [max(width, *(len(row[n]) for row in cells)) for n, width in enumerate(widths)]
+        yield _aligned(head + cells, widths)
+        head = []
+
+
+def _aligned(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as their widest cell."""
     cells = [list(headings), *([visible(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    return "\n".join(line.rstrip() for line in lines)
+    return _aligned(cells, widths)
 
 
 def fields(rows: Sequence[tuple[str, object]]) -> str:

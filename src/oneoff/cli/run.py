@@ -149,7 +149,7 @@ def task_command(task: Task) -> click.Command:
 def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
     if given["secrets_from_stdin"]:
         return Texts({}, json.loads(sys.stdin.read() or "{}"), ())
-    return collect_texts(task.parameters, dict(given), session.services.asker)
+    return collect_texts(task.parameters, dict(given), session.asker)
 
 
 def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
@@ -162,6 +162,7 @@ def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str
         reason=given["reason"],
         detach=given["detach"],
         run_id=RunId(run_id) if run_id else None,
+        break_glass=given["break_glass"],
         command_with=_command_with(ctx, command),
         keep_stdout=given["output"] == "json",
     )
@@ -195,7 +196,12 @@ def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
 
 
 def _perform(ctx: click.Context, session: Session, request: Request, given: Mapping[str, Any]) -> None:
-    ended = run(session.services, request)
+    if request.options.break_glass:
+        from oneoff.commands.emergency import run_anyway
+
+        ended = run_anyway(request, session.settings, lambda: session.services, session.without_store)
+    else:
+        ended = run(session.services, request)
     if given["output"] == "json":
         emit(to_document(ended), str, "json")
     else:

@@ -17,7 +17,7 @@ from oneoff.commands.runs import cancel, find, follow_log, get, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
 from oneoff.runs.document import to_document
-from oneoff.runs.run import Run
+from oneoff.runs.run import BREAK_GLASS, ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
 
 SHOWN = 500
@@ -61,9 +61,9 @@ def _table(runs: list[Run]) -> str:
     rows = [
         (
             run.id,
-            f"{run.task} (dry run)" if run.dry_run else run.task,
+            f"{run.task} ({_kind(run)})" if _kind(run) else run.task,
             run.status.replace("_", " "),
-            run.actor.name,
+            run.actor.name or ERASED,
             run.environment,
             run.requested_at,
             duration(run.outcome.duration_ms if run.outcome else None),
@@ -71,6 +71,11 @@ def _table(runs: list[Run]) -> str:
         for run in runs
     ]
     return table(["RUN", "TASK", "STATUS", "ACTOR", "ENVIRONMENT", "REQUESTED", "TOOK"], rows)
+
+
+def _kind(run: Run) -> str:
+    """What is special about a run, to be seen at once."""
+    return "dry run" if run.dry_run else BREAK_GLASS if run.launcher == BREAK_GLASS else ""
 
 
 @click.command("logs")
@@ -148,7 +153,7 @@ def run_text(run: Run) -> str:
     text = fields(
         [
             ("run", run.id),
-            ("task", f"{run.task} (dry run)" if run.dry_run else run.task),
+            ("task", f"{run.task} ({_kind(run)})" if _kind(run) else run.task),
             ("status", run.status.replace("_", " ")),
             ("error", _brief(outcome.error) if outcome and outcome.error else None),
             ("exit code", outcome.exit_code if outcome else None),
@@ -158,8 +163,8 @@ def run_text(run: Run) -> str:
                 for name, value in run.parameters.items()
             ),
             ("environment", f"{run.environment} (protected)" if run.protected else run.environment),
-            ("actor", f"{run.actor.name} ({run.actor.kind})"),
-            ("claims", ", ".join(f"{name}={value}" for name, value in run.actor.claims.items())),
+            ("actor", f"{run.actor.name or ERASED} ({run.actor.kind})"),
+            ("claims", ", ".join(f"{name}={value or ERASED}" for name, value in run.actor.claims.items())),
             ("reason", _brief(run.reason or "")),
             ("confirmed", run.confirmation),
             ("requested", run.requested_at),

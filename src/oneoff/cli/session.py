@@ -13,7 +13,8 @@ import click
 from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
-    from oneoff.protocols import Finding, Keys, Services
+    from oneoff.commands.emergency import Emergency
+    from oneoff.protocols import Asker, Finding, Keys, Services
     from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
@@ -70,12 +71,11 @@ class Session:
     def services(self) -> Services:
         """The store and all around it, for a verb that records something; raises StoreUnavailable."""
         if self._services is None:
-            from oneoff.cli.asker import TerminalAsker
             from oneoff.wiring.services import local_services
 
             self._services = local_services(
                 self.settings,
-                asker=TerminalAsker(),
+                asker=self.asker,
                 say=tell,
                 app=self._app,
             )
@@ -85,11 +85,23 @@ class Session:
     def reading(self) -> Services:
         """The same for a verb that only reads: a store that cannot be written is read as it is."""
         if self._reading is None:
-            from oneoff.cli.asker import TerminalAsker
             from oneoff.wiring.services import reading_services
 
-            self._reading = reading_services(self.settings, asker=TerminalAsker(), say=self._tell_once)
+            self._reading = reading_services(self.settings, asker=self.asker, say=self._tell_once)
         return self._reading
+
+    def without_store(self) -> Emergency:
+        """The same where the store cannot be used; raises StoreUnavailable where nothing else can, either."""
+        from oneoff.wiring.emergency import emergency
+
+        return emergency(self.settings, asker=self.asker, say=tell)
+
+    @property
+    def asker(self) -> Asker:
+        """Whoever is at the terminal."""
+        from oneoff.cli.asker import TerminalAsker
+
+        return TerminalAsker()
 
     @property
     def release(self) -> Release:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from oneoff.audit import event
+from oneoff.commands.breakglass import take_in
 from oneoff.errors import LogChanged, RunNotFound, StoreConflict, StoreCorrupted, StoreUnavailable
 from oneoff.execution.witness import look
 from oneoff.protocols import RunQuery, Services
@@ -124,6 +125,7 @@ def _with_outcome(services: Services, run: Run, left: Run) -> Run:
 
 
 def _bring_up_to_date(services: Services) -> None:
+    take_in(services)
     _recover(services)
     for run in services.store.find(RunQuery(statuses=ACTIVE)):
         if _gone(services, run):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
 
 from oneoff.audit.event import StoredEvent, decode, short_type
 from oneoff.audit.merkle import Checkpoint
@@ -11,17 +14,79 @@ from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
 from oneoff.audit.witness import Change, Discrepancy
 from oneoff.commands.attend import attend, require_store, say_no_store
+from oneoff.commands.looks import record_look
+from oneoff.errors import StoreUnavailable
 from oneoff.execution.witness import sight
-from oneoff.protocols import Services
+from oneoff.protocols import EventQuery, Services, Store
 from oneoff.runs.status import EXECUTING
-from oneoff.types import RunId
+from oneoff.types import JSONObject, RunId, rfc3339
+
+_LEAVES_AT_ONCE = 500
 
 
-def log(services: Services, *, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-    """The events, oldest first."""
+@dataclass(frozen=True)
+class Listing:
+    """Events of the log, oldest first."""
+
+    events: Iterable[StoredEvent]
+    """Without a limit they are read as they are asked for, in the log's order; else by their time."""
+    cut_off: bool = False
+    """Whether older ones match, too."""
+
+
+def log(services: Services, query: EventQuery) -> Listing:
+    """The events that match. The look itself is recorded, and is not among them."""
     attend(services)
     say_no_store(services)
-    return services.store.events(run_id=run_id)
+    found = (
+        _all(services.store, query) if query.limit is None else _newest(services.store, query, query.limit)
+    )
+    record_look(services, "queried", filters=_filters(services.store, query))
+    return found
+
+
+def _all(store: Store, query: EventQuery) -> Listing:
+    end, subjects = store.checkpoint().size, {query.actor, *_subjects(store, query.actor)}
+    there = takewhile(lambda event: event.seq < end, store.events(run_id=query.run_id))
+    return Listing(event for event in there if query.fits(event.columns, subjects))
+
+
+def _newest(store: Store, query: EventQuery, limit: int) -> Listing:
+    found = store.search(replace(query, limit=limit + 1))
+    return Listing(found[-limit:], cut_off=len(found) > limit)
+
+
+def _subjects(store: Store, actor: str | None) -> list[str]:
+    """Those that a name, or a subject itself, stands for."""
+    known = store.actors().values() if actor else ()
+    return sorted(one.subject for one in known if actor in (one.name, one.subject))
+
+
+def _filters(store: Store, query: EventQuery) -> JSONObject:
+    """What was asked for, without the name of a person."""
+    asked: dict[str, Any] = {name: value for name, value in vars(query).items() if value is not None}
+    for name in {"since", "until"} & asked.keys():
+        asked[name] = rfc3339(asked[name])
+    if query.actor is not None:
+        asked["actor"] = _subjects(store, query.actor) or "nobody known"
+    return asked
+
+
+def verified(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verification:
+    """As :func:`verify`, for somebody who asked for it: recorded with what was found."""
+    found = verify(services, kept=kept)
+    if services.unwritable is None and found.ok:  # what does not fit is evidence
+        finish(services)
+    about: JSONObject = {"size": found.size, "root": found.root.hex(), "ok": found.ok}
+    record_look(services, "verified", **about, problems=len(found.problems) + found.more)
+    return found
+
+
+def finish(services: Services) -> None:
+    """Delete what an earlier prune decided and could not finish."""
+    with suppress(StoreUnavailable):  # the next one does it
+        while services.store.forget():
+            pass
 
 
 def verify(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verification:
@@ -38,17 +103,35 @@ def verify(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verificati
     seen = services.witness.recall() if services.witness else None
     attend(services)
     same = seen is not None and seen.log == services.store.log_name()
-    found = verify_events(
-        services.store.events(),
-        services.store.checkpoint,
-        accounted=lambda run_id: _accounted(services, run_id),
-        kept=[*kept, seen.checkpoint] if seen and same else kept,
-        hashes=services.store.hashes,
-    )
+    found = _compute(services, [*kept, seen.checkpoint] if seen and same else kept)
     if seen is None or same:
         return found
     other = Discrepancy(change=Change.REPLACED, seen=seen, present=sight(services))
     return replace(found, problems=(str(other), *found.problems))
+
+
+def _compute(services: Services, kept: Iterable[Checkpoint]) -> Verification:
+    store, kept = services.store, list(kept)
+    while True:
+        start = store.start()
+        found = verify_events(
+            store.events(),
+            store.checkpoint,
+            accounted=lambda run_id: _accounted(services, run_id),
+            kept=kept,
+            hashes=store.hashes,
+            pruned=_leaves(store, start),
+        )
+        if store.start() == start:  # else it was pruned while it was read
+            return found
+
+
+def _leaves(store: Store, end: int) -> Iterator[bytes]:
+    """The leaf hashes of the events before ``end``, which are kept when events are pruned."""
+    for first in range(0, end, _LEAVES_AT_ONCE):
+        places = [(0, seq) for seq in range(first, min(end, first + _LEAVES_AT_ONCE))]
+        found = store.hashes(places)
+        yield from (found[place] for place in places)
 
 
 def _accounted(services: Services, run_id: RunId) -> bool:

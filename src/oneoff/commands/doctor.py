@@ -10,6 +10,7 @@ from typing import Protocol
 
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
+from oneoff.commands.breakglass import open_reviews, unfit
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.execution.failure import in_words, summary
 from oneoff.protocols import Finding, RunQuery, Services
@@ -158,6 +159,20 @@ def _signing(sources: Sources) -> str:
     )
 
 
+def _break_glass(sources: Sources) -> str:
+    services = _reading(sources)
+    problems = unfit(services)
+    if problems:
+        raise OneoffError(problems[0], next_step="keep a copy, find out who changed it, and move it away")
+    waiting = open_reviews(services)
+    if waiting:
+        raise OneoffError(
+            f"{len(waiting)} runs broke the glass and wait for a review: {', '.join(waiting[:5])}",
+            next_step=f"`oneoff show {waiting[0]}`, then `oneoff audit review {waiting[0]} --reason '…'`",
+        )
+    return "no review is open"
+
+
 def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
@@ -187,6 +202,7 @@ _PROBES = {
     "audit log": Probe(_audit),
     "anchors": Probe(_anchors),
     "signing": Probe(_signing),
+    "break-glass": Probe(_break_glass),
     "dry run": Probe(_dry_run, ("settings", "app")),
     "release": Probe(_release),
     "actor": Probe(_actor),

@@ -59,6 +59,7 @@ class Options:
     reason: str | None = None
     detach: bool = False
     run_id: RunId | None = None
+    break_glass: bool = False
     command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
     """What was typed, with further options: the command that would have worked."""
     keep_stdout: bool = False

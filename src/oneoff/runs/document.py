@@ -87,6 +87,17 @@ def from_document(document: Mapping[str, Any]) -> Run:
     return Run(**values)
 
 
+def without_name(document: Mapping[str, Any], name: str) -> JSONObject | None:
+    """The document of a run without the name of its actor, and without the claims that are that name.
+
+    None where it has the name in neither. Texts that people wrote are not looked into.
+    """
+    actor = document["actor"]
+    claims = {claim: "" if value == name else value for claim, value in actor.get("claims", {}).items()}
+    erased = {**actor, "name": "" if actor["name"] == name else actor["name"], "claims": claims}
+    return None if erased == {**actor, "claims": actor.get("claims", {})} else {**document, "actor": erased}
+
+
 def progress_document(progress: Progress) -> JSONObject:
     """How far a run is, as in the run's own document."""
     return _part_document(progress)

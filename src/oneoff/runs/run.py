@@ -14,6 +14,10 @@ from oneoff.types import JSONObject, RunId, TaskName
 
 FOREGROUND = "foreground"
 """The launcher of a run that executes in the process that was asked for it."""
+BREAK_GLASS = "break-glass"
+"""The launcher of a run that went by without the store; it was recorded afterwards."""
+ERASED = "(erased)"
+"""Stands for a name that was erased."""
 
 
 class InvalidTransition(OneoffError):

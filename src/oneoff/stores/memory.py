@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
 from oneoff.audit.merkle import Checkpoint, Place, growth, leaf_hash, root_at
 from oneoff.protocols import EventQuery, RunQuery
-from oneoff.runs.document import from_document, to_document
+from oneoff.runs.document import from_document, to_document, without_name
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.runs.status import EXECUTING
 from oneoff.stores import refusals
-from oneoff.types import JSONObject, RunId, rfc3339
+from oneoff.types import RunId
 
 
 class MemoryStore:
@@ -26,16 +26,25 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._runs: dict[RunId, Run] = {}
         self._events: list[StoredEvent] = []
+        self._start = 0
         self._event_ids: set[str] = set()
         self._hashes = dict[Place, bytes]()
         self._log_name = os.urandom(16).hex()
-        self._actors: dict[tuple[str, str], str] = {}
+        self._actors: dict[str, Actor] = {}
 
     def create(self, run: Run, event: Event) -> Run:
         with self._lock:
             if run.id in self._runs:
                 raise refusals.already_started(run)
             return self._put(run, event)
+
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        with self._lock:
+            if run.id in self._runs:
+                raise refusals.already_started(run)
+            for event in events:
+                self._append(event)
+            self._put(run, None)
 
     def save(self, run: Run, event: Event | None = None) -> Run:
         with self._lock:
@@ -74,22 +83,40 @@ class MemoryStore:
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
         with self._lock:
-            chosen = self._events[start:]
+            chosen = self._events[max(0, start - self._start) :]
         return (event for event in chosen if run_id is None or event.columns["run_id"] == run_id)
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         subjects = {
             query.actor,
-            *(subject for (_, name), subject in self._actors.items() if name == query.actor),
+            *(subject for subject, actor in self._actors.items() if actor.name == query.actor),
         }
         with self._lock:
-            found = [event for event in self._events if _fits(event.columns, query, subjects)]
+            found = [event for event in self._events if query.fits(event.columns, subjects)]
         found.sort(key=lambda event: (event.columns["time"], event.seq))
         return found if query.limit is None else found[max(0, len(found) - query.limit) :]
 
     def checkpoint(self) -> Checkpoint:
         with self._lock:
-            return Checkpoint(len(self._events), root_at(len(self._events), self.hashes))
+            return Checkpoint(self._size, root_at(self._size, self.hashes))
+
+    def start(self) -> int:
+        return self._start
+
+    def prune(self, to: int, event: Event) -> None:
+        with self._lock:
+            if not self._start < to <= self._size:
+                raise refusals.not_pruned(to, self._start, self._size)
+            self._append(event)
+            gone, self._events = self._events[: to - self._start], self._events[to - self._start :]
+            self._start = to
+            left = {stored.columns["run_id"] for stored in self._events}
+            for run_id in {RunId(str(stored.columns["run_id"])) for stored in gone} - left:
+                if run_id in self._runs and not self._runs[run_id].active:
+                    del self._runs[run_id]
+
+    def forget(self) -> bool:
+        return False
 
     def log_name(self) -> str:
         return self._log_name
@@ -100,17 +127,34 @@ class MemoryStore:
 
     def subject(self, actor: Actor) -> str:
         with self._lock:
-            return self._actors.setdefault((actor.kind, actor.name), os.urandom(8).hex())
+            for subject, known in self._actors.items():
+                if (known.kind, known.name) == (actor.kind, actor.name):
+                    return subject
+            subject = os.urandom(8).hex()
+            self._actors[subject] = Actor(kind=actor.kind, name=actor.name, subject=subject)
+            return subject
 
     def actors(self) -> dict[str, Actor]:
         with self._lock:
-            return {
-                subject: Actor(kind=kind, name=name, subject=subject)
-                for (kind, name), subject in self._actors.items()
-            }
+            return dict(self._actors)
+
+    def erase(self, name: str, event: Event) -> int:
+        with self._lock:
+            self._append(event)
+            for subject, actor in self._actors.items():
+                if actor.name == name:
+                    self._actors[subject] = replace(actor, name="")
+            erased = {run.id: without_name(to_document(run), name) for run in self._runs.values()}
+            changed = {run_id: from_document(found) for run_id, found in erased.items() if found}
+            self._runs |= changed
+            return len(changed)
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    @property
+    def _size(self) -> int:
+        return self._start + len(self._events)
 
     def _put(self, run: Run, event: Event | None) -> Run:
         if run.lock is not None and run.status in EXECUTING:
@@ -128,32 +172,11 @@ class MemoryStore:
         if event.id in self._event_ids:
             raise refusals.event_recorded(event.id)
         body = encode(event)
-        stored = StoredEvent(
-            seq=len(self._events), body=body, leaf=leaf_hash(body), columns=columns(decode(body))
-        )
+        stored = StoredEvent(seq=self._size, body=body, leaf=leaf_hash(body), columns=columns(decode(body)))
         self._events.append(stored)
         self._event_ids.add(event.id)
         self._hashes[0, stored.seq] = stored.leaf
         self._hashes |= growth(stored.seq, stored.leaf, self.hashes)
-
-
-def _fits(beside: JSONObject, query: EventQuery, subjects: Container[str | None]) -> bool:
-    exact = {
-        "run_id": query.run_id,
-        "type": query.type,
-        "task": query.task,
-        "environment": query.environment,
-        "measured": query.measured,
-        "status": query.status,
-    }
-    time, tables = str(beside["time"]), beside["tables"]
-    return (
-        all(wanted is None or beside[name] == wanted for name, wanted in exact.items())
-        and (query.actor is None or beside["actor"] in subjects)
-        and (query.table is None or (isinstance(tables, list) and query.table in tables))
-        and (query.since is None or time >= rfc3339(query.since))
-        and (query.until is None or time < rfc3339(query.until))
-    )
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

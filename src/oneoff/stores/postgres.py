@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -19,12 +20,18 @@ from oneoff.audit.event import Event, StoredEvent, encode
 from oneoff.audit.merkle import Checkpoint, Place, root_at
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
-from oneoff.runs.document import from_document, progress_document, progress_from, to_document
+from oneoff.runs.document import (
+    from_document,
+    progress_document,
+    progress_from,
+    to_document,
+    without_name,
+)
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import postgres_failures as failures
 from oneoff.stores import queries, refusals
 from oneoff.stores.postgres_link import Link, Row
-from oneoff.types import RunId, from_rfc3339, rfc3339
+from oneoff.types import JSONObject, RunId, from_rfc3339, rfc3339
 
 VERSION = 1
 """The version of the schema that this client was written for."""
@@ -33,7 +40,7 @@ _PAGE = 500
 """Events read at once: no transaction stays open while the caller works on them."""
 _COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 _LOCK_TRIES = 20
-"""How often a run asks for a lock whose holder let it go in the same moment."""
+"""How often a change is tried that others come before, such as one that holds a lock and lets it go."""
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -93,6 +100,11 @@ class PostgresStore:
         entry = encode(event)
         self._change("create_run", run, {"record": _record(run), "event": entry}, self._recorded(event))
         return run
+
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        entries = [encode(event) for event in events]
+        landed = self._recorded(events[-1])
+        self._change("adopt_run", run, {"record": _record(run), "events": entries}, landed)
 
     def save(self, run: Run, event: Event | None = None) -> Run:
         entry = None if event is None else encode(event)
@@ -197,6 +209,16 @@ class PostgresStore:
             raise failures.damaged(self.place, "the audit log has no head")
         return Checkpoint(row[0], root_at(row[0], self.hashes))
 
+    def start(self) -> int:
+        return 0
+
+    def prune(self, to: int, event: Event) -> None:
+        """Not in this version. Raises StoreUnavailable."""
+        raise failures.no_pruning(self.place)
+
+    def forget(self) -> bool:
+        return False
+
     def log_name(self) -> str:
         row = self._one("select_log")
         if row is None:
@@ -222,6 +244,32 @@ class PostgresStore:
     def actors(self) -> dict[str, Actor]:
         rows = self._link.ask(self.statements["select_actors"])
         return {subject: Actor(kind=kind, name=name or "", subject=subject) for subject, kind, name in rows}
+
+    def erase(self, name: str, event: Event) -> int:
+        entry = encode(event)
+        for _ in range(_LOCK_TRIES):
+            changes = self._without(name)
+            values = {"name": _plain(name), "changes": json.dumps(changes), "event": entry}
+            answer = self._change("erase", None, values, self._recorded(event))
+            if not answer or answer[0][0]:  # no answer: it was lost, the change was not
+                return len(changes)
+        raise failures.busy(self.place)
+
+    def _without(self, name: str) -> list[JSONObject]:
+        """The records of runs that have this name, without it, and which state of them it was taken from."""
+        changes: list[JSONObject] = []
+        for run_id, body in self._link.ask(self.statements["select_runs_with"], {"text": json.dumps(name)}):
+            erased: Any = without_name(json.loads(body), name)
+            if erased is not None:
+                changes.append(
+                    {
+                        "id": run_id,
+                        "was": sha256(body.encode()).hexdigest(),
+                        "actor": _plain(erased["actor"]["name"]),
+                        "body": json.dumps(erased, separators=(",", ":")),
+                    }
+                )
+        return changes
 
     def close(self) -> None:
         self._link.close()

@@ -29,11 +29,18 @@ def event_recorded(event_id: str) -> StoreConflict:
     return StoreConflict(f"event {event_id} is in the audit log already")
 
 
+def not_pruned(to: int, start: int, size: int) -> StoreConflict:
+    return StoreConflict(
+        f"the audit log cannot be pruned up to event {to}: it has the events {start} to {size - 1}",
+        next_step="look again with `oneoff audit verify`: somebody else may have pruned it meanwhile",
+    )
+
+
 def lock_held(lock: str, holder: Run) -> LockHeld:
     since = f" since {rfc3339(holder.started_at)}" if holder.started_at else ""
     host = f" on {holder.process.host}" if holder.process else ""
     return LockHeld(
         f'the lock "{lock}" is held by run {holder.id} of {holder.task},'
-        f" executing{since} for {holder.actor.name}{host}",
+        f" executing{since}{host}",  # without a name: these words are recorded for ever
         next_step=f"wait for it with `oneoff wait {holder.id}`, or end it with `oneoff cancel {holder.id}`",
     )

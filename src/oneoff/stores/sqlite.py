@@ -17,7 +17,13 @@ from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
 from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
-from oneoff.runs.document import from_document, progress_document, progress_from, to_document
+from oneoff.runs.document import (
+    from_document,
+    progress_document,
+    progress_from,
+    to_document,
+    without_name,
+)
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.runs.status import ACTIVE
 from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
@@ -28,6 +34,8 @@ T = TypeVar("T")
 _SQL = queries.load("sqlite.sql")
 _PAGE = 1000
 """Events read at once: no read transaction stays open while the caller works on them."""
+_FORGOTTEN_AT_ONCE = 1_000
+"""Events deleted in one transaction: some tens of milliseconds, and others may write in between."""
 
 _Row = tuple[Any, ...]
 
@@ -56,13 +64,17 @@ class SqliteStore:
         return cls(path, sqlite_file.prepare(path))
 
     def create(self, run: Run, event: Event) -> Run:
-        entry = _entry(event)
+        self.adopt(run, [event])
+        return run
+
+    def adopt(self, run: Run, events: Sequence[Event]) -> None:
+        entries = [_entry(event) for event in events]
         with self._write() as connection:
             if connection.execute(_SQL["select_run"], {"id": run.id}).fetchone():
                 raise refusals.already_started(run)
             self._change(connection, _SQL["insert_run"], run)
-            self._append(connection, entry)
-        return run
+            for entry in entries:
+                self._append(connection, entry)
 
     def save(self, run: Run, event: Event | None = None) -> Run:
         entry = None if event is None else _entry(event)
@@ -178,17 +190,44 @@ class SqliteStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
-        conditions = " AND ".join(
-            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in given
+        names = ("kept", *given)
+        where = "WHERE " + " AND ".join(
+            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in names
         )
-        where = f"WHERE {conditions}" if conditions else ""
         sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
         rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
         return [_stored(row[:-1], json.loads(row[-1])) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
-        size = self._size(self._one(_SQL["select_head"], {}))
+        size, _ = self._head(self._one(_SQL["select_head"], {}))
         return Checkpoint(size, root_at(size, self.hashes))
+
+    def start(self) -> int:
+        return self._head(self._one(_SQL["select_head"], {}))[1]
+
+    def prune(self, to: int, event: Event) -> None:
+        entry = _entry(event)
+        with self._write() as connection:
+            size, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
+            if not start < to <= size:
+                raise refusals.not_pruned(to, start, size)
+            self._append(connection, entry, start=to)
+
+    def forget(self) -> bool:
+        with self._using() as connection:
+            connection.execute("PRAGMA secure_delete = ON")  # deleted is overwritten
+            with sqlite_file.transaction(connection):
+                (first,) = connection.execute(_SQL["select_pruned"]).fetchone()
+                if first is None:
+                    return False
+                _, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
+                which = {"first": first, "end": min(start, first + _FORGOTTEN_AT_ONCE)}
+                for step in ("keep_leaves", "delete_runs", "delete_tables", "delete_events"):
+                    connection.execute(_SQL[step], which)
+            if which["end"] < start:
+                return True
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return False
 
     def log_name(self) -> str:
         row = self._one(_SQL["select_log"], {})
@@ -215,6 +254,25 @@ class SqliteStore:
     def actors(self) -> dict[str, Actor]:
         rows = self._read(_SQL["select_actors"], {})
         return {subject: Actor(kind=kind, name=name or "", subject=subject) for subject, kind, name in rows}
+
+    def erase(self, name: str, event: Event) -> int:
+        entry, plain, changed = _entry(event), _plain(name), 0
+        with self._using() as connection:
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+            with sqlite_file.transaction(connection):
+                connection.execute(_SQL["erase_actor"], {"name": plain})
+                which = {"text": json.dumps(name)}
+                for (run_id,) in connection.execute(_SQL["select_runs_with"], which).fetchall():
+                    (body, *_) = connection.execute(_SQL["select_run"], {"id": run_id}).fetchone()
+                    erased: Any = without_name(json.loads(body), name)
+                    if erased is not None:
+                        text = json.dumps(erased, separators=(",", ":"))
+                        actor = _plain(erased["actor"]["name"])
+                        connection.execute(_SQL["erase_run"], {"id": run_id, "actor": actor, "body": text})
+                        changed += 1
+                self._append(connection, entry)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return changed
 
     def close(self) -> None:
         if os.getpid() == self._pid:
@@ -266,8 +324,10 @@ class SqliteStore:
             raise refusals.lock_held(run.lock, self._run(holder)) from None
         return rows[0] if rows else None
 
-    def _append(self, connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
-        size = self._size(connection.execute(_SQL["select_head"]).fetchone())
+    def _append(
+        self, connection: sqlite3.Connection, entry: dict[str, Any], *, start: int | None = None
+    ) -> None:
+        size, kept_from = self._head(connection.execute(_SQL["select_head"]).fetchone())
         placed = {**entry, "seq": size}
         try:
             connection.execute(_SQL["insert_event"], placed)
@@ -280,12 +340,15 @@ class SqliteStore:
             raise failures.damaged(self.path, f"event {size} stands beyond the audit log's head") from error
         if entry["measured"]:
             connection.execute(_SQL["insert_event_tables"], placed)
-        connection.execute(_SQL["update_head"], {"size": size + 1})
+        connection.execute(
+            _SQL["update_head"], {"size": size + 1, "start": kept_from if start is None else start}
+        )
 
-    def _size(self, head: _Row | None) -> int:
+    def _head(self, head: _Row | None) -> tuple[int, int]:
+        """Size and start of the log."""
         if head is None:
             raise failures.damaged(self.path, "the audit log has no head")
-        return int(head[0])
+        return int(head[0]), int(head[1])
 
     def _run(self, row: _Row) -> Run:
         body, heartbeat_at, progress = row

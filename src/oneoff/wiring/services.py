@@ -6,18 +6,20 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oneoff.audit.event import Observer
+from oneoff.commands.looks import with_subjects
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Anchor, Asker, Guard, Keys, Services, Store
-from oneoff.runs.run import Actor
-from oneoff.settings import PERSON_CLAIMS, Settings
+from oneoff.settings import Settings
 from oneoff.stores import sqlite_file
+from oneoff.stores.breakglass import SubLogFiles
 from oneoff.stores.memory import MemoryStore
 from oneoff.stores.spool import FileSpool
 from oneoff.stores.witness import FileWitness
@@ -44,8 +46,8 @@ def local_services(
         StoreUnavailable: nothing can be recorded here, so nothing may run.
     """
     store = open_store(settings)
-    services = _around(store, settings, asker=asker, say=say, app=app)
-    return replace(services, actor=_with_subjects(services.actor, store))
+    services = around(store, settings, asker=asker, say=say, app=app)
+    return replace(services, actor=with_subjects(services.actor, store))
 
 
 def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], None]) -> Services:
@@ -57,22 +59,24 @@ def reading_services(settings: Settings, *, asker: Asker, say: Callable[[str], N
         StoreUnavailable: it cannot be read either.
     """
     if settings.store_url is None and sqlite_file.absent(settings.store):
-        nothing = _around(MemoryStore(), settings, asker=asker, say=say, app=None)
+        nothing = around(MemoryStore(), settings, asker=asker, say=say, app=None)
         return replace(nothing, only_reads=True, no_store=str(settings.store))
     store, unwritable = open_to_read(settings)
-    services = _around(store, settings, asker=asker, say=say, app=None)
+    services = around(store, settings, asker=asker, say=say, app=None)
     return replace(services, only_reads=True, unwritable=unwritable)
 
 
-def _around(
+def around(
     store: Store, settings: Settings, *, asker: Asker, say: Callable[[str], None], app: str | None
 ) -> Services:
+    """The services of this process over a store that is open."""
     processes = LocalProcesses()
     process = processes.current()
     return Services(
         settings=settings,
         store=store,
         spool=FileSpool(settings.state_dir),
+        sub_logs=SubLogFiles(sub_log_folders(settings)),
         processes=processes,
         databases=Databases(own=[settings.store]),
         guard=_guard,
@@ -119,13 +123,15 @@ def _anchors(settings: Settings) -> list[Anchor]:
     return made
 
 
-def _with_subjects(actor: Actor, store: Store) -> Actor:
-    """The actor with the opaque ids that stand for every name in the audit log."""
-    opaque = {
-        name: store.subject(Actor(kind=f"claim {name}", name=value)) if name in PERSON_CLAIMS else value
-        for name, value in actor.claims.items()
-    }
-    return replace(actor, subject=store.subject(actor), opaque_claims=opaque)
+def sub_log_folders(settings: Settings) -> list[Path]:
+    """Where a run without the store may be recorded: beside the store, else in this user's own folder."""
+    whose = sha256(os.fsencode(settings.place)).hexdigest()[:16]
+    states = [settings.state_dir]
+    if settings.user_dir is not None:
+        states.append(settings.user_dir / f"{whose}.d")
+    # A file has its folder for itself; several databases may share the one of an app.
+    name = "break-glass" if settings.store_url is None else f"break-glass-{whose}"
+    return [state / name for state in states]
 
 
 def _launcher(settings: Settings, app: str | None) -> LocalLauncher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
@@ -263,14 +264,47 @@ class TestAudit:
         assert shop("audit", "log").out == "no events\n"
         shop("run", "greet", "--run-id", "one", "--reason", "weil: ü")
         shop("run", "drop", "--run-id", "two")
-        entries = shop("audit", "log", "-o", "json").json
-        assert [entry["seq"] for entry in entries] == [0, 1, 2, 3, 4]
-        assert entries[0]["event"]["data"]["reason"] == "weil: ü"
-        assert len(shop("audit", "log", "--run", "two", "-o", "json").json) == 2
-        assert re.search(r"refused +two +drop", shop("audit", "log").out)
         verified = shop("audit", "verify", "-o", "json")
         assert (verified.code, verified.json["ok"], verified.json["size"]) == (0, True, 5)
-        assert shop("audit", "verify").out.startswith("ok: 5 events")
+        assert shop("audit", "verify").out.startswith("ok: 6 events")
+        entries = shop("audit", "log", "-o", "json").json
+        assert [entry["seq"] for entry in entries] == list(range(7))
+        assert entries[0]["event"]["data"]["reason"] == "weil: ü"
+        assert entries[6]["event"]["data"]["size"] == 6
+        assert len(shop("audit", "log", "--run", "two", "-o", "json").json) == 2
+        assert re.search(r"refused +two +drop", shop("audit", "log").out)
+        assert shop("audit", "log", "--all", "-o", "json").out.startswith('[\n  {\n    "seq": 0,')
+
+    def test_every_look_is_recorded(self, shop: Project) -> None:
+        """With what was asked for, and no person's name; the look itself is not shown."""
+        shop("run", "greet")
+        user = shop.latest()["actor"]
+        assert shop("audit", "log", "--actor", user["name"], "--type", "outcome").out.count("outcome") == 1
+        (look,) = shop("audit", "log", "--type", "log.queried", "-o", "json").json
+        data = look["event"]["data"]
+        assert data["initiator"]["subject"] == user["subject"]
+        assert data["filters"] == {"actor": [user["subject"]], "type": "outcome", "limit": 100}
+        assert user["name"] not in json.dumps(data["filters"])
+
+    def test_filters_and_limits(self, shop: Project) -> None:
+        """The newest, printed oldest first; whether older ones match is said on standard error."""
+        shop("run", "greet")
+        shop("run", "greet", "--reason", "again")
+        shop("run", "drop")
+
+        def seqs(*given: str) -> list[int]:
+            return [entry["seq"] for entry in shop("audit", "log", *given, "-o", "json").json]
+
+        assert seqs("--task", "greet", "--limit", "2") == [4, 5]
+        assert "older ones match" in shop("audit", "log", "--task", "greet", "--limit", "2").err
+        assert shop("audit", "log", "--task", "greet", "--limit", "6").err == ""
+        assert seqs("--status", "refused") == [7]
+        assert seqs("--not-measured", "--all") == seqs("--not-measured") == [2, 5]
+        assert seqs("--env", "local", "--task", "greet", "--type", "outcome") == [2, 5]
+        assert seqs("--until", "1h") == seqs("--since", "2999-01-01") == seqs("--table", "nothing") == []
+        assert len(seqs("--since", "1h", "--limit", "0", "--task", "greet")) == 6
+        assert shop("audit", "log", "--since", "soon").code == 2
+        assert re.search(r"succeeded; rows not measured; confirmed: none needed", shop("audit", "log").out)
 
 
 class TestAboutHere:

@@ -217,8 +217,11 @@ class TestAnotherLog:
 
     def test_does_not_verify(self, shop: Project, ann: Oneoff, words: str) -> None:
         """For ann it fails without being told to; for somebody who saw nothing the log is whole."""
+        size = size_of(shop)
         found = ann("audit", "verify")
         assert found.code == 1
+        assert "this look at the audit log is not recorded" in found.err
+        assert size_of(shop) == size, "nothing is written into a log that is not the one that was seen"
         assert "NOT ok" in found.out
         assert "once" in found.out or words in found.out
         assert shop("audit", "verify").code == 0
@@ -238,12 +241,13 @@ class TestAnotherLog:
         assert accepted.code == 0, accepted.err
         assert words in accepted.err
         assert f"{seen['size']}:{seen['root']}" in accepted.err
+        size = size_of(shop)
 
         event = ann("audit", "log", "-o", "json").json[-1]["event"]
         assert event["type"] == "dev.oneoff.audit.log.accepted.v1"
         assert event["data"]["reason"] == "restored from the backup of Monday"
         assert event["data"]["seen"] == seen
-        assert event["data"]["present"]["size"] == size_of(shop) - 1
+        assert event["data"]["present"]["size"] == size - 1
         assert event["data"]["change"] in words
         assert ann("run", "greet").code == 0
         verified = ann("audit", "verify")

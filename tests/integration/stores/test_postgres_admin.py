@@ -15,6 +15,7 @@ from oneoff.stores import queries
 from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.postgres_admin import SCRIPTS, PostgresAdmin
 from oneoff.stores.postgres_check import check
+from tests.contract.no_pruning import NoPruning
 from tests.contract.store_contract import StoreContract
 from tests.postgres import Server, make_store
 from tests.records import begin, finish, make_run, note
@@ -222,7 +223,7 @@ def test_an_upgrade_that_fails_leaves_nothing(postgres: Server, database: str) -
     assert dump(postgres, database) == before
 
 
-class TestReleasedClient(StoreContract):
+class TestReleasedClient(NoPruning, StoreContract):
     """The last released client on a schema that the next version has expanded."""
 
     @pytest.fixture

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from oneoff.audit import event as events
+from oneoff.audit.merkle import root_at
+from oneoff.audit.retention import Cut
 from oneoff.audit.verify import verify
 from oneoff.errors import OneoffError, StoreCorrupted, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import RunQuery
@@ -22,7 +25,7 @@ from oneoff.stores import failures, sqlite_file
 from oneoff.stores.sqlite import SqliteStore
 from tests.contract.shared_contract import workers
 from tests.forks import in_child
-from tests.records import begin, finish, make_run, note
+from tests.records import ANN, OBSERVER, START, begin, finish, make_run, note
 
 
 @pytest.fixture
@@ -342,7 +345,9 @@ OF_THREE = f"{REST} FROM audit_event WHERE seq = 3"
         f"REPLACE INTO audit_event (seq, {REST}) SELECT 180, {OF_THREE}",
         f"INSERT INTO audit_event (seq, {REST}) SELECT 999, 'new', {OF_THREE[10:]}",
         "UPDATE audit_head SET size = 0",
-        "INSERT OR REPLACE INTO audit_head VALUES (1, 0)",
+        "UPDATE audit_head SET start = 1",
+        "UPDATE audit_head SET start = 1, size = size + 1",
+        "INSERT OR REPLACE INTO audit_head VALUES (1, 0, 0)",
         "DELETE FROM audit_head",
         "UPDATE audit_node SET hash = zeroblob(32)",
         "INSERT OR REPLACE INTO audit_node SELECT level, position, zeroblob(32) FROM audit_node",
@@ -358,6 +363,27 @@ def test_the_log_only_grows(filled: Path, sql: str) -> None:
     with pytest.raises(sqlite3.IntegrityError, match=r"append-only|the next place once|keeps its name"):
         raw(filled, sql)
     use(filled)
+
+
+def test_what_was_pruned_keeps_its_hashes(filled: Path) -> None:
+    """Below the start an event may go, and only once its hash is kept; nothing else is deleted."""
+    store = SqliteStore.open(filled)
+    stated = Cut(0, 6).statement(root_at(6, store.hashes), START, "old", None)
+    store.prune(6, events.of_log("pruned", ANN, OBSERVER, START, **stated))
+    for sql in (
+        "DELETE FROM audit_event WHERE seq = 0",
+        "DELETE FROM audit_event WHERE seq = 6",
+        "DELETE FROM audit_event_table WHERE seq >= 6",
+        "UPDATE audit_head SET start = 7",
+        "UPDATE audit_head SET start = 0, size = size + 1",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            raw(filled, sql)
+    assert not store.forget()
+    assert raw(filled, "SELECT min(seq) FROM audit_event") == [(6,)]
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        raw(filled, "DELETE FROM audit_node WHERE level = 0")
+    store.close()
 
 
 # where it cannot be used

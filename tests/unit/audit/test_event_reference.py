@@ -52,9 +52,9 @@ def test_every_type_is_there() -> None:
     sources = Path(event.__file__).parents[1].rglob("*.py")
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     types = {f"run.{name}" for name in re.findall(r'_event\(\s*"(\w+)"', text)}
-    types |= {f"log.{name}" for name in re.findall(r'of_log\(\s*"(\w+)"', text)}
+    types |= {f"log.{name}" for name in re.findall(r'(?:of_log\(\s*|record_look\(services, )"(\w+)"', text)}
     types |= set(re.findall(r'about_actor\(\s*"([\w.]+)"', text))
-    assert {"run.requested", "run.outcome", "log.exported", "log.anchor_failed"} <= types
+    assert {"run.requested", "run.outcome", "log.exported", "log.anchor_failed", "log.queried"} <= types
     assert types <= WORDS
 
 

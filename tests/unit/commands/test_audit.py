@@ -10,6 +10,7 @@ import pytest
 from oneoff.commands.audit import log, verify
 from oneoff.commands.run import run
 from oneoff.errors import NotConfirmed
+from oneoff.protocols import EventQuery
 from oneoff.runs.status import Status
 from tests.fakes import OTHER, World
 from tests.records import begin, finish, make_run, note
@@ -19,8 +20,8 @@ def test_the_log_of_all_and_of_one(world: World) -> None:
     """Oldest first; a run's own events where one is named."""
     first = run(world.services, world.wish("greet"))
     run(world.services, world.wish("greet"))
-    assert [event.seq for event in log(world.services)] == [0, 1, 2, 3, 4, 5]
-    assert [event.seq for event in log(world.services, run_id=first.id)] == [0, 1, 2]
+    assert [event.seq for event in log(world.services, EventQuery()).events] == [0, 1, 2, 3, 4, 5]
+    assert [event.seq for event in log(world.services, EventQuery(run_id=first.id)).events] == [0, 1, 2]
 
 
 def test_what_the_verbs_write_fits(world: World) -> None:

@@ -28,6 +28,7 @@ NAMES = [
     "audit log",
     "anchors",
     "signing",
+    "break-glass",
     "dry run",
     "release",
     "actor",
@@ -128,9 +129,9 @@ def test_a_store_that_cannot_be_used(world: World) -> None:
     """Its words are said once; what needs it is not looked at, and that is no good finding; the rest is."""
     error = StoreUnavailable("no store can be opened", next_step="mend it")
     findings = examine(Sources(world, services=error, reading=error))
-    assert list(bad(findings)) == ["store", "audit log", "anchors", "signing", "dry run"]
+    assert list(bad(findings)) == ["store", "audit log", "anchors", "signing", "break-glass", "dry run"]
     assert str(findings).count("no store can be opened") == str(findings).count("mend it") == 1
-    for name in ("audit log", "dry run"):
+    for name in ("audit log", "break-glass", "dry run"):
         assert bad(findings)[name].message == "not looked at: needs the store"
         assert not bad(findings)[name].next_step
     texts = {finding.name: finding.message for finding in findings}

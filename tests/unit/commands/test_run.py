@@ -264,7 +264,7 @@ class TestLock:
     def test_a_held_lock_refuses(self, world: World) -> None:
         """The refusal says who holds it and how to wait for that run."""
         begin(world.store, make_run("holder", lock="users"))
-        with pytest.raises(LockHeld, match=r"run holder of purge.* for ann") as caught:
+        with pytest.raises(LockHeld, match=r"run holder of purge, executing since .* on laptop") as caught:
             run(world.services, world.wish("purge", {"days": 1}, yes=True))
         assert "oneoff wait holder" in caught.value.next_step
         assert world.refusals() == [caught.value.message]

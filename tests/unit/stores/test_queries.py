@@ -11,7 +11,7 @@ from oneoff.stores import queries, sqlite
 def test_blocks() -> None:
     """A block is found by its name, without its comments."""
     blocks = queries.load("sqlite.sql")
-    assert blocks["update_head"] == "UPDATE audit_head SET size = :size;"
+    assert blocks["update_head"] == "UPDATE audit_head SET size = :size, start = :start;"
     assert blocks["where_task"] == "task = :task"
     assert not any("--" in block for block in blocks.values())
 
@@ -19,12 +19,15 @@ def test_blocks() -> None:
 def test_every_block_is_used() -> None:
     """No SQL is dead, and none is missing."""
     source = Path(sqlite.__file__).read_text()
-    named = set(re.findall(r'"((?:select|insert|update|find|scan|events)_\w+|beat|newest_first)"', source))
+    named = set(
+        re.findall(
+            r'"((?:select|insert|update|find|scan|events|keep|delete|erase)_\w+|beat|newest_first)"', source
+        )
+    )
     built = {
         name for name in queries.load("sqlite.sql") if re.match("where_|event_|newest_|select_events", name)
     }
     assert named | built == set(queries.load("sqlite.sql"))
-    filters = {
-        name.partition("_")[2].removesuffix("_of_table") for name in built if re.match("where_|event_", name)
-    } - {"actor"}
+    filters = {name.partition("_")[2] for name in built if re.match("where_|event_", name)}
+    filters = {name.removesuffix("_of_table") for name in filters} - {"actor", "kept"}
     assert all(f'"{name}":' in source for name in filters)

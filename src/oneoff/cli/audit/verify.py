@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import click
 
 from oneoff.audit.evidence import Evidence
-from oneoff.audit.verify import Verification
+from oneoff.audit.verify import Pruned, Verification
 from oneoff.cli.audit.evidence import checkpoint_option, given, key_option
-from oneoff.cli.output import emit, output_option
+from oneoff.cli.output import emit, output_option, visible
 from oneoff.cli.session import Session
-from oneoff.commands.audit import verify
+from oneoff.commands.audit import verified
 from oneoff.commands.checkpoints import recall
+from oneoff.runs.run import ERASED, Actor
+from oneoff.types import JSONObject
 
 TAMPERED = 1
 
@@ -33,8 +37,8 @@ def verify_command(
     """
     session: Session = ctx.obj
     kept = given(partial(recall, session.reading), checkpoints, keys)
-    found = verify(session.reading, kept=[evidence.checkpoint for evidence in kept])
-    document = {
+    found = verified(session.reading, kept=[evidence.checkpoint for evidence in kept])
+    document: dict[str, Any] = {
         "ok": found.ok,
         "size": found.size,
         "root": found.root.hex(),
@@ -44,13 +48,23 @@ def verify_command(
         "first_bad": found.first_bad,
         "problems": list(found.problems),
         "more_problems": found.more,
+        "pruned": found.pruned and _pruned(found.pruned, session.reading.store.actors()),
     }
-    emit(document, lambda: _verification(found, kept), output)
+    emit(document, lambda: _verification(found, kept, document["pruned"]), output)
     ctx.exit(0 if found.ok else TAMPERED)
 
 
-def _verification(found: Verification, kept: list[Evidence]) -> str:
+def _pruned(stated: Pruned, actors: Mapping[str, Actor]) -> JSONObject:
+    by = actors[stated.by].name or ERASED if stated.by in actors else stated.by
+    return {"events": stated.to, "at": stated.at, "by": by, "reason": stated.reason}
+
+
+def _verification(found: Verification, kept: list[Evidence], pruned: Any) -> str:
     head = f"{found.size:,} events, checkpoint {found.checkpoint}"
+    if pruned:
+        head += "\nEvents 0 to {} were pruned on {}, by {}: {}".format(
+            pruned["events"] - 1, pruned["at"], pruned["by"], visible(pruned["reason"])
+        )
     compared = [f"Compared with {each}." for each in _compared(kept)]
     if found.ok:
         lines = [f"ok: {head}", "Every event, its place and every outcome fit together."]

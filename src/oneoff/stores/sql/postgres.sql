@@ -9,6 +9,9 @@ FROM oneoff.store_version;
 -- name: create_run
 SELECT oneoff.create_run(%(record)s, %(event)s);
 
+-- name: adopt_run
+SELECT oneoff.adopt_run(%(record)s, %(events)s::bytea[]);
+
 -- name: save_run
 SELECT body, heartbeat_at, progress FROM oneoff.save_run(%(record)s, %(event)s);
 
@@ -20,6 +23,9 @@ SELECT oneoff.record(%(event)s);
 
 -- name: subject_of
 SELECT oneoff.subject_of(%(kind)s, %(name)s);
+
+-- name: erase
+SELECT oneoff.erase(%(name)s, %(changes)s, %(event)s);
 
 -- name: select_run
 SELECT body, heartbeat_at, progress FROM oneoff.run WHERE id = %(id)s;
@@ -131,6 +137,10 @@ WHERE run_id = %(run_id)s AND seq >= %(start)s ORDER BY seq LIMIT %(limit)s;
 
 -- name: select_subject
 SELECT subject FROM oneoff.actor WHERE kind = %(kind)s AND name = %(name)s;
+
+-- The text is a first sieve; whoever reads the record finds out whether the name is that of a person.
+-- name: select_runs_with
+SELECT id, body FROM oneoff.run WHERE strpos(body, %(text)s) > 0;
 
 -- name: select_actors
 SELECT subject, kind, name FROM oneoff.actor;

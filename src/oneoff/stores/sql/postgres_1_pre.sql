@@ -279,6 +279,24 @@ BEGIN
 END
 $$;
 
+-- A run that has ended without this store, with all its events in their order.
+CREATE FUNCTION oneoff.adopt_run(record jsonb, events bytea[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    wanted oneoff.run := jsonb_populate_record(NULL::oneoff.run, record);
+    event bytea;
+BEGIN
+    IF coalesce(cardinality(events), 0) = 0 OR array_position(events, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a new run needs its events' USING ERRCODE = 'OO005';
+    END IF;
+    INSERT INTO oneoff.run VALUES (wanted.*);
+    FOREACH event IN ARRAY events LOOP
+        PERFORM oneoff.append(event);
+    END LOOP;
+END
+$$;
+
 -- Replaces the record where its version is the one before. A beat that came after the caller read it stays.
 CREATE FUNCTION oneoff.save_run(record jsonb, event bytea)
 RETURNS TABLE (body text, heartbeat_at text, progress text)
@@ -330,6 +348,32 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
 AS $$
 BEGIN
     PERFORM oneoff.append(event);
+END
+$$;
+
+-- Forgets a name: in the directory, and in the records of runs, which are given as they are without it. False, and
+-- nothing is changed, where one of them is not the one that was read (was: the SHA-256 of its text).
+CREATE FUNCTION oneoff.erase(of_name text, changes jsonb, event bytea) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    IF event IS NULL THEN
+        RAISE EXCEPTION 'erasing a name needs its event' USING ERRCODE = 'OO005';
+    END IF;
+    PERFORM FROM oneoff.run WHERE id IN (SELECT change ->> 'id' FROM jsonb_array_elements(changes) AS change)
+    ORDER BY id FOR UPDATE;
+    IF EXISTS (
+        SELECT FROM jsonb_array_elements(changes) AS change
+        LEFT JOIN oneoff.run AS kept ON kept.id = change ->> 'id'
+        WHERE encode(sha256(convert_to(kept.body, 'UTF8')), 'hex') IS DISTINCT FROM change ->> 'was'
+    ) THEN
+        RETURN false;
+    END IF;
+    UPDATE oneoff.run AS kept SET actor = change ->> 'actor', body = change ->> 'body'
+    FROM jsonb_array_elements(changes) AS change WHERE kept.id = change ->> 'id';
+    UPDATE oneoff.actor AS known SET name = NULL WHERE known.name = of_name;
+    PERFORM oneoff.append(event);
+    RETURN true;
 END
 $$;
 

@@ -62,7 +62,7 @@ ORDER BY requested_at DESC, id DESC LIMIT :limit;
 SELECT name FROM audit_log;
 
 -- name: select_head
-SELECT size FROM audit_head;
+SELECT size, start FROM audit_head;
 
 -- name: insert_event
 INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
@@ -75,7 +75,27 @@ INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM j
 SELECT 1 FROM audit_event WHERE event_id = :id;
 
 -- name: update_head
-UPDATE audit_head SET size = :size;
+UPDATE audit_head SET size = :size, start = :start;
+
+-- name: select_pruned
+SELECT min(seq) FROM audit_event WHERE seq < (SELECT start FROM audit_head);
+
+-- name: keep_leaves
+INSERT INTO audit_node (level, position, hash)
+SELECT 0, seq, leaf FROM audit_event WHERE seq >= :first AND seq < :end;
+
+-- A run's record goes with the last of its events.
+-- name: delete_runs
+DELETE FROM run
+WHERE id IN (SELECT run_id FROM audit_event WHERE seq >= :first AND seq < :end)
+    AND NOT EXISTS (SELECT 1 FROM audit_event WHERE run_id = run.id AND seq >= :end)
+    AND status NOT IN ('requested', 'launched', 'running', 'stopping');
+
+-- name: delete_tables
+DELETE FROM audit_event_table WHERE seq >= :first AND seq < :end;
+
+-- name: delete_events
+DELETE FROM audit_event WHERE seq >= :first AND seq < :end;
 
 -- What an event is read as; the conditions that apply, and the order, follow.
 -- name: select_events
@@ -89,6 +109,11 @@ SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, 
        (SELECT json_group_array(name)
         FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
 FROM audit_event_table AS counted CROSS JOIN audit_event AS event ON event.seq = counted.seq
+
+-- What was pruned is gone for every reader, also while its bodies are still being deleted. The plus keeps SQLite
+-- from walking along seq instead of an index that has the wanted order.
+-- name: event_kept
++event.seq >= (SELECT start FROM audit_head)
 
 -- name: event_table
 counted.name = :table
@@ -140,19 +165,29 @@ SELECT subject FROM actor WHERE name = :name;
 -- name: scan_events
 SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured
 FROM audit_event
-WHERE seq >= :start ORDER BY seq LIMIT :limit;
+WHERE seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
 
 -- name: scan_event_tables
 SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
 
 -- name: events_of_run
-WHERE run_id = :run_id AND seq >= :start ORDER BY seq LIMIT :limit;
+WHERE run_id = :run_id AND seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
 
 -- name: select_subject
 SELECT subject FROM actor WHERE kind = :kind AND name = :name;
 
 -- name: insert_actor
 INSERT INTO actor (subject, kind, name) VALUES (:subject, :kind, :name) ON CONFLICT (kind, name) DO NOTHING;
+
+-- name: erase_actor
+UPDATE actor SET name = NULL WHERE name = :name;
+
+-- The text is a first sieve; whoever reads the record finds out whether the name is that of a person.
+-- name: select_runs_with
+SELECT id FROM run WHERE instr(body, :text);
+
+-- name: erase_run
+UPDATE run SET actor = :actor, body = :body WHERE id = :id;
 
 -- name: select_actors
 SELECT subject, kind, name FROM actor;

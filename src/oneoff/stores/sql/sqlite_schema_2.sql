@@ -1,8 +1,9 @@
 -- Version 2: proofs and filters in a time that hardly grows with the log.
 
--- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
+-- The roots of the complete subtrees (RFC 6962): what proofs are made of. Level 0, the leaves, stands beside the
+-- events; here it holds those whose events were pruned.
 CREATE TABLE audit_node (
-    level    INTEGER NOT NULL CHECK (level > 0),
+    level    INTEGER NOT NULL CHECK (level >= 0),
     position INTEGER NOT NULL,
     hash     BLOB    NOT NULL CHECK (length(hash) = 32),
     PRIMARY KEY (level, position)
@@ -28,6 +29,33 @@ END;
 
 -- The frontier is the peaks among leaves and nodes.
 ALTER TABLE audit_head DROP COLUMN frontier;
+
+-- The first event that is kept: those before it were pruned, and may be deleted.
+ALTER TABLE audit_head ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+
+DROP TRIGGER IF EXISTS audit_head_update;
+
+-- The start moves only together with the event that says so.
+CREATE TRIGGER audit_head_update BEFORE UPDATE ON audit_head
+WHEN NEW.size IS NOT OLD.size + 1
+    OR (NEW.start IS NOT OLD.start
+        AND NOT (NEW.start > OLD.start
+                 AND NEW.start <= OLD.size
+                 AND EXISTS (SELECT 1 FROM audit_event
+                             WHERE seq = OLD.size AND type = 'log.pruned'
+                                 AND json_extract(CAST(body AS TEXT), '$.data.to') = NEW.start)))
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+DROP TRIGGER audit_event_delete;
+
+CREATE TRIGGER audit_event_delete BEFORE DELETE ON audit_event
+WHEN OLD.seq >= (SELECT start FROM audit_head)
+    OR NOT EXISTS (SELECT 1 FROM audit_node WHERE level = 0 AND position = OLD.seq AND hash = OLD.leaf)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
 
 DROP TRIGGER audit_event_update;
 
@@ -78,6 +106,7 @@ BEGIN
 END;
 
 CREATE TRIGGER audit_event_table_delete BEFORE DELETE ON audit_event_table
+WHEN OLD.seq >= (SELECT start FROM audit_head)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

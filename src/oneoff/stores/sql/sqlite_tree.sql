@@ -1,6 +1,6 @@
 -- The Merkle tree in SQLite. Each block is one statement, loaded by its name.
 
--- A place is [level, position]; level 0 stands beside the events.
+-- A place is [level, position]; level 0 stands beside the events, and that of pruned ones with the others.
 -- name: select_hashes
 SELECT 0, seq, leaf
 FROM json_each(:places) AS place
