@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from oneoff.audit.event import short_type
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import verify
@@ -172,3 +174,11 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def some_quickly(numbers: Sequence[int], *, every: int) -> list[Any]:
+    """All of them as parameters of a test, of which only one in ``every`` is in `make test`."""
+    slow = pytest.mark.slow
+    return [
+        pytest.param(number, marks=() if place % every == 0 else slow) for place, number in enumerate(numbers)
+    ]
