@@ -114,7 +114,8 @@ class Children:
 
     def _start(self, mark: str, control: PipeEnd, answer: PipeEnd, theirs: ExitStack) -> None:
         with theirs:
-            handles = (_own_handle(theirs), control.fd, answer.fd)
+            pipes = (control.fd, answer.fd)  # first: nothing takes the numbers that a task has closed
+            handles = (_own_handle(theirs), *pipes)
             pid = os.getpid()
             numbers = map(str, (pid, born(pid), *handles))
             with _signals_blocked():
