@@ -22,6 +22,7 @@ from oneoff.errors import (
     LogChanged,
     NotConfirmed,
     OneoffError,
+    OutcomeUnrecorded,
     ReasonRequired,
     Refused,
     RunNotFound,
@@ -110,8 +111,8 @@ def run(services: Services, request: Request) -> Run:
         if request.options.detach:
             return _launch(services, request, confirmed)
         return _execute(services, request, confirmed, values)
-    except LogChanged:
-        raise  # nothing more is written into a log that is not the one that was seen
+    except (LogChanged, OutcomeUnrecorded):
+        raise  # nothing more is written into a log that is not the one that was seen, or that takes nothing
     except OneoffError as refusal:
         _refuse(services, requested.id, refusal)
     except (KeyboardInterrupt, EOFError):
