@@ -7,14 +7,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from oneoff.audit import event as events
 from oneoff.audit.event import Event, Observer, canonical, columns, full_type
-from oneoff.audit.merkle import Place, growth, leaf_hash
+from oneoff.audit.merkle import Growth, leaf_hash
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Actor, Outcome, Process, Release, Run
 from oneoff.runs.status import Status
@@ -27,7 +26,7 @@ TASKS = tuple(f"task-{number}" for number in range(20))
 ACTORS = tuple(f"person-{number}" for number in range(20))
 ENVIRONMENTS = ("local", "staging", "production")
 TABLES = tuple(f"table_{number}" for number in range(20))
-_SQL = queries.load("sqlite.sql") | queries.load("sqlite_tree.sql")
+_SQL = queries.load("sqlite.sql")
 
 
 def fill(path: Path, runs: int) -> SqliteStore:
@@ -64,33 +63,22 @@ def subject(number: int) -> str:
 
 
 def _rows(connection: sqlite3.Connection, runs: int) -> int:
-    size, peaks = 0, dict[Place, bytes]()
+    size, growth = 0, Growth()
     made = _made(runs)
     while page := list(islice(made, 1000)):
-        entries, nodes, tables = list[JSONObject](), [], []
+        entries, tables = list[JSONObject](), []
         for _, of_run in page:
             for beside, body in of_run:
-                leaf = leaf_hash(body)
-                entries.append({**beside, "seq": size, "body": body, "leaf": leaf})  # type: ignore[dict-item]
+                hashes = growth.add(leaf_hash(body))
+                entries.append({**beside, "seq": size, "body": body, "hashes": hashes})  # type: ignore[dict-item]
                 names = beside["tables"]
                 assert isinstance(names, list)
                 tables += [(size, name, beside["time"]) for name in names]
-                peaks[0, size] = leaf
-                new = growth(size, leaf, partial(_taken, peaks))
-                if new:
-                    del peaks[0, size]
-                    peaks.update(list(new.items())[-1:])
-                nodes += [(*place, node) for place, node in new.items()]
                 size += 1
         connection.executemany(_SQL["insert_run"], [values for values, _ in page])
         connection.executemany(_SQL["insert_event"], entries)
-        connection.executemany("INSERT INTO audit_node VALUES (?, ?, ?)", nodes)
         connection.executemany("INSERT INTO audit_event_table VALUES (?, ?, ?)", tables)
     return size
-
-
-def _taken(peaks: dict[Place, bytes], places: Sequence[Place]) -> dict[Place, bytes]:
-    return {place: peaks.pop(place) for place in places}
 
 
 _Told = list[tuple[JSONObject, bytes]]

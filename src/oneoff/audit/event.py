@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
+from oneoff.audit.merkle import HASH_BYTES
 from oneoff.runs.run import Actor, Outcome, Run
 from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
@@ -66,10 +67,15 @@ class StoredEvent:
     """0-based and gapless."""
     body: bytes
     """The canonical bytes, never serialised again once stored."""
-    leaf: bytes
-    """SHA-256(0x00 || body), the leaf hash of RFC 6962 §2.1."""
+    hashes: bytes
+    """The leaf hash of RFC 6962 §2.1, SHA-256(0x00 || body), and behind it those of the subtrees that this
+    event completes, as :func:`oneoff.audit.merkle.grown` gives them."""
     columns: JSONObject
     """The index columns beside the body; verification derives them from the body again."""
+
+    @property
+    def leaf(self) -> bytes:
+        return self.hashes[:HASH_BYTES]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,13 @@ from hashlib import sha256
 from typing import Any
 
 from oneoff.audit.event import StoredEvent, columns, decode
-from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, Hashes, Place, node_hash
+from oneoff.audit.merkle import EMPTY_ROOT, HASH_BYTES, Checkpoint, completed, node_hash
 from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
-_HASHES_AT_ONCE = 2_000
-"""Hashes of the tree that are looked up together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +84,6 @@ def verify(
     accounted: Callable[[RunId], bool],
     *,
     kept: Iterable[Checkpoint] = (),
-    hashes: Hashes | None = None,
     pruned: Iterable[bytes] = (),
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
@@ -101,17 +98,15 @@ def verify(
             executes, or where its outcome was recorded while this was reading.
         kept: sizes and roots that somebody kept from earlier times; the log has to begin with just those
             events still (the consistency of RFC 6962 §2.1.2, by computing the earlier roots again).
-        hashes: the tree as the store holds it. A hash in it that is wrong is no change of an event, but
-            proofs fail.
-        pruned: the leaf hashes of the events before the first one that is kept, in order. The log itself has
-            to say that they were pruned.
+        pruned: the hashes of the events before the first one that is kept, in order, each as
+            :attr:`StoredEvent.hashes` has them. The log itself has to say that they were pruned.
     """
     expected = checkpoint()
-    reading = _Reading(hashes=hashes, expected=expected, kept=sorted(set(kept), key=_size))
+    reading = _Reading(expected=expected, kept=sorted(set(kept), key=_size))
     reading.look()
     try:
-        for leaf in pruned:
-            reading.grow(leaf)
+        for hashes in pruned:
+            reading.grow(hashes[:HASH_BYTES], hashes)
     except StoreCorrupted as error:
         reading.problem(f"the hashes of the pruned events cannot be read: {error}")
     reading.begin()
@@ -139,15 +134,14 @@ def _size(checkpoint: Checkpoint) -> int:
 class _Reading:
     """What has been read so far."""
 
-    hashes: Hashes | None
     expected: Checkpoint
     kept: Sequence[Checkpoint]
     """By size."""
     size: int = 0
     peaks: list[bytes] = field(default_factory=list)
     """The complete subtrees of what was read, largest first."""
-    made: dict[Place, bytes] = field(default_factory=dict)
-    """Subtrees that are computed, and not compared yet."""
+    tree_fits: bool = True
+    """Whether no stored hash was found wrong; above one that is, all are."""
     start: Checkpoint = field(default_factory=lambda: Checkpoint(0, EMPTY_ROOT))
     """Of the events that were pruned."""
     pruned: Pruned | None = None
@@ -173,10 +167,10 @@ class _Reading:
         if seq != self.next_seq:
             self.bad(self.next_seq, f"event {self.next_seq} is missing: event {seq} comes in its place")
         self.next_seq = seq + 1
-        leaf = sha256(b"\x00" + body).digest()
-        if leaf != event.leaf:
+        leaf, hashes = sha256(b"\x00" + body).digest(), event.hashes
+        if leaf != hashes[:HASH_BYTES]:
             self.bad(seq, f"event {seq} was changed: its body does not fit its hash")
-        self.grow(leaf)
+        self.grow(leaf, hashes)
         try:
             envelope = decode(body)
         except ValueError as error:
@@ -196,18 +190,18 @@ class _Reading:
                 found = beside.get(name)
                 self.bad(seq, f"event {seq} says {name} {value!r}, and the column beside it {found!r}")
 
-    def grow(self, leaf: bytes) -> None:
-        """One more leaf, and the subtrees that it completes."""
-        index, level, node = self.size, 0, leaf
+    def grow(self, leaf: bytes, hashes: bytes) -> None:
+        """One more leaf, and the subtrees that it completes, beside the hashes that are stored of them."""
+        index, node, made = self.size, leaf, leaf
         while index & 1:
-            node, index, level = node_hash(self.peaks.pop(), node), index >> 1, level + 1
-            self.made[level, index] = node
+            node, index = node_hash(self.peaks.pop(), node), index >> 1
+            made += node
         self.peaks.append(node)
+        if made != hashes and self.tree_fits:
+            self.compare_tree(made, hashes)
         self.size += 1
         if self.size == self.next_look:
             self.look()
-        if len(self.made) >= _HASHES_AT_ONCE:
-            self.compare_tree()
 
     def root(self) -> bytes:
         if not self.peaks:
@@ -247,42 +241,23 @@ class _Reading:
         )
 
     def end(self) -> None:
-        self.compare_tree()
         for checkpoint in self.kept:
             if checkpoint.size > self.size:
                 self.problem(f"the log had {checkpoint.size} events once, and now it has {self.size}")
 
-    def compare_tree(self) -> None:
-        """Compare the subtrees computed since the last time; the first wrong one says where to look."""
-        made, self.made = self.made, {}
-        if self.hashes is None or not made:
+    def compare_tree(self, made: bytes, hashes: bytes) -> None:
+        """Name the first hash that does not fit, unless an event that does not has said why."""
+        if self.first_bad is not None:
             return
-        try:
-            found = self.hashes(list(made))
-        except StoreCorrupted:
-            place = next(place for place in made if self.lacks(place))
-            self.wrong_hash(place, "is missing")
-            return
-        if found != made:
-            wrong = next(place for place, node in made.items() if found[place] != node)
-            self.wrong_hash(wrong, "is not the one of its events")
-
-    def lacks(self, place: Place) -> bool:
-        assert self.hashes is not None
-        try:
-            self.hashes([place])
-        except StoreCorrupted:
-            return True
-        return False
-
-    def wrong_hash(self, place: Place, what: str) -> None:
-        self.hashes = None  # all above it differ too
-        if self.first_bad is not None:  # an event that does not fit has said why
-            return
-        level, position = place
-        first, last = position << level, (position + 1 << level) - 1
+        self.tree_fits = False
+        for level, _ in completed(self.size):
+            here = slice(level * HASH_BYTES, (level + 1) * HASH_BYTES)
+            if made[here] != hashes[here]:
+                break
+        what = "is not the one of its events" if hashes[here] else "is missing"
+        first = self.size + 1 - (1 << level)
         self.problem(
-            f"the stored hash over the events {first} to {last} {what}: one of them was changed together "
+            f"the stored hash over the events {first} to {self.size} {what}: one of them was changed together "
             "with its own hash, or the hash itself was; proofs through it fail"
         )
 
@@ -348,7 +323,6 @@ class _Reading:
     def bad(self, seq: int, text: str) -> None:
         """A problem of this very event."""
         if self.first_bad is None:
-            self.compare_tree()  # as far as nothing explains a difference yet
             self.first_bad = seq
         self.problem(text)
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from oneoff.audit.event import StoredEvent, decode, short_type
-from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.merkle import Checkpoint, completed
 from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
 from oneoff.audit.witness import Change, Discrepancy
@@ -21,7 +21,7 @@ from oneoff.protocols import EventQuery, Services, Store
 from oneoff.runs.status import EXECUTING
 from oneoff.types import JSONObject, RunId, rfc3339
 
-_LEAVES_AT_ONCE = 500
+_EVENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -119,19 +119,18 @@ def _compute(services: Services, kept: Iterable[Checkpoint]) -> Verification:
             store.checkpoint,
             accounted=lambda run_id: _accounted(services, run_id),
             kept=kept,
-            hashes=store.hashes,
-            pruned=_leaves(store, start),
+            pruned=_pruned(store, start),
         )
         if store.start() == start:  # else it was pruned while it was read
             return found
 
 
-def _leaves(store: Store, end: int) -> Iterator[bytes]:
-    """The leaf hashes of the events before ``end``, which are kept when events are pruned."""
-    for first in range(0, end, _LEAVES_AT_ONCE):
-        places = [(0, seq) for seq in range(first, min(end, first + _LEAVES_AT_ONCE))]
-        found = store.hashes(places)
-        yield from (found[place] for place in places)
+def _pruned(store: Store, end: int) -> Iterator[bytes]:
+    """The hashes of the events before ``end``, which are kept when events are pruned."""
+    for first in range(0, end, _EVENTS_AT_ONCE):
+        places = [completed(seq) for seq in range(first, min(end, first + _EVENTS_AT_ONCE))]
+        found = store.hashes([place for of_one in places for place in of_one])
+        yield from (b"".join(found[place] for place in of_one) for of_one in places)
 
 
 def _accounted(services: Services, run_id: RunId) -> bool:

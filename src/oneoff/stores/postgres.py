@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from oneoff.audit.event import Event, StoredEvent, encode
-from oneoff.audit.merkle import Checkpoint, Place, root_at
+from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, last_leaf, root_at
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import (
@@ -226,9 +226,10 @@ class PostgresStore:
         return str(row[0])
 
     def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
-        levels, positions = [level for level, _ in places], [position for _, position in places]
-        rows = self._link.ask(self.statements["select_hashes"], {"levels": levels, "positions": positions})
-        found = {(level, position): hash_ for level, position, hash_ in rows}
+        wanted = {(last_leaf(place), place[0]): place for place in places}
+        seqs, levels = [seq for seq, _ in wanted], [level for _, level in wanted]
+        rows = self._link.ask(self.statements["select_hashes"], {"seqs": seqs, "levels": levels})
+        found = {wanted[seq, level]: hash_ for seq, level, hash_ in rows if len(hash_) == HASH_BYTES}
         for place in places:
             if place not in found:
                 raise failures.damaged(self.place, f"the audit log lacks the hash of subtree {place}")
@@ -359,10 +360,10 @@ def _event_id(error: psycopg.Error) -> str:
 
 
 def _stored(row: Row) -> StoredEvent:
-    seq, body, leaf, *beside, measured, tables = row
+    seq, body, hashes, *beside, measured, tables = row
     texts = [None if text is None else _unescaped(text) for text in beside]
     values = (*texts, measured, sorted(map(_unescaped, tables)))
-    return StoredEvent(seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, values, strict=True)))
+    return StoredEvent(seq=seq, body=body, hashes=hashes, columns=dict(zip(_COLUMNS, values, strict=True)))
 
 
 def _body(run: Run) -> str:

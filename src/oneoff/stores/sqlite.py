@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
+from oneoff.audit.merkle import Checkpoint, Place, grown, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import (
@@ -222,7 +222,7 @@ class SqliteStore:
                     return False
                 _, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
                 which = {"first": first, "end": min(start, first + _FORGOTTEN_AT_ONCE)}
-                for step in ("keep_leaves", "delete_runs", "delete_tables", "delete_events"):
+                for step in ("keep_hashes", "delete_runs", "delete_tables", "delete_events"):
                     connection.execute(_SQL[step], which)
             if which["end"] < start:
                 return True
@@ -328,12 +328,13 @@ class SqliteStore:
         self, connection: sqlite3.Connection, entry: dict[str, Any], *, start: int | None = None
     ) -> None:
         size, kept_from = self._head(connection.execute(_SQL["select_head"]).fetchone())
-        placed = {**entry, "seq": size}
         try:
-            connection.execute(_SQL["insert_event"], placed)
-            sqlite_tree.grow(connection, size, entry["leaf"])
+            hashes = grown(size, entry["leaf"], lambda places: sqlite_tree.hashes(connection, places))
         except LookupError as error:
             raise failures.damaged(self.path, str(error)) from error
+        placed = {**entry, "seq": size, "hashes": hashes}
+        try:
+            connection.execute(_SQL["insert_event"], placed)
         except sqlite3.IntegrityError as error:
             if connection.execute(_SQL["select_event_id"], entry).fetchone():
                 raise refusals.event_recorded(entry["id"]) from None
@@ -370,11 +371,11 @@ def _entry(event: Event) -> dict[str, Any]:
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    seq, body, leaf, id_, type_, run_id, actor, task, environment, time, status, measured = row
+    seq, body, hashes, id_, type_, run_id, actor, task, environment, time, status, measured = row
     return StoredEvent(
         seq=seq,
         body=body,
-        leaf=leaf,
+        hashes=hashes,
         columns={
             "id": id_,
             "type": type_,

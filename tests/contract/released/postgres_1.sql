@@ -65,28 +65,25 @@ SELECT name FROM oneoff.audit_log;
 -- name: select_head
 SELECT size FROM oneoff.audit_head;
 
--- A place is a level and a position; level 0 stands beside the events.
+-- A place is the last leaf of a subtree, and its level.
 -- name: select_hashes
-WITH place AS (
-    SELECT * FROM unnest(%(levels)s::integer[], %(positions)s::bigint[]) AS place (level, position)
-)
-SELECT level, position, leaf FROM place JOIN oneoff.audit_event ON seq = position WHERE level = 0
-UNION ALL
-SELECT level, position, hash FROM place JOIN oneoff.audit_node USING (level, position);
+SELECT place.seq, level, substr(hashes, 32 * level + 1, 32)
+FROM unnest(%(seqs)s::bigint[], %(levels)s::integer[]) AS place (seq, level)
+JOIN oneoff.audit_event USING (seq);
 
 -- name: select_event_id
 SELECT 1 FROM oneoff.audit_event WHERE event_id = %(id)s;
 
 -- What an event is read as; the conditions that apply, and the order, follow.
 -- name: select_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured,
+SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
        CASE WHEN measured
             THEN ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
             ELSE '{}' END
 FROM oneoff.audit_event AS event
 
 -- name: select_events_of_table
-SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, event.time, status, measured,
+SELECT event.seq, body, hashes, event_id, type, run_id, actor, task, environment, event.time, status, measured,
        ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
 FROM oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS event ON event.seq = counted.seq
 

@@ -334,17 +334,24 @@ def test_a_damaged_log(postgres: Server, store: PostgresStore, store_url: str) -
     def damage(*statements: str) -> None:
         postgres.execute("SET session_replication_role = replica", *statements, database=database)
 
-    off = "ALTER TABLE oneoff.{0} DISABLE TRIGGER refuse_delete"
-    damage(off.format("audit_node"), "DELETE FROM oneoff.audit_node WHERE level = 1")
+    off = "ALTER TABLE oneoff.{0} DISABLE TRIGGER {1}"
+    damage(
+        off.format("audit_event", "refuse_update"),
+        "UPDATE oneoff.audit_event SET hashes = substr(hashes, 1, 32) WHERE seq = 1",
+    )
     store.record(note())
     with pytest.raises(StoreCorrupted, match="lacks the hash of subtree"):
         store.hashes([(1, 0)])
     postgres.execute(
-        off.format("audit_event"), "DELETE FROM oneoff.audit_event WHERE seq = 4", database=database
+        off.format("audit_event", "refuse_delete"),
+        "DELETE FROM oneoff.audit_event WHERE seq = 4",
+        database=database,
     )
     with pytest.raises(StoreCorrupted, match=r"lacks the hash of subtree \(0, 4\)"):
         store.create(make_run(), note())
-    postgres.execute(off.format("audit_head"), "DELETE FROM oneoff.audit_head", database=database)
+    postgres.execute(
+        off.format("audit_head", "refuse_delete"), "DELETE FROM oneoff.audit_head", database=database
+    )
     for action in (store.checkpoint, lambda: store.record(note())):
         with pytest.raises(StoreCorrupted, match="no head"):
             action()

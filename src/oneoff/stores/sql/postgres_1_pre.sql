@@ -52,8 +52,10 @@ CREATE TABLE oneoff.audit_event (
     time        text    COLLATE "C" NOT NULL,
     status      text    COLLATE "C",
     measured    boolean,
-    leaf        bytea   NOT NULL CHECK (octet_length(leaf) = 32),
-    body        bytea   NOT NULL CHECK (octet_length(body) <= 65535)
+    -- The leaf's hash, and behind it those of the complete subtrees whose last leaf it is (RFC 6962), from the lowest
+    -- up: what proofs are made of.
+    hashes      bytea   NOT NULL,
+    body        bytea   NOT NULL
 );
 
 CREATE INDEX audit_event_run ON oneoff.audit_event (run_id, seq) WHERE run_id IS NOT NULL;
@@ -74,14 +76,6 @@ CREATE TABLE oneoff.audit_event_table (
 );
 
 CREATE INDEX audit_event_table_name ON oneoff.audit_event_table (name, time, seq);
-
--- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
-CREATE TABLE oneoff.audit_node (
-    level    integer NOT NULL CHECK (level > 0),
-    position bigint  NOT NULL,
-    hash     bytea   NOT NULL CHECK (octet_length(hash) = 32),
-    PRIMARY KEY (level, position)
-);
 
 -- How many events there are. Whoever appends locks this row until its commit, which keeps the log gapless.
 -- Each append writes it again: the room left in its page lets that happen in place (a HOT update).
@@ -122,7 +116,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['audit_event', 'audit_event_table', 'audit_node', 'audit_log', 'audit_head'] LOOP
+    FOREACH name IN ARRAY ARRAY['audit_event', 'audit_event_table', 'audit_log', 'audit_head'] LOOP
         EXECUTE format(
             'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oneoff.%I EXECUTE FUNCTION oneoff.refuse_change()', name);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_truncate', name);
@@ -151,10 +145,13 @@ DECLARE
     found jsonb;
 BEGIN
     IF position(E'\x01' IN words) = 0 THEN
-        -- In JSON, a backslash in a text is two; this character, which JSON never holds as it is, stands for it.
-        words := replace(words, '\\', E'\x01');
-        words := replace(words, '\u0000', '\\0');
-        found := replace(words, E'\x01', '\\\\')::jsonb;
+        IF position('\' IN words) > 0 THEN
+            -- In JSON, a backslash in a text is two; this character, which JSON never holds as it is, stands for it.
+            words := replace(words, '\\', E'\x01');
+            words := replace(words, '\u0000', '\\0');
+            words := replace(words, E'\x01', '\\\\');
+        END IF;
+        found := words::jsonb;
         IF jsonb_typeof(found) = 'object'
             AND jsonb_typeof(found -> 'data') = 'object'
             AND jsonb_typeof(found -> 'id') = 'string'
@@ -192,6 +189,7 @@ END
 $$;
 
 -- Gives an event the next place in the log: the only way in. Every value but the bytes themselves is made here.
+-- A statement, a check constraint or a condition of a trigger more costs each run some microseconds of the lock.
 CREATE FUNCTION oneoff.append(entry bytea) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -199,9 +197,10 @@ DECLARE
     event jsonb;
     changed jsonb;
     place bigint;
-    depth integer := 0;
     above bigint;
+    depth integer := 0;
     made bytea := sha256('\x00'::bytea || entry);
+    made_all bytea := made;
     beside bytea;
 BEGIN
     IF octet_length(entry) > 65535 THEN
@@ -211,7 +210,8 @@ BEGIN
     event := oneoff.envelope(entry);
     changed := event #> '{data,outcome,rows}';
 
-    SELECT size INTO place FROM oneoff.audit_head FOR UPDATE;
+    -- Takes the row's lock until the commit, which keeps the log gapless.
+    UPDATE oneoff.audit_head SET size = size + 1 RETURNING size - 1 INTO place;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the audit log has no head' USING ERRCODE = 'OO009';
     END IF;
@@ -219,8 +219,22 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
 
+    -- The subtrees that this leaf completes, one on average: each of its last one and the one beside that.
+    above := place;
+    WHILE above & 1 = 1 LOOP
+        SELECT substr(hashes, 32 * depth + 1, 32) INTO beside FROM oneoff.audit_event WHERE seq = (above << depth) - 1;
+        IF octet_length(beside) IS DISTINCT FROM 32 THEN
+            RAISE EXCEPTION 'the audit log lacks the hash of subtree (%, %)', depth, above - 1
+                USING ERRCODE = 'OO009';
+        END IF;
+        made := sha256('\x01'::bytea || beside || made);
+        made_all := made_all || made;
+        depth := depth + 1;
+        above := above >> 1;
+    END LOOP;
+
     INSERT INTO oneoff.audit_event
-        (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
+        (seq, event_id, type, run_id, actor, task, environment, time, status, measured, hashes, body)
     VALUES (
         place,
         event ->> 'id',
@@ -232,34 +246,13 @@ BEGIN
         event ->> 'time',
         oneoff.text_at(event, 'data', 'outcome', 'status'),
         CASE WHEN jsonb_typeof(changed) <> 'null' THEN jsonb_typeof(changed) = 'object' END,
-        made,
+        made_all,
         entry
     );
     IF jsonb_typeof(changed) = 'object' THEN
         INSERT INTO oneoff.audit_event_table (seq, name, time)
         SELECT place, key, event ->> 'time' FROM jsonb_each(changed) WHERE jsonb_typeof(value) = 'object';
     END IF;
-
-    -- The subtrees that this leaf completes: one on average.
-    above := place;
-    WHILE above & 1 = 1 LOOP
-        IF depth = 0 THEN
-            SELECT leaf INTO beside FROM oneoff.audit_event WHERE seq = above - 1;
-        ELSE
-            SELECT node.hash INTO beside FROM oneoff.audit_node AS node
-            WHERE node.level = depth AND node.position = above - 1;
-        END IF;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the audit log lacks the hash of subtree (%, %)', depth, above - 1
-                USING ERRCODE = 'OO009';
-        END IF;
-        made := sha256('\x01'::bytea || beside || made);
-        depth := depth + 1;
-        above := above >> 1;
-        INSERT INTO oneoff.audit_node (level, position, hash) VALUES (depth, above, made);
-    END LOOP;
-
-    UPDATE oneoff.audit_head SET size = place + 1;
 END
 $$;
 
@@ -386,5 +379,16 @@ BEGIN
     INSERT INTO oneoff.actor (subject, kind, name) VALUES (made, of_kind, of_name)
     ON CONFLICT (kind, name) DO NOTHING;
     RETURN (SELECT subject FROM oneoff.actor WHERE kind = of_kind AND name = of_name);
+END
+$$;
+
+-- Whatever the session's own limit is, nobody waits longer for a lock. The client counts on it.
+DO $$
+DECLARE
+    callable regprocedure;
+BEGIN
+    FOR callable IN SELECT oid FROM pg_proc WHERE pronamespace = 'oneoff'::regnamespace AND prosecdef LOOP
+        EXECUTE format('ALTER FUNCTION %s SET lock_timeout = ''30s''', callable);
+    END LOOP;
 END
 $$;
