@@ -42,7 +42,7 @@ _DEFAULTS: dict[str, Any] = {
     "options": "",
 }
 """What is set where the address itself does not."""
-_REFUSALS = ("OO002", "OO003", "23505")
+_REFUSALS = ("OO002", "OO003", "OO004", "OO007", "23505")
 """Answers of our own functions, which the store has words for."""
 
 

@@ -1,11 +1,13 @@
 -- Version 1 of the store in PostgreSQL, to be applied before its release is deployed. Executed by the role
 -- oneoff_owner, which cannot log in: everything here belongs to it. A file never changes once it was released.
 
--- Which clients may work here: those from oldest_client up to version.
+-- Which clients may work here: those from oldest_client up to version. And how long every event stays at least,
+-- whatever the settings of whoever prunes say: the app's role may only read that.
 CREATE TABLE oneoff.store_version (
-    id            integer NOT NULL PRIMARY KEY CHECK (id = 1),
-    version       integer NOT NULL,
-    oldest_client integer NOT NULL
+    id             integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    version        integer NOT NULL,
+    oldest_client  integer NOT NULL,
+    retention_days integer NOT NULL DEFAULT 400 CHECK (retention_days BETWEEN 0 AND 99999)
 );
 
 -- The run itself is the JSON in body. The columns beside it are for queries and conditions; heartbeat_at
@@ -39,8 +41,9 @@ CREATE INDEX run_subject ON oneoff.run (subject, requested_at, id);
 CREATE INDEX run_active ON oneoff.run (requested_at, id)
     WHERE status IN ('requested', 'launched', 'running', 'stopping');
 
--- The audit log. body is what was hashed; every other column but seq follows from it. In a column a NUL of
--- the body is written \0 and a backslash \\, because PostgreSQL's text holds no NUL.
+-- The audit log. body is what was hashed; every other column but seq and recorded follows from it. In a column a
+-- NUL of the body is written \0 and a backslash \\, because PostgreSQL's text holds no NUL. recorded is the server's
+-- own time, which nobody who appends can choose: retention goes by it.
 CREATE TABLE oneoff.audit_event (
     seq         bigint  NOT NULL PRIMARY KEY,
     event_id    text    COLLATE "C" NOT NULL CONSTRAINT audit_event_id UNIQUE,
@@ -53,7 +56,8 @@ CREATE TABLE oneoff.audit_event (
     status      text    COLLATE "C",
     measured    boolean,
     leaf        bytea   NOT NULL CHECK (octet_length(leaf) = 32),
-    body        bytea   NOT NULL CHECK (octet_length(body) <= 65535)
+    body        bytea   NOT NULL CHECK (octet_length(body) <= 65535),
+    recorded    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE INDEX audit_event_run ON oneoff.audit_event (run_id, seq) WHERE run_id IS NOT NULL;
@@ -75,19 +79,22 @@ CREATE TABLE oneoff.audit_event_table (
 
 CREATE INDEX audit_event_table_name ON oneoff.audit_event_table (name, time, seq);
 
--- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
+-- The roots of the complete subtrees (RFC 6962): what proofs are made of. Level 0, the leaves, stands beside the
+-- events; here it holds those whose events were pruned.
 CREATE TABLE oneoff.audit_node (
-    level    integer NOT NULL CHECK (level > 0),
+    level    integer NOT NULL CHECK (level >= 0),
     position bigint  NOT NULL,
     hash     bytea   NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (level, position)
 );
 
--- How many events there are. Whoever appends locks this row until its commit, which keeps the log gapless.
+-- How many events there are, and the first that is kept: those before start were pruned, and may be deleted.
+-- Whoever appends locks this row until its commit, which keeps the log gapless.
 -- Each append writes it again: the room left in its page lets that happen in place (a HOT update).
 CREATE TABLE oneoff.audit_head (
-    id   integer NOT NULL PRIMARY KEY CHECK (id = 1),
-    size bigint  NOT NULL
+    id    integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    size  bigint  NOT NULL,
+    start bigint  NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
 INSERT INTO oneoff.audit_head (id, size) VALUES (1, 0);
@@ -117,6 +124,38 @@ BEGIN
 END
 $$;
 
+-- An event may go that stands before the start and whose leaf hash is kept; what stands beside it goes with it.
+CREATE FUNCTION oneoff.refuse_delete() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    IF OLD.seq < (SELECT start FROM oneoff.audit_head) THEN
+        IF TG_TABLE_NAME <> 'audit_event' THEN
+            RETURN OLD;
+        ELSIF EXISTS (SELECT FROM oneoff.audit_node WHERE level = 0 AND position = OLD.seq AND hash = OLD.leaf) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'OO006';
+END
+$$;
+
+-- The start moves forward, and just after the event that says so.
+CREATE FUNCTION oneoff.refuse_move() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    IF NEW.size = OLD.size AND NEW.start > OLD.start AND NEW.start < NEW.size AND EXISTS (
+        SELECT FROM oneoff.audit_event
+        WHERE seq = NEW.size - 1 AND type = 'log.pruned'
+            AND oneoff.envelope(body) #> '{data,to}' = to_jsonb(NEW.start)
+    ) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'OO006';
+END
+$$;
+
 -- ENABLE ALWAYS: session_replication_role turns other triggers off.
 DO $$
 DECLARE
@@ -127,13 +166,17 @@ BEGIN
             'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oneoff.%I EXECUTE FUNCTION oneoff.refuse_change()', name);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_truncate', name);
         EXECUTE format(
-            'CREATE TRIGGER refuse_delete BEFORE DELETE ON oneoff.%I FOR EACH ROW'
-            ' EXECUTE FUNCTION oneoff.refuse_change()', name);
+            'CREATE TRIGGER refuse_delete BEFORE DELETE ON oneoff.%I FOR EACH ROW EXECUTE FUNCTION oneoff.%I()',
+            name, CASE WHEN name LIKE 'audit_event%' THEN 'refuse_delete' ELSE 'refuse_change' END);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_delete', name);
         EXECUTE format(
-            'CREATE TRIGGER refuse_update BEFORE UPDATE ON oneoff.%I FOR EACH ROW %s'
-            ' EXECUTE FUNCTION oneoff.refuse_change()',
-            name, CASE name WHEN 'audit_head' THEN 'WHEN (NEW.size IS DISTINCT FROM OLD.size + 1)' ELSE '' END);
+            'CREATE TRIGGER refuse_update BEFORE UPDATE ON oneoff.%I FOR EACH ROW %s',
+            name, CASE name
+                WHEN 'audit_head' THEN
+                    'WHEN (NEW.size IS DISTINCT FROM OLD.size + 1 OR NEW.start IS DISTINCT FROM OLD.start)'
+                    ' EXECUTE FUNCTION oneoff.refuse_move()'
+                ELSE 'EXECUTE FUNCTION oneoff.refuse_change()'
+            END);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_update', name);
     END LOOP;
 END
@@ -374,6 +417,74 @@ BEGIN
     UPDATE oneoff.actor AS known SET name = NULL WHERE known.name = of_name;
     PERFORM oneoff.append(event);
     RETURN true;
+END
+$$;
+
+-- Moves the start of the log, with the event that states it. Refused is what is younger, by this server's clock,
+-- than the owner lets go (OO007), and what is no beginning of the log (OO004: to, start and size as the detail).
+CREATE FUNCTION oneoff.prune(up_to bigint, event bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    stated jsonb := oneoff.envelope(event);
+    days integer := (SELECT retention_days FROM oneoff.store_version);
+    log oneoff.audit_head;
+    young record;
+BEGIN
+    IF stated ->> 'type' <> 'dev.oneoff.audit.log.pruned.v1'
+        OR stated #> '{data,to}' IS DISTINCT FROM to_jsonb(up_to)
+    THEN
+        RAISE EXCEPTION 'pruning needs the event that states it' USING ERRCODE = 'OO005';
+    END IF;
+    SELECT * INTO log FROM oneoff.audit_head;
+    IF up_to <= log.size THEN  -- else events that come meanwhile would not be looked at
+        -- Before the head is locked: what was recorded stays as it is, and nobody waits for this look.
+        SELECT seq, recorded INTO young FROM oneoff.audit_event
+        WHERE seq < up_to AND recorded > clock_timestamp() - days * interval '24 hours' ORDER BY seq LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the store keeps every event for % days from when its server recorded it:'
+                ' event % stays until %', days, young.seq,
+                to_char(young.recorded AT TIME ZONE 'UTC' + days * interval '24 hours', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                USING ERRCODE = 'OO007';
+        END IF;
+        SELECT * INTO log FROM oneoff.audit_head FOR UPDATE;
+    END IF;
+    IF NOT (up_to > log.start AND up_to <= log.size) THEN
+        RAISE EXCEPTION 'the log does not begin so' USING ERRCODE = 'OO004', DETAIL = concat_ws(' ', up_to, log.start, log.size);
+    END IF;
+    PERFORM oneoff.append(event);
+    UPDATE oneoff.audit_head SET start = up_to;
+END
+$$;
+
+-- Deletes some of what stands before the start, and keeps its leaf hashes; whether there is more.
+CREATE FUNCTION oneoff.forget() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    kept_from bigint;
+    first bigint;
+    past bigint;
+BEGIN
+    PERFORM FROM oneoff.audit_log FOR UPDATE;  -- two of these take turns; those who append do not wait
+    SELECT start INTO kept_from FROM oneoff.audit_head;
+    SELECT min(seq) INTO first FROM oneoff.audit_event WHERE seq < kept_from;
+    IF first IS NULL THEN
+        RETURN false;
+    END IF;
+    past := least(kept_from, first + 1000);
+    INSERT INTO oneoff.audit_node (level, position, hash)
+    SELECT 0, seq, leaf FROM oneoff.audit_event WHERE seq >= first AND seq < past;
+    -- A run's record goes with the last of its events. Locked first: an event may have come with its last change.
+    PERFORM FROM oneoff.run
+    WHERE id IN (SELECT run_id FROM oneoff.audit_event WHERE seq >= first AND seq < past) ORDER BY id FOR UPDATE;
+    DELETE FROM oneoff.run AS gone
+    WHERE id IN (SELECT run_id FROM oneoff.audit_event WHERE seq >= first AND seq < past)
+        AND NOT EXISTS (SELECT FROM oneoff.audit_event WHERE run_id = gone.id AND seq >= past)
+        AND status NOT IN ('requested', 'launched', 'running', 'stopping');
+    DELETE FROM oneoff.audit_event_table WHERE seq >= first AND seq < past;
+    DELETE FROM oneoff.audit_event WHERE seq >= first AND seq < past;
+    RETURN past < kept_from;
 END
 $$;
 
