@@ -41,6 +41,8 @@ class Verification:
     """The largest of the checkpoints kept elsewhere that holds: nothing before it was changed since."""
     pruned: Pruned | None = None
     """What the log says of the events that are gone from its beginning."""
+    vouched: str | None = None
+    """How that is vouched for; None where nobody looked, or where its signature is wrong, a problem."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -56,6 +58,8 @@ class Verification:
 class Pruned:
     """The statement of a ``log.pruned`` event: the events before ``to`` are gone."""
 
+    place: int
+    """Of the event itself."""
     to: int
     root: str
     """Of the events before ``to``, in hexadecimal digits."""
@@ -65,18 +69,23 @@ class Pruned:
     reason: str
     open: frozenset[RunId]
     """Runs that had started before ``to`` and ended later."""
+    note: str | None
+    """A signed checkpoint of the log at ``to``, not looked at here."""
 
     @classmethod
-    def of(cls, envelope: JSONObject) -> Pruned:
+    def of(cls, place: int, envelope: JSONObject) -> Pruned:
         """The statement in an event; raises AttributeError, KeyError, TypeError or ValueError."""
         data: Any = envelope["data"]
+        note = data.get("note")
         return cls(
+            place=place,
             to=int(data["to"]),
             root=str(data["root"]),
             at=str(envelope["time"]),
             by=str(data["initiator"]["subject"]),
             reason=str(data["reason"]),
             open=frozenset(RunId(str(run_id)) for run_id in data["open"]),
+            note=None if note is None else str(note),
         )
 
 
@@ -289,7 +298,7 @@ class _Reading:
     def state(self, seq: int, envelope: JSONObject) -> None:
         """Take down what the log says of its own beginning."""
         try:
-            stated = Pruned.of(envelope)
+            stated = Pruned.of(seq, envelope)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.bad(seq, f"event {seq} does not say what was pruned: {error!r}")
             return
@@ -298,6 +307,8 @@ class _Reading:
                 f"event {seq} says that the events before {stated.to} were pruned, and the log begins with "
                 f"event {self.start.size}"
             )
+        elif stated.to == self.start.size and self.pruned is not None:
+            self.bad(seq, f"event {seq} states again what event {self.pruned.place} states: one of them is false")
         elif stated.to == self.start.size:
             self.pruned = stated
 
