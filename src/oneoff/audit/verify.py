@@ -308,7 +308,9 @@ class _Reading:
                 f"event {self.start.size}"
             )
         elif stated.to == self.start.size and self.pruned is not None:
-            self.bad(seq, f"event {seq} states again what event {self.pruned.place} states: one of them is false")
+            self.bad(
+                seq, f"event {seq} states again what event {self.pruned.place} states: one of them is false"
+            )
         elif stated.to == self.start.size:
             self.pruned = stated
 

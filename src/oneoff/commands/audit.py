@@ -93,9 +93,7 @@ def finish(services: Services) -> None:
             pass
 
 
-def verify(
-    services: Services, *, kept: Iterable[Checkpoint] = (), keys: Sequence[str] = ()
-) -> Verification:
+def verify(services: Services, *, kept: Iterable[Checkpoint] = (), keys: Sequence[str] = ()) -> Verification:
     """Compute the whole log again from its bytes and compare it with what is known of it.
 
     Args:
@@ -124,9 +122,7 @@ def _vouched(services: Services, found: Verification, keys: Sequence[str]) -> Ve
         return found
     origin = origin_of(services.store.log_name())
     try:
-        vouched = vouch(
-            found.pruned, keys, origin=origin, settings=services.settings, own_keys=services.keys
-        )
+        vouched = vouch(found.pruned, keys, origin=origin, settings=services.settings, own_keys=services.keys)
     except EvidenceUnfit as error:
         return replace(found, problems=(*found.problems, error.message))
     return replace(found, vouched=vouched)

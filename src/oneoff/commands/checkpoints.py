@@ -157,9 +157,7 @@ def vouch(
     return signed.vouched
 
 
-def _known_keys(
-    keys: Sequence[str], settings: Settings, own_keys: Callable[[], Keys]
-) -> Sequence[VerifyKey]:
+def _known_keys(keys: Sequence[str], settings: Settings, own_keys: Callable[[], Keys]) -> Sequence[VerifyKey]:
     """Those that are given; else the configured ones, else the installation's own."""
     return [_key(key) for key in keys] or configured_keys(settings) or _own_key(own_keys)
 
