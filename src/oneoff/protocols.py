@@ -158,6 +158,7 @@ class Store(Protocol):
 
         Raises:
             StoreConflict: the start is there or beyond already, or the log is shorter.
+            Refused: the store has a time of retention of its own, and an event is younger.
         """
 
     def forget(self) -> bool:
@@ -205,8 +206,12 @@ Phase: TypeAlias = Literal["pre", "post", "all"]
 class StoreAdmin(Protocol):
     """Makes and upgrades the place where records are kept. Both say in words what was done."""
 
-    def init(self, role: str | None) -> list[str]:
-        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable.
+
+        Args:
+            retention_days: how long the store itself lets no event be pruned, whatever the settings say.
+        """
 
     def upgrade(self, phase: Phase) -> list[str]:
         """Bring the store up to date. Raises StoreUnavailable."""

@@ -39,6 +39,8 @@ class Verification:
     """The largest of the checkpoints kept elsewhere that holds: nothing before it was changed since."""
     pruned: Pruned | None = None
     """What the log says of the events that are gone from its beginning."""
+    vouched: str | None = None
+    """How that is vouched for; None where nobody looked, or where its signature is wrong, a problem."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -54,6 +56,8 @@ class Verification:
 class Pruned:
     """The statement of a ``log.pruned`` event: the events before ``to`` are gone."""
 
+    place: int
+    """Of the event itself."""
     to: int
     root: str
     """Of the events before ``to``, in hexadecimal digits."""
@@ -63,18 +67,23 @@ class Pruned:
     reason: str
     open: frozenset[RunId]
     """Runs that had started before ``to`` and ended later."""
+    note: str | None
+    """A signed checkpoint of the log at ``to``, not looked at here."""
 
     @classmethod
-    def of(cls, envelope: JSONObject) -> Pruned:
+    def of(cls, place: int, envelope: JSONObject) -> Pruned:
         """The statement in an event; raises AttributeError, KeyError, TypeError or ValueError."""
         data: Any = envelope["data"]
+        note = data.get("note")
         return cls(
+            place=place,
             to=int(data["to"]),
             root=str(data["root"]),
             at=str(envelope["time"]),
             by=str(data["initiator"]["subject"]),
             reason=str(data["reason"]),
             open=frozenset(RunId(str(run_id)) for run_id in data["open"]),
+            note=None if note is None else str(note),
         )
 
 
@@ -257,14 +266,14 @@ class _Reading:
         what = "is not the one of its events" if hashes[here] else "is missing"
         first = self.size + 1 - (1 << level)
         self.problem(
-            f"the stored hash over the events {first} to {self.size} {what}: one of them was changed together "
-            "with its own hash, or the hash itself was; proofs through it fail"
+            f"the stored hash over the events {first} to {self.size} {what}: one of them was changed "
+            "together with its own hash, or the hash itself was; proofs through it fail"
         )
 
     def state(self, seq: int, envelope: JSONObject) -> None:
         """Take down what the log says of its own beginning."""
         try:
-            stated = Pruned.of(envelope)
+            stated = Pruned.of(seq, envelope)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.bad(seq, f"event {seq} does not say what was pruned: {error!r}")
             return
@@ -272,6 +281,10 @@ class _Reading:
             self.problem(
                 f"event {seq} says that the events before {stated.to} were pruned, and the log begins with "
                 f"event {self.start.size}"
+            )
+        elif stated.to == self.start.size and self.pruned is not None:
+            self.bad(
+                seq, f"event {seq} states again what event {self.pruned.place} states: one of them is false"
             )
         elif stated.to == self.start.size:
             self.pruned = stated

@@ -196,7 +196,7 @@ class PostgresStore:
         of_table = "_of_table" if "table" in given else ""
         parts = (
             self.statements[f"select_events{of_table}"],
-            self._where(f"event_{name}" for name in given),
+            self._where(f"event_{name}" for name in ("kept", *given)),
             self.statements[f"newest_events{of_table}"],
         )
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}
@@ -204,20 +204,25 @@ class PostgresStore:
         return [_stored(row) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
+        size, _ = self._head()
+        return Checkpoint(size, root_at(size, self.hashes))
+
+    def start(self) -> int:
+        return self._head()[1]
+
+    def _head(self) -> tuple[int, int]:
+        """Size and start of the log."""
         row = self._one("select_head")
         if row is None:
             raise failures.damaged(self.place, "the audit log has no head")
-        return Checkpoint(row[0], root_at(row[0], self.hashes))
-
-    def start(self) -> int:
-        return 0
+        return int(row[0]), int(row[1])
 
     def prune(self, to: int, event: Event) -> None:
-        """Not in this version. Raises StoreUnavailable."""
-        raise failures.no_pruning(self.place)
+        self._change("prune", None, {"to": to, "event": encode(event)}, self._recorded(event))
 
     def forget(self) -> bool:
-        return False
+        [(more,)] = self._tell("forget", {})
+        return bool(more)
 
     def log_name(self) -> str:
         row = self._one("select_log")
@@ -340,6 +345,10 @@ class PostgresStore:
             return refusals.conflict(run)
         if error.sqlstate == "OO003" and run is not None:
             return refusals.not_found(run.id)
+        if error.sqlstate == "OO004":
+            return refusals.not_pruned(*map(int, (error.diag.message_detail or "").split()))
+        if error.sqlstate == "OO007":
+            return refusals.too_young(failures.one_line(error))
         return failures.damaged(self.place, failures.one_line(error))
 
     def _run(self, row: Row) -> Run:

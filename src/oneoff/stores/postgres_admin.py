@@ -52,8 +52,11 @@ class PostgresAdmin:
         self._place = without_login(owner_url)
         self._scripts = scripts
 
-    def init(self, role: str | None) -> list[str]:
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
         """Make schema, owner, functions and grants in one transaction; twice changes nothing.
+
+        Args:
+            retention_days: see :meth:`oneoff.protocols.StoreAdmin.init`; a new store has 400.
 
         Raises:
             StoreUnavailable: a right is missing, or something else stands in the store's place.
@@ -72,6 +75,9 @@ class PostgresAdmin:
                     done.append(f"made the store, version {len(self._scripts)}")
                 else:
                     done.append(f"the store is there, version {_version(connection)[0]}")
+                if retention_days is not None:
+                    connection.execute(_SQL["set_retention"], {"days": retention_days})
+                    done.append(f"no event is pruned within {retention_days} days")
                 _grant(connection, {role: True})
             done.append(self._check_granted(connection, role))
         return done

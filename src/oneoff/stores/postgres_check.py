@@ -13,8 +13,8 @@ from oneoff.stores.postgres_link import Link, Row
 
 CLOCK_SECONDS = 5.0
 """A difference between the clocks that is told: times in the log come from the machine that runs."""
-GUARDS = 12
-"""Triggers that keep the log append-only: for updates, deletions and truncations of four tables."""
+GUARDS = 15
+"""Triggers that keep the log append-only: for updates, deletions and truncations of five tables."""
 
 _SQL = queries.load("postgres_check.sql")
 _INIT = "`oneoff store init --owner-url URL` in a database of its own, with a role of its own for the app"

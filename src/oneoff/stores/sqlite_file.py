@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oneoff.audit.merkle import Growth
 from oneoff.errors import OneoffError, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import Finding
-from oneoff.stores import failures, queries, sqlite_tree
+from oneoff.stores import failures, queries
 
 SCHEMA = ("sqlite_schema_1.sql", "sqlite_schema_2.sql")
 """One file for each version of the schema, in order; a store's ``user_version`` counts those it has."""
@@ -216,7 +217,7 @@ def version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the store to the newest version in one transaction."""
-    sqlite_tree.prepare_upgrade(connection)
+    connection.create_function("oneoff_grown", 1, Growth().add)  # for version 2: SQL has no SHA-256
     with transaction(connection):
         for number in range(version(connection, path), len(SCHEMA)):
             for statement in _statements(queries.script(SCHEMA[number])):

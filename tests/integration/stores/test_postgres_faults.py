@@ -196,12 +196,15 @@ def test_a_forked_child_is_refused(store: PostgresStore) -> None:
     assert sound(store, 1)
 
 
-def test_a_lock_that_is_held_for_too_long(
-    store: PostgresStore, postgres: Server, store_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_held_for_too_long(store: PostgresStore, postgres: Server, store_url: str) -> None:
     """Somebody's open transaction is waited for, for so long; then words, and nothing has changed."""
+    limit = "SELECT DISTINCT setting FROM pg_proc, unnest(proconfig) AS setting WHERE prosecdef AND"
     assert postgres_failures.LOCK_SECONDS >= 30
-    monkeypatch.setattr(postgres_link, "_WRITE", postgres_link._WRITE.replace("'30s'", "'200ms'"))
+    assert postgres.execute(f"{limit} setting LIKE 'lock_timeout=%'", database=database_of(store_url)) == [
+        (f"lock_timeout={postgres_failures.LOCK_SECONDS}s",)
+    ]
+    shorter = "ALTER FUNCTION oneoff.create_run SET lock_timeout = '200ms'"
+    postgres.execute(shorter, database=database_of(store_url))
     with psycopg.connect(postgres.url(database_of(store_url)), options="") as other:
         other.execute("SELECT * FROM oneoff.audit_head FOR UPDATE")
         with pytest.raises(StoreUnavailable, match="locked for 30 s") as caught:

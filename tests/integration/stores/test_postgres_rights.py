@@ -24,6 +24,7 @@ TABLES = (
     "audit_event_table",
     "audit_head",
     "audit_log",
+    "audit_pruned",
     "run",
     "store_version",
 )
@@ -33,11 +34,12 @@ NOT_NULL = {
     "audit_event_table": "VALUES (9, 'x', 't')",
     "audit_head": "VALUES (1, 9)",
     "audit_log": "VALUES (1, 'x')",
+    "audit_pruned": "VALUES (9, '')",
     "run": "(id, task, status, actor, subject, environment, requested_at, version, fence, body)"
     " VALUES ('x', '', '', '', '', '', '', 0, 0, '')",
     "store_version": "VALUES (1, 9, 9)",
 }
-COLUMN = {"audit_head": "size", "audit_log": "name", "store_version": "version"}
+COLUMN = {"audit_head": "start", "audit_log": "name", "audit_pruned": "seq", "store_version": "version"}
 EVERYWHERE = (
     "INSERT INTO oneoff.{table} {row}",
     "UPDATE oneoff.{table} SET {column} = {column}",
