@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from oneoff.audit.event import StoredEvent, columns, decode
+from oneoff.audit.event import COLUMNS, StoredEvent, beside, decode
 from oneoff.audit.merkle import EMPTY_ROOT, HASH_BYTES, Checkpoint, completed, node_hash
 from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
+_TYPE = COLUMNS.index("type")
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
 
@@ -185,18 +186,20 @@ class _Reading:
         except ValueError as error:
             self.bad(seq, f"event {seq} cannot be read: {error}")
             return
-        derived = columns(envelope)
-        if derived != event.columns:
-            self.differ(seq, derived, event.columns)
-        if derived["type"] == "log.pruned":
+        derived = beside(envelope)
+        if derived != event.beside:
+            self.differ(seq, derived, event.beside)
+        type_ = derived[_TYPE]
+        if type_ == "starting":
+            self.begun(seq, envelope)
+        elif type_ == "outcome":
+            self.ended(seq, envelope)
+        elif type_ == "log.pruned":
             self.state(seq, envelope)
-        else:
-            self.pair(seq, envelope, derived["type"])
 
-    def differ(self, seq: int, derived: JSONObject, beside: JSONObject) -> None:
-        for name, value in derived.items():
-            if beside.get(name) != value:
-                found = beside.get(name)
+    def differ(self, seq: int, derived: Sequence[JSON], stored: Sequence[JSON]) -> None:
+        for name, value, found in zip(COLUMNS, derived, stored, strict=True):
+            if found != value:
                 self.bad(seq, f"event {seq} says {name} {value!r}, and the column beside it {found!r}")
 
     def grow(self, leaf: bytes, hashes: bytes) -> None:
@@ -305,30 +308,31 @@ class _Reading:
                 self.without_start(seq, run_id)
         self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
 
-    def pair(self, seq: int, envelope: JSONObject, type_: JSON) -> None:
-        """Keep account of starts and outcomes."""
-        if type_ == "starting":
-            run_id = RunId(str(envelope.get("subject")))
-            if run_id in self.open:
-                self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
-            self.open[run_id] = seq
-        elif type_ == "outcome":
-            run_id = RunId(str(envelope.get("subject")))
-            status, recovered = _outcome_of(envelope)
-            lost, was_lost = status == Status.LOST, run_id in self.lost
-            # A run that was launched may be lost before it starts; whoever was lost may come back once.
-            if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-                if self.start.size and run_id not in self.early:
-                    # Its start, or that it is lost, may have been pruned; the statement comes later.
-                    self.early[run_id] = seq if not recovered else None
-                else:
-                    self.without_start(seq, run_id)
-            elif run_id not in self.open:
-                self.early[run_id] = None
-            self.open.pop(run_id, None)
-            self.lost.discard(run_id)
-            if lost:
-                self.lost.add(run_id)
+    def begun(self, seq: int, envelope: JSONObject) -> None:
+        """A start, which opens an account."""
+        run_id = RunId(str(envelope.get("subject")))
+        if run_id in self.open:
+            self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
+        self.open[run_id] = seq
+
+    def ended(self, seq: int, envelope: JSONObject) -> None:
+        """An outcome, which closes it."""
+        run_id = RunId(str(envelope.get("subject")))
+        status, recovered = _outcome_of(envelope)
+        lost, was_lost = status == Status.LOST, run_id in self.lost
+        # A run that was launched may be lost before it starts; whoever was lost may come back once.
+        if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
+            if self.start.size and run_id not in self.early:
+                # Its start, or that it is lost, may have been pruned; the statement comes later.
+                self.early[run_id] = seq if not recovered else None
+            else:
+                self.without_start(seq, run_id)
+        elif run_id not in self.open:
+            self.early[run_id] = None
+        self.open.pop(run_id, None)
+        self.lost.discard(run_id)
+        if lost:
+            self.lost.add(run_id)
 
     def without_start(self, seq: int, run_id: RunId) -> None:
         self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
+from oneoff.audit.event import Event, StoredEvent, beside, decode, encode
 from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, grown, last_leaf, leaf_hash, root_at
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, to_document, without_name
@@ -178,7 +178,7 @@ class MemoryStore:
             raise refusals.event_recorded(event.id)
         body = encode(event)
         hashes = grown(self._size, leaf_hash(body), self.hashes)
-        stored = StoredEvent(seq=self._size, body=body, hashes=hashes, columns=columns(decode(body)))
+        stored = StoredEvent(self._size, body, hashes, beside(decode(body)))
         self._events.append(stored)
         self._event_ids.add(event.id)
         self._hashes.append(hashes)

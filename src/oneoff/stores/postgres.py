@@ -38,7 +38,6 @@ VERSION = 1
 
 _PAGE = 500
 """Events read at once: no transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 _LOCK_TRIES = 20
 """How often a change is tried that others come before, such as one that holds a lock and lets it go."""
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -371,8 +370,7 @@ def _event_id(error: psycopg.Error) -> str:
 def _stored(row: Row) -> StoredEvent:
     seq, body, hashes, *beside, measured, tables = row
     texts = [None if text is None else _unescaped(text) for text in beside]
-    values = (*texts, measured, sorted(map(_unescaped, tables)))
-    return StoredEvent(seq=seq, body=body, hashes=hashes, columns=dict(zip(_COLUMNS, values, strict=True)))
+    return StoredEvent(seq, body, hashes, (*texts, measured, [*sorted(map(_unescaped, tables))]))
 
 
 def _body(run: Run) -> str:

@@ -374,24 +374,8 @@ def _entry(event: Event) -> dict[str, Any]:
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    seq, body, hashes, id_, type_, run_id, actor, task, environment, time, status, measured = row
-    return StoredEvent(
-        seq=seq,
-        body=body,
-        hashes=hashes,
-        columns={
-            "id": id_,
-            "type": type_,
-            "run_id": run_id,
-            "actor": actor,
-            "task": task,
-            "environment": environment,
-            "time": time,
-            "status": status,
-            "measured": None if measured is None else bool(measured),
-            "tables": tables,
-        },
-    )
+    seq, body, hashes, *texts, measured = row
+    return StoredEvent(seq, body, hashes, (*texts, None if measured is None else bool(measured), tables))
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_swapped_bodies(store: MemoryStore) -> None:
 def test_a_changed_column(store: MemoryStore, column: str) -> None:
     """Every column beside the body is compared with it."""
     log = list(store.events())
-    log[3] = replace(log[3], columns={**log[3].columns, column: "forged"})
+    log[3] = replace(log[3], beside=tuple({**log[3].columns, column: "forged"}.values()))
     (problem,) = checked(log, store.checkpoint()).problems
     assert problem.startswith(f"event 3 says {column} ")
     assert "'forged'" in problem
