@@ -117,9 +117,9 @@ def _pause(until: Path) -> None:
 
 
 def _kill_at_statement(nth: int) -> None:
-    from oneoff.stores import sqlite_file
+    from oneoff.stores import postgres_link, sqlite_file
 
-    connect = sqlite_file.connect
+    connect, send = sqlite_file.connect, postgres_link.Link._send
     statements = 0
 
     def count(_: str) -> None:
@@ -133,7 +133,12 @@ def _kill_at_statement(nth: int) -> None:
         connection.set_trace_callback(count)
         return connection
 
+    def count_and_send(*args: Any) -> Any:
+        count("")
+        return send(*args)
+
     sqlite_file.connect = connect_and_count
+    postgres_link.Link._send = count_and_send  # type: ignore[method-assign]  # that is what this driver is for
 
 
 def _make_the_clock_jump(by: timedelta) -> None:
