@@ -22,6 +22,7 @@ from oneoff.runs.status import Status
 from oneoff.stores import sqlite as sqlite_module
 from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.sqlite import SqliteStore
+from tests.acceptance.cli.test_receipts import script
 from tests.acceptance.faults.project import Project, some_quickly
 from tests.postgres import Server, database_of, make_store
 from tests.records import OBSERVER, PROCESS, make_run
@@ -192,9 +193,19 @@ def test_a_log_that_does_not_fit_is_not_pruned(project: OldProject) -> None:
     assert "the log does not fit, and is not pruned: event 1" in err
 
 
-@pytest.mark.parametrize("nth", some_quickly(range(1, 200, 7), every=6))
-def test_killed_while_pruning(nth: int, anywhere: OldProject) -> None:
+@pytest.mark.parametrize("nth", some_quickly(range(1, 100, 3), every=6))
+def test_killed_while_pruning(nth: int, project: OldProject) -> None:
     """Killed at any statement: all is there, or the cut is made and the next command deletes the rest."""
+    killed_while_pruning(nth, project)
+
+
+@pytest.mark.parametrize("nth", some_quickly(range(1, 31), every=6))
+def test_killed_while_pruning_in_postgres(nth: int, in_postgres: OldProject) -> None:
+    """The same at each message to the server, of which there are fewer."""
+    killed_while_pruning(nth, in_postgres)
+
+
+def killed_while_pruning(nth: int, anywhere: OldProject) -> None:
     filled(anywhere)
     before = verified(anywhere)
     prune(anywhere, "--yes", kill_at_statement=nth)
@@ -276,6 +287,59 @@ def test_thirteen_months(anywhere: OldProject) -> None:
         assert verify_inclusion(leaf, seq, inclusion_proof(seq, now.size, store.hashes), now)
     assert store.subject(Actor(kind="human", name="grace")) != subject
     store.close()
+
+
+def test_a_receipt_across_the_cut(anywhere: OldProject, tmp_path: Path) -> None:
+    """It holds what is kept and the signed statement about the rest; the command and the script say so."""
+    public = anywhere.oneoff("audit", "keygen", "--name", "shop.example", "key").stdout.strip()
+    settings = anywhere.folder / "oneoff.toml"
+    audit = '[tool.oneoff.audit]\nkey = "key"\nanchors = [{ file = "anchor" }]\n'
+    settings.write_text(settings.read_text() + audit)
+    store, now = anywhere.store, datetime.now(UTC)
+    run = store.create(make_run("long"), events.requested(make_run("long"), OBSERVER, OLD))
+    run = store.save(run.claimed(PROCESS, OLD), events.starting(run, OBSERVER, OLD))
+    ended = run.ended(Outcome(status=Status.SUCCEEDED), now)
+    store.save(ended, events.outcome(ended, OBSERVER, now))
+    store.close()
+    remember(anywhere, "young", now)
+    anywhere.age()
+
+    code, out, err = prune(anywhere, "--yes", "-o", "json")
+    assert (code, json.loads(out)["pruned"]) == (0, 2), err
+    assert len((anywhere.folder / "anchor").read_text().splitlines()) == 2
+    found = anywhere.oneoff("audit", "verify", "--key", public)
+    assert (found.returncode, "The statement of that is signed by shop.example." in found.stdout) == (0, True)
+    written = anywhere.oneoff("audit", "prove", "long", "-o", "receipt.json")
+    assert "the run's events before 2 were pruned" in written.stderr
+
+    receipt = str(anywhere.folder / "receipt.json")
+    shown = Project(tmp_path / "elsewhere").oneoff("audit", "check", receipt, "--key", public)
+    assert shown.returncode == 0, shown.stderr
+    assert "what is kept of the run: events 0 to 1 of the log were pruned on" in shown.stdout
+    assert "is event 6, signed by shop.example." in shown.stdout
+    ended_script = script(receipt)
+    assert (ended_script.returncode, ended_script.stderr) == (0, "")
+    assert "the events before 2 were pruned: 'yearly'" in ended_script.stdout
+    changed = tmp_path / "changed.json"
+    changed.write_text((anywhere.folder / "receipt.json").read_text().replace("yearly", "by mistake"))
+    assert script(str(changed)).returncode == 1
+    assert anywhere.oneoff("audit", "check", str(changed)).returncode == 1
+    other = Project(tmp_path / "elsewhere").oneoff("audit", "keygen", "--name", "other", "key").stdout.strip()
+    refused = anywhere.oneoff("audit", "verify", "--key", other)
+    assert (refused.returncode, "event 6 states what was pruned, and" in refused.stdout) == (1, True)
+    refused = anywhere.oneoff("audit", "check", receipt, "--key", other)
+    assert (refused.returncode, "none of that is a known key" in refused.stderr) == (1, True)
+
+
+def test_a_receipt_of_what_is_gone(project: OldProject) -> None:
+    """Nothing can be proven of it; the error says that it was pruned, and when."""
+    filled(project, 1)
+    assert project.oneoff("audit", "prove", "old-0").returncode == 0
+    assert prune(project, "--yes")[0] == 0
+    gone = project.oneoff("audit", "prove", "old-0")
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert "there is no run 'old-0': the events before 3 were pruned on" in gone.stderr
+    assert "Traceback" not in gone.stderr
 
 
 def test_nobody_is_erased_while_at_work(project: OldProject) -> None:
