@@ -444,8 +444,9 @@ BEGIN
         END IF;
         SELECT * INTO log FROM oneoff.audit_head FOR UPDATE;
     END IF;
-    IF NOT (up_to > log.start AND up_to <= log.size) THEN
-        RAISE EXCEPTION 'the log does not begin so' USING ERRCODE = 'OO004', DETAIL = concat_ws(' ', up_to, log.start, log.size);
+    IF (up_to > log.start AND up_to <= log.size) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the log does not begin so'
+            USING ERRCODE = 'OO004', DETAIL = concat_ws(' ', up_to, log.start, log.size);
     END IF;
     PERFORM oneoff.append(event);
     UPDATE oneoff.audit_head SET start = up_to;
