@@ -15,7 +15,7 @@ from oneoff.audit.verify import verify as verify_events
 from oneoff.audit.witness import Change, Discrepancy
 from oneoff.commands.attend import attend, require_store, say_no_store
 from oneoff.commands.looks import record_look
-from oneoff.errors import StoreUnavailable
+from oneoff.errors import RunNotFound, StoreUnavailable
 from oneoff.execution.witness import sight
 from oneoff.protocols import EventQuery, Services, Store
 from oneoff.runs.status import EXECUTING
@@ -136,8 +136,9 @@ def _leaves(store: Store, end: int) -> Iterator[bytes]:
 
 def _accounted(services: Services, run_id: RunId) -> bool:
     """Whether a start without an outcome is no gap: the run executes, or has ended while the log was read."""
-    if services.store.get(run_id).status in EXECUTING:
-        return True
+    with suppress(RunNotFound):  # a record that is gone accounts for nothing
+        if services.store.get(run_id).status in EXECUTING:
+            return True
     return any(
         short_type(decode(stored.body)["type"]) == "outcome"
         for stored in services.store.events(run_id=run_id)
