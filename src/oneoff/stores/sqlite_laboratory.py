@@ -11,7 +11,7 @@ from pathlib import Path
 from oneoff.stores import failures, queries, sqlite_file
 from oneoff.stores.sqlite import SqliteStore
 
-_SQL = {**queries.load("attacks.sql"), **queries.load("attacks_sqlite.sql")}
+_SQL = {**queries.load("attacks.sql"), **queries.load("sqlite_laboratory.sql")}
 
 
 class SqliteLaboratory:
