@@ -1,7 +1,7 @@
 """A throw-away store in a PostgreSQL database, and whoever administers that: for ``oneoff audit selftest``.
 
-It is the schema ``oneoff`` as ``store init`` makes it, in a database that is empty otherwise. The empty schema
-``oneoff_selftest`` beside it says that it is nobody's own.
+It is the schema ``oneoff`` as ``store init`` makes it, in a database that is empty otherwise. The empty
+schema ``oneoff_selftest`` beside it says that it is nobody's own.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PostgresLaboratory:
         if others or (store and (let_in or not ours)):
             what = "a store" if store else "tables"
             raise StoreUnavailable(
-                f"the database {self._place} holds {what}, and a self-test wants an empty one: nothing was done",
+                f"the database {self._place} holds {what}, and a self-test wants an empty one",
                 next_step="CREATE DATABASE selftest, and give its URL",
             )
         if ours:  # left behind by one that was killed

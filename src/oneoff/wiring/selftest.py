@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-from oneoff.commands.scene import Bench
+from oneoff.commands.selftest.scene import Bench
 from oneoff.databases.sqlite.scratch import scratch
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import Asker, Keys, Laboratory, Services, Store

@@ -8,9 +8,9 @@ import click
 
 from oneoff.cli.output import emit, output_option, table
 from oneoff.cli.session import Session
-from oneoff.commands.attacks import Check
-from oneoff.commands.selftest import Report, Result, selftest
-from oneoff.types import JSONObject
+from oneoff.commands.selftest.attacks import Check
+from oneoff.commands.selftest.trial import Report, Result, check_url, selftest
+from oneoff.types import JSON, JSONObject
 
 UNLIKE_DOCUMENTED = 1
 
@@ -19,7 +19,7 @@ UNLIKE_DOCUMENTED = 1
 @click.option(
     "--url",
     metavar="URL",
-    help="Also in this PostgreSQL database, which has to be empty; as a role that may create roles and schemas.",
+    help="Also in this empty PostgreSQL database, as a role that may create roles and schemas.",
 )
 @output_option
 @click.pass_context
@@ -31,7 +31,10 @@ def selftest_command(ctx: click.Context, /, url: str | None, output: str) -> Non
     from oneoff.wiring.selftest import postgres_bench, sqlite_bench
 
     session: Session = ctx.obj
-    benches = [sqlite_bench(session.asker), *([postgres_bench(url, session.asker)] if url else [])]
+    benches = [sqlite_bench(session.asker)]
+    if url is not None:  # the first, because it may be refused
+        check_url(url)
+        benches.insert(0, postgres_bench(url, session.asker))
     reports = []
     for made in benches:
         with made as bench:
@@ -42,7 +45,7 @@ def selftest_command(ctx: click.Context, /, url: str | None, output: str) -> Non
 
 
 def _document(ok: bool, reports: Sequence[Report]) -> JSONObject:
-    attacks = [
+    attacks: list[JSON] = [
         {
             "store": report.store,
             "attack": result.attack.name,
@@ -82,11 +85,9 @@ def _cell(result: Result, check: Check) -> str:
 
 def _summary(report: Report) -> str:
     different = [result.attack.name for result in report.results if not result.as_documented]
-    lines = [f"{len(report.results)} attacks; what is not seen, and what helps: docs/reference/attacks.md"]
-    if not report.signing:
-        lines.append("Signatures were not tried: they need oneoff[signing].")
+    lines = [] if report.signing else ["Signatures were not tried: they need oneoff[signing]."]
     if different:
-        lines.append(f"(!) NOT as documented: {', '.join(different)}")
+        lines.append(f"NOT as documented (!): {', '.join(different)}")
     else:
-        lines.append("ok: all as documented.")
+        lines.append("ok: each is seen, or not seen, as documented in docs/reference/attacks.md")
     return "\n".join(lines)

@@ -31,10 +31,10 @@ OUTCOME = RUN_EVENTS - 1
 LOOK = 2 * RUN_EVENTS
 """The place of the look in a stretch: two runs come before it, and nothing after it."""
 UNDER_WAY = RunId("under-way")
-STRETCHES = ("early", "middle", "late")
-"""Parts of the log: what this user has seen; what came after that, up to the last anchor; what came after both.
+STRETCHES = EARLY, MIDDLE, LATE = ("early", "middle", "late")
+"""Parts of the log: what this user has seen; what was anchored since; what came after that.
 
-A backup under the name of each has the log up to the first run in it.
+A backup under the name of each holds the log up to the first run in it.
 """
 EMPTY, WHOLE = "empty", "whole"
 """Backups of the log before its first event, and as it is before each attack."""
@@ -181,9 +181,9 @@ def set_up(bench: Bench) -> Scene:
 
 
 def _keep_outside(scene: Scene, stretch: str) -> None:
-    if stretch == "early":
+    if stretch == EARLY:
         scene.kept = Outside(remembered=scene.sighting(), anchored="")
-    elif stretch == "middle":
+    elif stretch == MIDDLE:
         scene.outside.anchored = scene.statement().line
         scene.outside.signed = scene.signed() if scene.bench.signer else ""
 

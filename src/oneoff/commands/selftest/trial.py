@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from oneoff.audit.verify import Verification
-from oneoff.commands.attacks import GROUPS, Attack, Check, Needs
 from oneoff.commands.audit import verify
 from oneoff.commands.checkpoints import recall
-from oneoff.commands.scene import WHOLE, Bench, Scene, set_up
+from oneoff.commands.selftest.attacks import GROUPS, Attack, Check, Needs
+from oneoff.commands.selftest.scene import WHOLE, Bench, Scene, set_up
 from oneoff.errors import EvidenceUnfit, StoreCorrupted, UsageError
 from oneoff.protocols import Services
 
@@ -41,6 +41,14 @@ class Report:
     @property
     def ok(self) -> bool:
         return all(result.as_documented for result in self.results)
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError where this is no URL of a PostgreSQL database."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError(
+            "--url names a PostgreSQL database", next_step="--url postgresql://USER@HOST/DATABASE"
+        )
 
 
 def selftest(bench: Bench) -> Report:
