@@ -150,12 +150,13 @@ def _connected(url: str) -> Iterator[Any]:
         )
     except psycopg.Error as error:
         raise failures.unreachable(error, place) from error
+    user = connection.info.user
     try:
         with connection:
             yield connection
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreUnavailable(
-            f"the role {connection.info.user} may not do this on {place}: {failures.one_line(error)}",
+            f"the role {user} may not do this on {place}: {failures.one_line(error)}",
             next_step="give --url a role with CREATEROLE and the right to create schemas in this database",
         ) from error
     except psycopg.Error as error:

@@ -35,9 +35,12 @@ class SqliteLaboratory:
             connection.backup(copy)
 
     def put_back(self, name: str) -> None:
-        for file in self._folder.glob(f"{self._path.name}*"):
-            file.unlink()
-        shutil.copyfile(self._kept(name), self._path)
+        try:
+            for file in self._folder.glob(f"{self._path.name}*"):
+                file.unlink()
+            shutil.copyfile(self._kept(name), self._path)
+        except OSError as error:
+            raise failures.explain(error, self._path) from error
 
     def change(self, what: str, **values: int | str | bytes) -> None:
         with self._connected() as connection:

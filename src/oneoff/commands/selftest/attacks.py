@@ -92,7 +92,7 @@ BY_HAND = [
     _always("table-remove", "removes a changed table", change("remove_table", seq=OUTCOME)),
     _always("table-add", "adds a changed table beside an outcome", change("add_table", seq=OUTCOME)),
     _always(
-        "table-add-elsewhere", "adds a changed table beside what is no outcome", change("add_table", seq=LOOK)
+        "table-add-elsewhere", "adds one beside an event that is no outcome", change("add_table", seq=LOOK)
     ),
     _always("node-edit", "edits a hash of the tree", change("edit_node", hash=bytes(32))),
     _always("node-delete", "deletes a hash of the tree", change("remove_node")),
@@ -167,7 +167,7 @@ RECOMPUTED = [
         "repeat",
         "records an event again under the same id",
         acts.repeat(LOOK),
-        "readers take one id for one event",
+        "what matters of a run, its start and its outcome, is seen when it is doubled",
     ),
     _always("repeat-outcome", "records an outcome again", acts.repeat(OUTCOME)),
     _always("remove-outcome", "takes out an outcome and leaves its start", acts.remove_outcome),
@@ -219,39 +219,23 @@ PRUNED = [
     ),
 ]
 
+_MEMORY = frozenset({Check.REMEMBERED})
 _NEEDS_KEY = "the public key (`--key`, `verify_key`): without one, a signature is not looked at"
 _ONLY_GROWS = "a place that only grows (object lock, `chattr +a`), or several of them"
+_KEY_ALONE = KEPT - {Check.ANCHORED}
 _FORGED_NOTES = (
-    (
-        "key",
-        "signs its checkpoint with another key",
-        acts.strangers_note,
-        KEPT - {Check.ANCHORED},
-        _NEEDS_KEY,
-    ),
-    (
-        "name",
-        "signs its checkpoint with another key of the same name",
-        acts.namesakes_note,
-        KEPT - {Check.ANCHORED},
-        _NEEDS_KEY,
-    ),
-    ("note", "writes its numbers into the note", acts.altered_note, KEPT - {Check.ANCHORED}, _NEEDS_KEY),
+    ("key", "signs its checkpoint with another key", acts.strangers_note, _KEY_ALONE, _NEEDS_KEY),
+    ("name", "signs it with another key of the same name", acts.namesakes_note, _KEY_ALONE, _NEEDS_KEY),
+    ("note", "writes its numbers into the note", acts.altered_note, _KEY_ALONE, _NEEDS_KEY),
     ("other", "gives a genuine note of another log", acts.note_of_another_log, KEPT, ""),
-    (
-        "stolen",
-        "signs its checkpoint with the stolen key",
-        acts.stolen_keys_note,
-        frozenset({Check.REMEMBERED}),
-        _ONLY_GROWS,
-    ),
+    ("stolen", "signs its checkpoint with the stolen key", acts.stolen_keys_note, _MEMORY, _ONLY_GROWS),
 )
 
 FORGED = [
     Attack(
         name="forge-line",
         does="rewrites the log, and puts its checkpoint in the place of the one that was kept",
-        seen_by=KEPT - {Check.ANCHORED},
+        seen_by=_KEY_ALONE,
         act=acts.forge(acts.own_line),
         helps="a signature; a place where whoever may write the store may not",
     ),
@@ -269,7 +253,7 @@ FORGED = [
     Attack(
         name="forge-older",
         does="puts back a backup, and the genuine note of that time",
-        seen_by=frozenset({Check.REMEMBERED}),
+        seen_by=_MEMORY,
         act=acts.older_note,
         helps=_ONLY_GROWS,
         needs=Needs.SIGNING,

@@ -90,7 +90,7 @@ def _checks(scene: Scene) -> dict[Check, _Look]:
         Check.REMEMBERED: verify,
         Check.ANCHORED: lambda services: _compared(services, outside.anchored, []),
     }
-    if outside.signed:
+    if scene.bench.signer:
         checks[Check.SIGNED] = lambda services: _compared(services, outside.signed, [str(scene.key)])
     return checks
 
