@@ -49,6 +49,7 @@ def differing(report: Report) -> list[str]:
     return [result.attack.name for result in report.results if not result.as_documented]
 
 
+@pytest.mark.timeout(180)
 def test_every_attack_is_seen_as_documented(postgres: Server, database: str) -> None:
     """As in SQLite, and the database and the server are as they were before."""
     ended = invoke(postgres.url(database), "-o", "json")
