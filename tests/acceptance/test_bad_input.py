@@ -180,8 +180,8 @@ def test_a_clock_an_hour_off(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("where", "lost"), [("here", False), ("elsewhere", True)])
 def test_a_look_by_a_clock_an_hour_ahead(where: str, lost: bool, shop: Shop) -> None:
-    """The run's own machine sees its process. Another one, which saw no beat for an hour, calls it lost; its own
-    outcome comes all the same, and stays.
+    """The run's own machine sees its process. Another one, which saw no beat for an hour, calls it lost; its
+    own outcome comes all the same, and stays.
     """
     process = shop.start("run", "wait", "--run-id", "w1")
     deadline = time.monotonic() + PATIENCE
