@@ -217,6 +217,28 @@ class StoreAdmin(Protocol):
         """Bring the store up to date. Raises StoreUnavailable."""
 
 
+class Laboratory(Protocol):
+    """A throw-away store, and somebody with every right to it: what ``audit selftest`` tries attacks on.
+
+    Every method raises StoreUnavailable.
+    """
+
+    name: str
+    """What kind of store it is."""
+
+    def open(self) -> Store:
+        """The store as the product opens it; closed by the caller before anything else is done here."""
+
+    def keep(self, name: str) -> None:
+        """Make a backup of the whole store."""
+
+    def put_back(self, name: str) -> None:
+        """Replace the whole store by this backup."""
+
+    def change(self, what: str, **values: int | str | bytes) -> None:
+        """Do what the block ``what`` of ``stores/sql/attacks.sql`` says, with the guards of the log off."""
+
+
 class Spool(Protocol):
     """Room on disk, set aside before a run starts, for an outcome that the store cannot take."""
 

@@ -117,7 +117,7 @@ def outcome(
     """How the run ended.
 
     Args:
-        recovered: the process's own outcome, recorded later by another; it may follow a ``lost``.
+        recovered: the process's own outcome, recorded later by another, or after a ``lost``.
         evidence: for a run that is lost, why it is believed to be.
     """
     return _event(

@@ -153,7 +153,7 @@ def _pruned(store: Store, end: int) -> Iterator[bytes]:
 
 def _accounted(services: Services, run_id: RunId) -> bool:
     """Whether a start without an outcome is no gap: the run executes, or has ended while the log was read."""
-    with suppress(RunNotFound):  # a false statement may name any run
+    with suppress(RunNotFound):  # a record that is gone accounts for nothing
         if services.store.get(run_id).status in EXECUTING:
             return True
     return any(

@@ -67,7 +67,7 @@ class PostgresAdmin:
             self._check_server(connection)
             self._check_role(connection, role)
             done = self._make_owner(connection)
-            with _as_owner(connection):
+            with as_owner(connection):
                 if not _has_store(connection):
                     for number in range(1, len(self._scripts) + 1):
                         self._apply(connection, number, "pre")
@@ -130,7 +130,7 @@ class PostgresAdmin:
             connection.execute(_SQL["begin"])
             if not _has_store(connection):
                 raise failures.no_schema(self._place, "there is no schema oneoff")
-            with _as_owner(connection):
+            with as_owner(connection):
                 yield
 
     def _apply(self, connection: Any, number: int, phase: Phase) -> None:
@@ -247,7 +247,7 @@ def _membership(connection: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _as_owner(connection: Any) -> Iterator[None]:
+def as_owner(connection: Any) -> Iterator[None]:
     """In a transaction, which undoes it all on failure: what is made in the block belongs to the owner."""
     with _membership(connection):
         connection.execute(_SQL["become_owner"])

@@ -84,12 +84,12 @@ JOIN oneoff.audit_pruned USING (seq);
 -- name: select_event_id
 SELECT 1 FROM oneoff.audit_event WHERE event_id = %(id)s;
 
--- What an event is read as; the conditions that apply, and the order, follow.
+-- What an event is read as; the conditions that apply, and the order, follow. A row of a table that has another time
+-- than its event is none of it: a search by table and time would not find that one.
 -- name: select_events
 SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
-       CASE WHEN measured
-            THEN ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
-            ELSE '{}' END
+       ARRAY(SELECT name FROM oneoff.audit_event_table AS beside
+             WHERE beside.seq = event.seq AND beside.time = event.time ORDER BY name)
 FROM oneoff.audit_event AS event
 
 -- name: select_events_of_table

@@ -174,8 +174,11 @@ SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time
 FROM audit_event
 WHERE seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
 
+-- A row that has another time than its event is none of it: a search by table and time would not find that one.
 -- name: scan_event_tables
-SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
+SELECT beside.seq, name
+FROM audit_event_table AS beside JOIN audit_event AS event ON event.seq = beside.seq AND event.time = beside.time
+WHERE beside.seq BETWEEN :first AND :last ORDER BY beside.seq, name;
 
 -- name: events_of_run
 WHERE run_id = :run_id AND seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
