@@ -36,7 +36,7 @@ from oneoff.types import JSONObject, RunId, from_rfc3339, rfc3339
 VERSION = 1
 """The version of the schema that this client was written for."""
 
-_PAGE = 500
+_PAGE = 1000
 """Events read at once: no transaction stays open while the caller works on them."""
 _LOCK_TRIES = 20
 """How often a change is tried that others come before, such as one that holds a lock and lets it go."""
@@ -369,8 +369,10 @@ def _event_id(error: psycopg.Error) -> str:
 
 def _stored(row: Row) -> StoredEvent:
     seq, body, hashes, *beside, measured, tables = row
-    texts = [None if text is None else _unescaped(text) for text in beside]
-    return StoredEvent(seq, body, hashes, (*texts, measured, [*sorted(map(_unescaped, tables))]))
+    texts = [_unescaped(text) if text and "\\" in text else text for text in beside]
+    return StoredEvent(
+        seq, body, hashes, (*texts, measured, sorted(map(_unescaped, tables)) if tables else [])
+    )
 
 
 def _body(run: Run) -> str:
@@ -410,4 +412,4 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: "\x00" if found[1] == "0" else found[1], text) if "\\" in text else text
+    return _ESCAPED.sub(lambda found: "\x00" if found[1] == "0" else found[1], text)
