@@ -31,7 +31,7 @@ from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import postgres_failures as failures
 from oneoff.stores import queries, refusals
 from oneoff.stores.postgres_link import Link, Row
-from oneoff.types import JSONObject, RunId, from_rfc3339, rfc3339
+from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
 VERSION = 1
 """The version of the schema that this client was written for."""
