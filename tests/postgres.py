@@ -201,6 +201,11 @@ def store_url(postgres: Server) -> Iterator[str]:
         yield make_store(postgres, name)
 
 
+def let_go(server: Server, url: str) -> None:
+    """As its owner, let events of the store be pruned as soon as they are there."""
+    server.execute("UPDATE oneoff.store_version SET retention_days = 0", database=database_of(url))
+
+
 def make_store(server: Server, database: str, role: str = "shop") -> str:
     """Make a store in the database, for a role that is made where it is not there; its URL for that role."""
     url = server.url(database, role)

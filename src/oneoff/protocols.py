@@ -158,6 +158,7 @@ class Store(Protocol):
 
         Raises:
             StoreConflict: the start is there or beyond already, or the log is shorter.
+            Refused: the store has a time of retention of its own, and an event is younger.
         """
 
     def forget(self) -> bool:
@@ -205,11 +206,37 @@ Phase: TypeAlias = Literal["pre", "post", "all"]
 class StoreAdmin(Protocol):
     """Makes and upgrades the place where records are kept. Both say in words what was done."""
 
-    def init(self, role: str | None) -> list[str]:
-        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable.
+
+        Args:
+            retention_days: how long the store itself lets no event be pruned, whatever the settings say.
+        """
 
     def upgrade(self, phase: Phase) -> list[str]:
         """Bring the store up to date. Raises StoreUnavailable."""
+
+
+class Laboratory(Protocol):
+    """A throw-away store, and somebody with every right to it: what ``audit selftest`` tries attacks on.
+
+    Every method raises StoreUnavailable.
+    """
+
+    name: str
+    """What kind of store it is."""
+
+    def open(self) -> Store:
+        """The store as the product opens it; closed by the caller before anything else is done here."""
+
+    def keep(self, name: str) -> None:
+        """Make a backup of the whole store."""
+
+    def put_back(self, name: str) -> None:
+        """Replace the whole store by this backup."""
+
+    def change(self, what: str, **values: int | str | bytes) -> None:
+        """Do what the block ``what`` of ``stores/sql/attacks.sql`` says, with the guards of the log off."""
 
 
 class Spool(Protocol):

@@ -318,8 +318,10 @@ class Execution:
             run = store.get(self._run.id)
             if run.fence == self._run.fence and run.status in EXECUTING | {Status.LOST}:
                 ended = self._ended(run, outcome, at)
+                back = run.status is Status.LOST  # somebody who could not see this process called it that
+                told = event.outcome(ended, self._services.observer, at, recovered=back)
                 try:
-                    run = store.save(ended, event.outcome(ended, self._services.observer, at))
+                    run = store.save(ended, told)
                 except StoreConflict:
                     continue
             spool.release(run.id)  # else another process answers for it by now
