@@ -370,9 +370,8 @@ def _event_id(error: psycopg.Error) -> str:
 def _stored(row: Row) -> StoredEvent:
     seq, body, hashes, *beside, measured, tables = row
     texts = [_unescaped(text) if text and "\\" in text else text for text in beside]
-    return StoredEvent(
-        seq, body, hashes, (*texts, measured, sorted(map(_unescaped, tables)) if tables else [])
-    )
+    names: list[JSON] = [*sorted(map(_unescaped, tables))] if tables else []
+    return StoredEvent(seq, body, hashes, (*texts, measured, names))
 
 
 def _body(run: Run) -> str:
