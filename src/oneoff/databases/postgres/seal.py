@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -17,10 +16,13 @@ from oneoff.databases.postgres.interception import (
     USE_DIRECT_ADDRESS,
     Intercepted,
     describe,
+    is_sealed,
+    opening,
     refuse_open_connections,
 )
-from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
+from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.together import SealedAlready
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -53,7 +55,7 @@ class PostgresSeal:
     def __init__(self, *, connect: Callable[[], Any], dispose: Callable[[], None]) -> None:
         """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
         self._connect = connect
-        self._dispose = dispose
+        self.dispose = dispose
         self._cleanup, self._watch = ExitStack(), ExitStack()
         self._session: Session | None = None
         self._before: effects.Schema = {}
@@ -65,11 +67,9 @@ class PostgresSeal:
         self._measured = False
 
     def __enter__(self) -> PostgresSeal:
-        """Raises DryRunUnavailable where the database cannot be sealed."""
+        """Raises DryRunUnavailable where the database cannot be sealed, SealedAlready where it is by now."""
         _check_driver()
         with ExitStack() as watch, ExitStack() as undo:
-            watch.enter_context(Armed(os.environ))
-            self._dispose()
             refuse_open_connections()
             session = self._open()
             undo.callback(session.close)
@@ -123,6 +123,8 @@ class PostgresSeal:
         try:
             identity = ask(connection.pgconn, sql("identify"))[0]
             database = describe(connection)
+            if is_sealed(identity["identity"]):
+                raise SealedAlready
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
             if identity["may_make_temporary_tables"] != "t":
@@ -138,7 +140,8 @@ class PostgresSeal:
 
     def _connected(self) -> Any:
         try:
-            return self._connect()
+            with opening():
+                return self._connect()
         except DryRunUnavailable:
             raise
         except DryRunStopped as stopped:  # an earlier dry run of this process
@@ -196,7 +199,7 @@ class PostgresSeal:
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
-            self._dispose()
+            self.dispose()
 
 
 def _sequences(session: Session) -> effects.Sequences:

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from oneoff import own
 from oneoff.databases.sqlite.compare import Difference, compare
-from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
+from oneoff.databases.sqlite.connections import Redirection, attached_files, is_sealed, plain
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
+from oneoff.databases.together import SealedAlready
 from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
@@ -43,7 +45,7 @@ class SqliteSeal:
     ) -> None:
         """``dispose`` empties the app's pool; ``own`` are databases of oneoff itself, left alone."""
         self._path = path
-        self._dispose = dispose
+        self.dispose = dispose
         self._own = own
         self._notes = Notes()
         self._statements = StatementLog()
@@ -52,16 +54,19 @@ class SqliteSeal:
         self._before = self._copy = Path()
 
     def __enter__(self) -> SqliteSeal:
-        """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
+        """Raises DryRunUnavailable where no copy can be made, or something holds the original open, and
+        SealedAlready where it has its copy by now."""
         original = self._checked()
-        self._dispose()
+        if is_sealed(original):
+            raise SealedAlready
         self._refuse_open_connections(original)
         self._original, self._footprint = original, footprint(original)
         with ExitStack() as folder, ExitStack() as watch:
-            self._make_copies(original, folder)
+            with own.work():
+                self._make_copies(original, folder)
             guard = FileGuard(original, self._notes, self._own)
             watch.enter_context(guard)
-            self._redirection = Redirection(self._copy, guard, self._statements)
+            self._redirection = Redirection(original, self._copy, guard, self._statements)
             watch.enter_context(self._redirection)
             self._watch, self._folder = watch.pop_all(), folder.pop_all()
         self._newcomers = Newcomers()
@@ -75,7 +80,8 @@ class SqliteSeal:
             if footprint(self._original) != self._footprint:
                 self._notes.gap(_ORIGINAL_CHANGED)
             try:
-                self._difference = compare(self._before, self._copy)
+                with own.work():
+                    self._difference = compare(self._before, self._copy)
             except (sqlite3.Error, OSError) as error:
                 self._notes.attempt(f"the copy could not be compared: {error}")
 
@@ -151,7 +157,7 @@ class SqliteSeal:
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
-            self._dispose()
+            self.dispose()
 
 
 def _is_open_here(path: Path) -> bool:
