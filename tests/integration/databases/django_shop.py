@@ -31,7 +31,7 @@ _SCHEMA = (
 )
 
 
-class Account(models.Model):
+class Account(models.Model):  # type: ignore[misc]  # Django has no types
     id = models.IntegerField(primary_key=True)
     name = models.TextField()
     balance = models.IntegerField(default=0)
