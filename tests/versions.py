@@ -26,13 +26,15 @@ def _installed(requirements: Path) -> Path:
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     place = Path(sys.prefix) / "other-versions" / f"{requirements.stem}-{digest}"
     place.parent.mkdir(exist_ok=True)
-    with place.with_name(f"{place.name}.lock").open("w") as lock:  # two workers of pytest-xdist may come at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with place.with_name(f"{place.name}.lock").open(
+        "w"
+    ) as lock:  # two workers of pytest-xdist may come at once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of pytest-xdist may come at once
         if not place.exists():
             half = place.with_name(f"{place.name}.half")
             shutil.rmtree(half, ignore_errors=True)
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            pinned = ["--no-deps", "--require-hashes", "--target", half, "-r", requirements]
+            pinned: list[str | Path] = ["--no-deps", "--require-hashes", "--target", half, "-r", requirements]
             subprocess.run([*pip, *pinned], check=True)
             half.rename(place)
     return place
