@@ -28,6 +28,7 @@ _COUNTING = "exact net changes, by comparing the copy with the database as it wa
 _ORIGINAL_CHANGED = (
     "the original changed while the dry run ran: by the application or by something the task started"
 )
+_MAKE_ROOM = "make room, or name a folder with more of it, where this user may write, in TMPDIR"
 _NOT_COVERED = (
     "drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
@@ -112,7 +113,7 @@ class SqliteSeal:
         except OSError as error:
             raise DryRunUnavailable(
                 f"{self._path} cannot be copied: {error}",
-                next_step="name a folder with room, where this user may write, in TMPDIR",
+                next_step=_MAKE_ROOM,
             ) from error
 
     def _checked(self) -> Path:
@@ -173,7 +174,7 @@ def _check_room(original: Path, folder: Path) -> None:
         raise DryRunUnavailable(
             f"a dry run copies {original} twice, which takes {needed:,} bytes,"
             f" and {tempfile.gettempdir()} has {free:,} free",
-            next_step="make room, or name a folder with more of it in TMPDIR",
+            next_step=_MAKE_ROOM,
         )
 
 
@@ -183,7 +184,11 @@ def _copy(original: Path, copy: Path) -> None:
         with closing(plain(read_only(str(original)))) as source, closing(plain(copy.as_uri())) as target:
             source.backup(target)
     except sqlite3.Error as error:
+        # Of an extended code the low byte is the kind: https://www.sqlite.org/rescode.html
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
         raise DryRunUnavailable(
             f"{original} cannot be copied: {error}",
-            next_step="check that it is an SQLite database and that this user may read it",
+            next_step=_MAKE_ROOM
+            if full
+            else "check that it is an SQLite database and that this user may read it",
         ) from error
