@@ -210,7 +210,7 @@ def _what_is(connection: Any) -> Path | str:
 def _sqlite_file(connection: Any) -> Path | None:
     if not _is_a(connection, "sqlite3", "Connection"):
         return None
-    from oneoff.databases.sqlite.connections import attached_files
+    from oneoff.databases.sqlite.early import attached_files
 
     files = attached_files(connection)
     return Path(files[0]) if files and files[0] else None

@@ -13,8 +13,11 @@ from typing import Protocol
 from oneoff.databases.hooks import CommitHooks
 from oneoff.databases.imports import WhenImported
 from oneoff.databases.postgres.options import Armed
+from oneoff.databases.sqlite import connections
+from oneoff.databases.sqlite.early import HeldToReading
 from oneoff.databases.undeclared import Undeclared
 from oneoff.dryrun.report import DatabaseReport, SuppressedEffect
+from oneoff.errors import DryRunUnavailable
 from oneoff.threads import Newcomers
 
 _LEVELS = ("static", "preview", "sealed", "copy")
@@ -23,6 +26,10 @@ _LEVELS = ("static", "preview", "sealed", "copy")
 
 class SealedAlready(Exception):
     """On entering a seal: another one, given before it, holds the same database already."""
+
+
+class TakesNoWrites(DryRunUnavailable):
+    """On entering a seal: its server is a standby. Beside another database it is read; alone it is refused."""
 
 
 class DatabaseSeal(Protocol):
@@ -34,7 +41,7 @@ class DatabaseSeal(Protocol):
         """Empty the app's pool. It may raise what it likes: it is the app's own."""
 
     def __enter__(self) -> DatabaseSeal:
-        """Raises DryRunUnavailable, SealedAlready."""
+        """Raises DryRunUnavailable, TakesNoWrites, SealedAlready."""
 
     def __exit__(self, *exc_info: object) -> None: ...
 
@@ -49,7 +56,7 @@ class Together:
         """``own``: databases of oneoff itself, left alone."""
         self._given = tuple(seals)
         self._entered: list[DatabaseSeal] = []
-        self._doubles: list[DatabaseSeal] = []
+        self._passed_over: list[DatabaseSeal] = []
         self._own = own
         self._undeclared = Undeclared(readable=bool(self._given))
         self._hooks = CommitHooks()
@@ -67,13 +74,8 @@ class Together:
                 watch.enter_context(watching)
             for seal in self._given:  # all of them first: one looks for connections that are left open
                 seal.dispose()
-            for seal in self._given:
-                try:
-                    seals.enter_context(seal)
-                except SealedAlready:
-                    self._doubles.append(seal)
-                else:
-                    self._entered.append(seal)
+            self._seal(seals)
+            watch.enter_context(HeldToReading(self._undeclared.notes, self._own))
             _refuse_open_connections()
             self._watch, self._seals = watch.pop_all(), seals.pop_all()
         self._newcomers = Newcomers()
@@ -82,7 +84,7 @@ class Together:
     def __exit__(self, *exc_info: object) -> None:
         with ExitStack() as end:
             end.callback(self._newcomers.when_gone, self._watch.close)
-            end.callback(self._dispose_doubles)
+            end.callback(self._dispose_quietly)
             end.push(self._seals)
 
     def reports(self) -> tuple[DatabaseReport, ...]:
@@ -106,10 +108,8 @@ class Together:
         return self._undeclared.notes.gaps + self._hooks.called
 
     def _watches(self) -> Iterator[contextlib.AbstractContextManager[object]]:
-        from oneoff.databases.sqlite.connections import Watched
-
         yield Armed(os.environ)
-        yield Watched(self._undeclared, self._own)
+        yield connections.Watched(self._undeclared, self._own)
         yield WhenImported("psycopg", self._psycopg)
         yield WhenImported("django.db.backends.base.base", self._hooks.of_django)
         yield WhenImported("sqlalchemy.orm", self._hooks.of_sqlalchemy)
@@ -119,8 +119,24 @@ class Together:
 
         return Watched(self._undeclared)
 
-    def _dispose_doubles(self) -> None:
-        for seal in self._doubles:
+    def _seal(self, seals: ExitStack) -> None:
+        standby: TakesNoWrites | None = None
+        for seal in self._given:
+            try:
+                seals.enter_context(seal)
+            except SealedAlready:
+                self._passed_over.append(seal)
+            except TakesNoWrites as error:
+                self._passed_over.append(seal)
+                self._undeclared.notes.gap(f"{error}: it is read, and not sealed")
+                standby = error
+            else:
+                self._entered.append(seal)
+        if standby is not None and not self._entered:
+            raise standby
+
+    def _dispose_quietly(self) -> None:
+        for seal in self._passed_over:
             with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden
                 seal.dispose()
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -20,6 +21,7 @@ from oneoff.databases.together import Together
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from tests.integration.databases import fingerprint
 from tests.integration.databases.postgres_shop import Shop
+from tests.postgres import serve
 
 _kept_connect = sqlite3.connect  # as `from sqlite3 import connect` in an app keeps it
 
@@ -228,3 +230,47 @@ def test_a_library_that_cannot_be_imported_tells_the_task_itself(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["its own error"] * 2
+
+
+def test_a_sqlite_connection_from_before_may_only_read(file: Path, tmp_path: Path) -> None:
+    """Nothing stands between it and its file, so SQLite is told; afterwards it writes as before."""
+    early, own = sqlite3.connect(tmp_path / "cache.db"), sqlite3.connect(tmp_path / "store.db")
+    with closing(early), closing(own):
+        early.execute("CREATE TABLE t (id)")
+
+        def task() -> None:
+            own.execute("CREATE TABLE run (id)")
+            assert early.execute("SELECT count(*) FROM t").fetchone() == (0,)
+            early.execute("INSERT INTO t VALUES (1)")
+
+        seal = Databases(own=[tmp_path / "store.db"]).seal(None)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"), seal:
+            task()
+        assert seal.not_covered == (
+            f"sqlite {tmp_path / 'cache.db'}: opened before the dry run, and read-only in it",
+        )
+        early.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(DryRunUnavailable, match="is in a transaction"), Databases().seal(None):
+            pass
+        early.rollback()
+
+
+def test_a_standby_beside_its_primary_is_read(tmp_path: Path) -> None:
+    """A replica takes no writes by itself, so that it stands in nobody's way; alone it is refused."""
+    with serve() as primary, primary.database() as name, primary.standby() as standby:
+        primary.execute("CREATE TABLE t (id int)", database=name)
+        while not standby.execute("SELECT 1 FROM pg_class WHERE relname = 't'", database=name):
+            time.sleep(0.02)
+        seal = Databases().seal([standby.url(name), primary.url(name)])
+        with seal:
+            with psycopg.connect(primary.url(name)) as connection:
+                connection.execute("INSERT INTO t VALUES (1)")
+            with psycopg.connect(standby.url(name)) as connection:
+                assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        assert [table.inserted for table in seal.report().tables] == [1]
+        assert seal.attempts == ()
+        assert any("is a standby" in gap for gap in seal.not_covered)
+        alone = pytest.raises(DryRunUnavailable, match="is a standby")
+        with alone as refused, Databases().seal(standby.url(name)):
+            pass
+        assert "primary" in refused.value.next_step

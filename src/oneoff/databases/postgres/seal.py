@@ -22,7 +22,7 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
-from oneoff.databases.together import SealedAlready
+from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -127,6 +127,11 @@ class PostgresSeal:
                 raise SealedAlready
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
+            if identity["takes_no_writes"] == "t":
+                raise TakesNoWrites(
+                    f"{database} is a standby, which takes no writes",
+                    next_step="give the primary server's address; that of the standby may stand beside it",
+                )
             if identity["may_make_temporary_tables"] != "t":
                 raise DryRunUnavailable(
                     f"the role {identity['role']} has no privilege TEMP on {database}, and without it the"

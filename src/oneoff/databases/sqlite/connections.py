@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from oneoff.databases.sqlite.early import attached_files
 from oneoff.databases.sqlite.guard import FileGuard, Trusted, forbid_attach
 from oneoff.databases.sqlite.places import moved, named, read_only, same_file
 from oneoff.databases.undeclared import DECLARE_IT, Undeclared
@@ -148,13 +149,6 @@ def _judge(connection: WatchedConnection, error: sqlite3.OperationalError) -> No
         connection.guard.notes.attempt(
             f"the task writes to sqlite {file}, which is not declared; {DECLARE_IT}"
         )
-
-
-def attached_files(connection: sqlite3.Connection) -> list[str]:
-    """The files of any connection, the main database's first. Raises sqlite3.ProgrammingError."""
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None  # the app's own may make anything of a row
-    return [row[2] for row in cursor.execute("PRAGMA database_list")]
 
 
 def plain(uri: str) -> sqlite3.Connection:

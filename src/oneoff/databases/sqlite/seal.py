@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import shutil
 import sqlite3
@@ -14,7 +13,8 @@ from pathlib import Path
 
 from oneoff import own
 from oneoff.databases.sqlite.compare import Difference, compare
-from oneoff.databases.sqlite.connections import Redirection, attached_files, is_sealed, plain
+from oneoff.databases.sqlite.connections import Redirection, is_sealed, plain
+from oneoff.databases.sqlite.early import attached_files, open_connections
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
@@ -128,9 +128,7 @@ class SqliteSeal:
         raise missing(self._path)
 
     def _refuse_open_connections(self, original: Path) -> None:
-        for connection in [
-            thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)
-        ]:
+        for connection in open_connections():
             try:
                 files = attached_files(connection)
             except sqlite3.ProgrammingError as error:
