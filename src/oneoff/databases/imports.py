@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import Any
 
 _waiting: list[WhenImported] = []
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Whoever imports a library while its watch begins waits for that; its own imports come here again."""
 _installed = False
 
 
@@ -24,12 +25,13 @@ class WhenImported:
     def __init__(self, module: str, watch: Callable[[], AbstractContextManager[Any]]) -> None:
         self.module = module
         self._watch = watch
+        self._busy = False
         self._entered = ExitStack()
 
     def __enter__(self) -> None:
         global _installed
         if self.module in sys.modules:
-            self.begin()
+            self._entered.enter_context(self._watch())
             return
         _waiting.append(self)
         if not _installed:
@@ -41,25 +43,24 @@ class WhenImported:
             _waiting.remove(self)
         self._entered.close()
 
-    def begin(self) -> None:
-        self._entered.enter_context(self._watch())
+    def import_now(self) -> None:
+        """Import the library and begin to watch; one that cannot be imported tells the task itself."""
+        with _lock:
+            if self._busy or self not in _waiting:
+                return
+            self._busy = True
+            try:
+                import_module(self.module)
+            except Exception:
+                return
+            finally:
+                self._busy = False
+            self._entered.enter_context(self._watch())
+            _waiting.remove(self)
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event == "import" and _waiting:
         for one in tuple(_waiting):
             if f"{args[0]}.".startswith(f"{one.module}."):
-                _import(one)
-
-
-def _import(one: WhenImported) -> None:
-    with _lock:
-        if one not in _waiting:
-            return
-        _waiting.remove(one)  # the import itself comes here again
-    try:
-        import_module(one.module)
-    except Exception:  # the import that was asked for tells the task itself
-        _waiting.append(one)
-    else:
-        one.begin()
+                one.import_now()

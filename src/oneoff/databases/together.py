@@ -29,7 +29,7 @@ class SealedAlready(Exception):
 
 
 class TakesNoWrites(DryRunUnavailable):
-    """On entering a seal: its server is a standby. Beside another database it is read; alone it is refused."""
+    """On entering a seal: its server is a standby. Beside another database it is read, alone refused."""
 
 
 class DatabaseSeal(Protocol):
@@ -72,11 +72,11 @@ class Together:
         with ExitStack() as watch, ExitStack() as seals:
             for watching in self._watches():
                 watch.enter_context(watching)
-            for seal in self._given:  # all of them first: one looks for connections that are left open
+            for seal in self._given:
                 seal.dispose()
+            _refuse_open_connections()
             self._seal(seals)
             watch.enter_context(HeldToReading(self._undeclared.notes, self._own))
-            _refuse_open_connections()
             self._watch, self._seals = watch.pop_all(), seals.pop_all()
         self._newcomers = Newcomers()
         return self

@@ -19,6 +19,7 @@ import pytest
 from oneoff.databases.handles import Databases
 from oneoff.databases.together import Together
 from oneoff.errors import DryRunStopped, DryRunUnavailable
+from tests.cli import Project
 from tests.integration.databases import fingerprint
 from tests.integration.databases.postgres_shop import Shop
 from tests.postgres import serve
@@ -274,3 +275,39 @@ def test_a_standby_beside_its_primary_is_read(tmp_path: Path) -> None:
         with alone as refused, Databases().seal(standby.url(name)):
             pass
         assert "primary" in refused.value.next_step
+
+
+_ADMIN = """
+import sqlite3
+
+import oneoff
+
+admin = oneoff.App("shop")
+
+
+@admin.task
+def greet() -> None:
+    print("hello")
+
+
+@admin.task
+def clean() -> None:
+    sqlite3.connect({path!r}).execute("DELETE FROM account")
+"""
+
+
+def test_an_app_that_declares_none_on_the_command_line(file: Path, tmp_path: Path) -> None:
+    """It says that nothing was sealed; a task that opens a database has failed, and learns why."""
+    project = Project(tmp_path)
+    project.write(
+        pyproject_toml='[tool.oneoff]\napp = "admin:admin"\n', admin_py=_ADMIN.format(path=str(file))
+    )
+    fine = project("run", "greet", "--dry-run")
+    assert fine.code == 0, fine.err
+    assert "no database was sealed, because the app declares none" in fine.out
+    assert "No change was seen" not in fine.out
+    failed = project("run", "clean", "--dry-run", "-o", "json")
+    assert failed.code == 1
+    assert f"opens sqlite {file}" in failed.json["error"]
+    assert "declare it: App(…, database=…)" in failed.json["error"]
+    assert failed.json["dry_run_report"]["databases"] == []

@@ -42,6 +42,8 @@ class Watched:
         self._undeclared = undeclared
 
     def __enter__(self) -> None:
+        """Raises DryRunUnavailable where this is a psycopg that we do not know."""
+        _check_driver()
         if not _watching:
             for (cls, name), ours in _OURS.items():
                 _originals[name] = cls.__dict__[name]
@@ -83,6 +85,15 @@ def is_sealed(identity: str | None) -> bool:
     return any(session.identity["identity"] == identity for session in _active)
 
 
+def _check_driver() -> None:
+    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
+    if missing:
+        raise DryRunUnavailable(
+            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
+            next_step="install psycopg >= 3.2, or report this version to the project",
+        )
+
+
 def refuse_open_connections() -> None:
     """Look for connections that were opened before the seal and may write.
 
@@ -90,9 +101,7 @@ def refuse_open_connections() -> None:
         DryRunUnavailable: there is one.
     """
     for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
-        if hasattr(type(connection), OWN_MARK) or connection.closed or _is_a_seals(connection):
-            continue
-        if _read_only(connection.pgconn):
+        if hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
             continue
         raise DryRunUnavailable(
             f"a connection to {describe(connection)} was opened before the dry run began, and may write",
@@ -105,10 +114,6 @@ def describe(connection: Any) -> str:
     """Which database a connection is to, without a password."""
     info = connection.info
     return f"postgresql {info.dbname} on {info.host}:{info.port}"
-
-
-def _is_a_seals(connection: Any) -> bool:
-    return any(connection is session.connection for session in _active)
 
 
 def _read_only(pgconn: Any) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import psycopg
 from psycopg import errors
 
-from oneoff.databases.postgres import connections, effects
+from oneoff.databases.postgres import effects
 from oneoff.databases.postgres.interception import (
     NOT_READ_ONLY,
     USE_DIRECT_ADDRESS,
@@ -18,7 +17,6 @@ from oneoff.databases.postgres.interception import (
     describe,
     is_sealed,
     opening,
-    refuse_open_connections,
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
@@ -68,9 +66,7 @@ class PostgresSeal:
 
     def __enter__(self) -> PostgresSeal:
         """Raises DryRunUnavailable where the database cannot be sealed, SealedAlready where it is by now."""
-        _check_driver()
         with ExitStack() as watch, ExitStack() as undo:
-            refuse_open_connections()
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
@@ -213,12 +209,3 @@ def _sequences(session: Session) -> effects.Sequences:
     except errors.Error as error:  # another session holds a lock on one
         session.notes.gap(f"whether sequences moved: {one_line(error)}")
         return {}
-
-
-def _check_driver() -> None:
-    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
-    if missing:
-        raise DryRunUnavailable(
-            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
-            next_step="install psycopg >= 3.2, or report this version to the project",
-        )
