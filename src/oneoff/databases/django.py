@@ -6,7 +6,8 @@ Django is the app's own, and loaded by it; nothing of it is imported here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from oneoff.errors import DryRunUnavailable
@@ -66,3 +67,19 @@ class Alias:
     def _wrapper(self) -> Any:
         """Of the thread that asks: each has a connection of its own."""
         return self._connections[self.name]
+
+
+@contextmanager
+def without_pools() -> Iterator[None]:
+    """Django connects to PostgreSQL directly in the block: a pool looks at the state of the server's session,
+    which in a dry run is always in a transaction, and waits in vain for one that is not."""
+    wrapper: Any = sys.modules["django.db.backends.postgresql.base"].DatabaseWrapper
+    pool = wrapper.__dict__.get("pool")  # since Django 5.1
+    wrapper.pool = None
+    try:
+        yield
+    finally:
+        if pool is None:
+            del wrapper.pool
+        else:
+            wrapper.pool = pool

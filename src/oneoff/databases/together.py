@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+from oneoff.databases.django import without_pools
 from oneoff.databases.hooks import CommitHooks
 from oneoff.databases.imports import WhenImported
 from oneoff.databases.postgres.options import Armed
@@ -70,10 +71,10 @@ class Together:
     def __enter__(self) -> Together:
         """Raises DryRunUnavailable where one cannot be sealed; those sealed before it are given back."""
         with ExitStack() as watch, ExitStack() as seals:
-            for watching in self._watches():
-                watch.enter_context(watching)
             for seal in self._given:
                 seal.dispose()
+            for watching in self._watches():
+                watch.enter_context(watching)
             _refuse_open_connections()
             self._seal(seals)
             watch.enter_context(HeldToReading(self._undeclared.notes, self._own))
@@ -112,6 +113,7 @@ class Together:
         yield connections.Watched(self._undeclared, self._own)
         yield WhenImported("psycopg", self._psycopg)
         yield WhenImported("django.db.backends.base.base", self._hooks.of_django)
+        yield WhenImported("django.db.backends.postgresql.base", without_pools)
         yield WhenImported("sqlalchemy.orm", self._hooks.of_sqlalchemy)
 
     def _psycopg(self) -> contextlib.AbstractContextManager[object]:

@@ -287,3 +287,27 @@ def test_a_project_without_databases() -> None:
         with seal:
             pass
         assert seal.reports() == ()
+
+
+@pytest.mark.parametrize("project", ["postgresql"], indirect=True)
+def test_a_pool_of_django(project: Project) -> None:
+    """Its connections from before are closed, the task connects directly, and it is there again after."""
+    pooled = {**project.aliases["default"], "OPTIONS": {"pool": {"min_size": 1, "timeout": 5}}}
+    pools = list[Any]()
+    with named({"default": pooled}):
+        _update([])
+        connection.close()
+        before = project.fingerprint()
+        seal = Databases().seal("default")
+        with seal:
+            for _ in range(2):
+                _atomic([])
+                connection.close()
+            pools.append(connection.pool)
+        assert seal.report().attempts == ()
+        assert project.fingerprint() == before
+        _update([])
+        pools.append(connection.pool)
+        connection.close()
+        connection.close_pool()
+    assert [pool is None for pool in pools] == [True, False]
