@@ -32,6 +32,13 @@ class SealedAlready(Exception):
 class TakesNoWrites(DryRunUnavailable):
     """On entering a seal: its server is a standby. Beside another database it is read, alone refused."""
 
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database} is a standby, which takes no writes",
+            next_step="give the primary server's address; that of the standby may stand beside it",
+        )
+        self.database = database
+
 
 class DatabaseSeal(Protocol):
     """One database of them."""
@@ -130,7 +137,7 @@ class Together:
                 self._passed_over.append(seal)
             except TakesNoWrites as error:
                 self._passed_over.append(seal)
-                self._undeclared.notes.gap(f"{error}: it is read, and not sealed")
+                self._undeclared.excuse(error.database, f"{error}: it is read, and not sealed")
                 standby = error
             else:
                 self._entered.append(seal)

@@ -16,6 +16,12 @@ class Undeclared:
         be read. Where it declares none, the one that the task opens is most likely the one that counts."""
         self.notes = Notes()
         self._readable = readable
+        self._excused: set[str] = set()
+
+    def excuse(self, database: str, why: str) -> None:
+        """One that is declared, and needs no seal."""
+        self._excused.add(database)
+        self.notes.gap(why)
 
     def meet(self, database: str) -> None:
         """The task opens one. Raises DryRunStopped where it may not even be read."""
@@ -24,4 +30,5 @@ class Undeclared:
                 f"the task opens {database}, and the app declares no database that a dry run could hold;"
                 f" {DECLARE_IT}"
             )
-        self.notes.gap(f"{database}: not the app's declared database, opened read-only")
+        if database not in self._excused:
+            self.notes.gap(f"{database}: not the app's declared database, opened read-only")

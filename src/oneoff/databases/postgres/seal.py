@@ -124,10 +124,7 @@ class PostgresSeal:
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
             if identity["takes_no_writes"] == "t":
-                raise TakesNoWrites(
-                    f"{database} is a standby, which takes no writes",
-                    next_step="give the primary server's address; that of the standby may stand beside it",
-                )
+                raise TakesNoWrites(database)
             if identity["may_make_temporary_tables"] != "t":
                 raise DryRunUnavailable(
                     f"the role {identity['role']} has no privilege TEMP on {database}, and without it the"

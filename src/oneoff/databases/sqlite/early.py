@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from oneoff.databases.watching import Notes
-from oneoff.errors import DryRunUnavailable
 
 
 def open_connections() -> Iterator[sqlite3.Connection]:
@@ -29,7 +28,8 @@ def attached_files(connection: sqlite3.Connection) -> list[str]:
 
 
 class HeldToReading:
-    """For the time of a block they may only read."""
+    """For the time of a block they may only read. What one has written before the block and not yet committed
+    is not the dry run's, and is left to it."""
 
     def __init__(self, notes: Notes, own: frozenset[Path]) -> None:
         """``own``: databases of oneoff itself, left alone."""
@@ -38,7 +38,6 @@ class HeldToReading:
         self._held: list[sqlite3.Connection] = []
 
     def __enter__(self) -> None:
-        """Raises DryRunUnavailable where one is in the middle of a transaction."""
         for connection in open_connections():
             try:
                 files = [file for file in attached_files(connection) if file and Path(file) not in self._own]
@@ -55,11 +54,6 @@ class HeldToReading:
                 sqlite3.Cursor(connection).execute("PRAGMA query_only = OFF")
 
     def _hold(self, connection: sqlite3.Connection, file: str) -> None:
-        if connection.in_transaction:
-            raise DryRunUnavailable(
-                f"a connection to sqlite {file}, opened before the dry run began, is in a transaction",
-                next_step="commit or roll back before the dry run, or open it inside the task",
-            )
         sqlite3.Cursor(connection).execute("PRAGMA query_only = ON")
         self._held.append(connection)
         self._notes.gap(f"sqlite {file}: opened before the dry run, and read-only in it")
