@@ -12,7 +12,6 @@ from typing import Any
 from oneoff.audit.event import Event, decode, short_type
 from oneoff.commands.run import Options, Request
 from oneoff.dryrun.report import DatabaseReport, TableEffect
-from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
 from oneoff.runs.status import Status
@@ -134,6 +133,10 @@ class FakeSeal:
     """Holds nothing back; reports one changed table."""
 
     level = "copy"
+    effects = attempts = not_covered = ()
+
+    def __init__(self, *databases: str) -> None:
+        self.databases = databases
 
     def __enter__(self) -> FakeSeal:
         return self
@@ -141,9 +144,10 @@ class FakeSeal:
     def __exit__(self, *exc_info: object) -> None:
         """Nothing was held."""
 
-    def report(self) -> DatabaseReport:
-        return DatabaseReport(
-            database="fake", level=self.level, tables=(TableEffect(table="users", deleted=3),)
+    def reports(self) -> tuple[DatabaseReport, ...]:
+        return tuple(
+            DatabaseReport(database=name, level=self.level, tables=(TableEffect(table="users", deleted=3),))
+            for name in self.databases
         )
 
 
@@ -164,7 +168,7 @@ class FakeGuard:
 
 
 class FakeDatabases:
-    """Every handle but None can be sealed; one that is an exception is raised."""
+    """Every handle can be sealed, None as no database at all; one that is an exception is raised."""
 
     def resolve(self, handle: Any) -> Any:
         if isinstance(handle, BaseException):
@@ -172,9 +176,10 @@ class FakeDatabases:
         return handle
 
     def seal(self, handle: Any) -> FakeSeal:
-        if self.resolve(handle) is None:
-            raise DryRunUnavailable("the app declares no database")
-        return FakeSeal()
+        handle = self.resolve(handle)
+        if handle is None:
+            return FakeSeal()
+        return FakeSeal(*handle) if isinstance(handle, tuple) else FakeSeal("fake")
 
 
 class RacedStore(MemoryStore):

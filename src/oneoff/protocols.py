@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
-from oneoff.dryrun.report import DatabaseReport
+from oneoff.dryrun.report import DatabaseReport, SuppressedEffect
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
@@ -312,20 +312,33 @@ class Launcher(Protocol):
 
 
 class Seal(Protocol):
-    """One database for the time of a dry run: the task may do what it likes, and nothing stays.
+    """The app's databases for the time of a dry run: the task may do what it likes, and nothing stays.
 
-    Used as a context manager around the task; the report is complete once it is closed.
+    Used as a context manager around the task; all that it tells is complete once it is closed.
     """
 
-    level: str
-    """``preview``, ``sealed`` or ``copy``: what is in force, never what was hoped for."""
+    @property
+    def level(self) -> str:
+        """``preview``, ``sealed`` or ``copy``, the weakest of them: what is in force, not what was hoped."""
+
+    @property
+    def effects(self) -> tuple[SuppressedEffect, ...]:
+        """What the app wants done after a commit, and was not called."""
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """What was tried, and stopped, with databases that are not declared."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold, beside what the reports say."""
 
     def __enter__(self) -> Seal: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def report(self) -> DatabaseReport:
-        """What the task did to this database, and what is not covered."""
+    def reports(self) -> tuple[DatabaseReport, ...]:
+        """What the task did to each database, as they are declared; one named twice is there once."""
 
 
 class Guard(Protocol):
@@ -349,13 +362,13 @@ class Guard(Protocol):
 
 
 class Databases(Protocol):
-    """Finds out what the app's database handle is, and seals it."""
+    """Finds out what the app's database handle is, and seals what is behind it."""
 
     def resolve(self, handle: Any) -> Any:
         """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
 
     def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a handle; a function is called to see what it gives.
+        """A seal for the databases behind a handle, none for None; a function is called to see what it gives.
 
         Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
         :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.

@@ -35,7 +35,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             "Outside the database, recorded and not called",
             (f"{effect['description']} ({effect['call']})" for effect in document["effects"]),
         )
-    if not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
+    if databases and not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
         yield ""
         yield "No change was seen in the database."
     yield from _stopped(document)

@@ -257,12 +257,12 @@ class Execution:
         if self._seal is None or self._guard is None:
             return None
         report = Report(
-            databases=(self._seal.report(),),
-            effects=tuple(context.suppressed),
+            databases=self._seal.reports(),
+            effects=(*context.suppressed, *self._seal.effects),
             guard=self._guard.name,
             complete=complete,
-            not_covered=self._guard.not_covered,
-            attempts=self._guard.attempts,
+            not_covered=(*self._guard.not_covered, *self._seal.not_covered),
+            attempts=(*self._guard.attempts, *self._seal.attempts),
         )
         return masked(report, self._mask)
 

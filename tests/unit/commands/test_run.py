@@ -239,10 +239,22 @@ class TestDryRun:
         error = refused(world, world.wish("build", dry_run=True), DryRunUnavailable)
         assert "another program" in error.message
 
-    def test_no_database_no_dry_run(self, world: World) -> None:
-        """An app without a database has nothing that could be sealed."""
+    def test_an_app_without_a_database(self, world: World) -> None:
+        """Its dry run goes on, and reports no database."""
         world.app.database = None
-        refused(world, world.wish("greet", dry_run=True), DryRunUnavailable)
+        ended = run(world.services, world.wish("greet", dry_run=True))
+        assert ended.status is Status.SUCCEEDED
+        assert ended.dry_run_report is not None
+        assert ended.dry_run_report["databases"] == []
+
+    def test_several_databases(self, world: World) -> None:
+        """Each has its part of the report; rows of tables of one name are counted together in the record."""
+        world.app.database = ("shop", "archive")
+        ended = run(world.services, world.wish("greet", dry_run=True))
+        report: Any = ended.dry_run_report
+        assert [database["database"] for database in report["databases"]] == ["shop", "archive"]
+        assert ended.outcome is not None
+        assert ended.outcome.rows == {"users": {"inserted": 0, "updated": 0, "deleted": 6}}
 
     @pytest.mark.parametrize("fault", [ConnectionError("no route"), SystemExit("no DSN")])
     def test_a_database_that_cannot_be_opened(self, world: World, fault: BaseException) -> None:

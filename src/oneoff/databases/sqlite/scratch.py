@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from oneoff import own
+
 _PREFIX = "oneoff-copy-"
 _LOCK, _FILES = "lock", "files"
 
@@ -22,6 +24,19 @@ _LOCK, _FILES = "lock", "files"
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A new folder that this user alone may enter, gone at the end of the block. Raises OSError."""
+    with own.work():
+        folder = _scratch()
+        files = folder.__enter__()
+    try:
+        with own.lent_folder(files):
+            yield files
+    finally:
+        with own.work():
+            folder.__exit__(None, None, None)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
     _sweep()
     while True:
         with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
