@@ -79,6 +79,10 @@ class Report:
     """The whole report of one dry run."""
 
     databases: tuple[DatabaseReport, ...]
+    level: str = ""
+    """The weakest of what held it; of a command ``preview``."""
+    command: tuple[str, ...] | None = None
+    """What ran, where the task is a command: its own, or the one that is declared for its dry run."""
     effects: tuple[SuppressedEffect, ...] = ()
     guard: str = "none"
     """What stops effects outside the database: none, audit hook, landlock."""

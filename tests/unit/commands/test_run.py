@@ -215,7 +215,7 @@ class TestDryRun:
 
     def test_what_the_guard_stopped_makes_it_fail(self, world: World) -> None:
         """Also where the task swallowed it: the report names the guard, the attempt, and what is not held."""
-        services = replace(world.services, guard=lambda mask: FakeGuard("a program"))
+        services = replace(world.services, guard=lambda mask, environment: FakeGuard("a program"))
         done = run(services, world.wish("greet", dry_run=True))
         assert (done.status, done.outcome and done.outcome.error) == (
             Status.FAILED,
@@ -228,7 +228,7 @@ class TestDryRun:
     def test_a_real_run_has_no_guard(self, world: World) -> None:
         """What a task starts is its own affair there."""
 
-        def none_wanted(mask: Any) -> Any:
+        def none_wanted(mask: Any, environment: Any) -> Any:
             raise AssertionError
 
         services = replace(world.services, guard=none_wanted)
