@@ -229,7 +229,7 @@ class Execution:
         try:
             with held.around() as confined:
                 self._run_command(confined.command, {**os.environ, **self._task.environ, **confined.environ})
-            complete = self._stop.cause is None
+            complete = self._stop.cause is None and self._attempt.exit_code == 0
         finally:
             self._attempt.report = held.report(complete=complete)
 

@@ -1,8 +1,8 @@
 """Becomes a command that the kernel holds, with all that it starts.
 
 Run as ``python -I -S confined.py LIMITS PROGRAM ARGUMENT…`` in the place of a command whose dry run is
-wanted, and imported by nobody else. LIMITS is a JSON object: ``folders`` and ``files`` that may be changed, ``ports``
-that may be connected to. The program starts only if all of it holds.
+wanted, and imported by nobody else. LIMITS is a JSON object: ``folders`` and ``files`` that may be changed,
+``ports`` that may be connected to. The program starts only if all of it holds.
 """
 
 from __future__ import annotations

@@ -102,12 +102,12 @@ def foreign(hosts: Hosts) -> tuple[str, ...]:
 
 
 def standard_streams() -> frozenset[tuple[int, int]]:
-    """Which files are this process's standard input, output and error; whoever started it wants them written."""
+    """Which files this process has as its standard streams; whoever started it wants them written."""
     return frozenset(_identity(status) for fd, status in _open_files() if fd <= 2)
 
 
 def writable_files(but: Iterable[str], streams: Container[tuple[int, int]]) -> tuple[str, ...]:
-    """The paths of files that are open for writing, without streams, and those that begin with one of ``but``."""
+    """Paths of files that are open for writing, without streams and what begins with one of ``but``."""
     spared = ("/dev/", "/proc/", *but)
     found = dict[str, None]()
     for fd, status in _open_files():
