@@ -20,6 +20,7 @@ from oneoff import own
 PREFIX = "oneoff-copy-"
 """Of the folder's name, in the folder for temporary files."""
 _LOCK, _FILES = "lock", "files"
+_in_use: list[Path] = []
 
 
 @contextmanager
@@ -28,12 +29,22 @@ def scratch() -> Iterator[Path]:
     with ExitStack() as stack:
         with own.work():
             files = _make(stack)
+        _in_use.append(files)
         try:
             yield files
         finally:
-            with own.work():
-                shutil.rmtree(files, ignore_errors=True)
-                stack.close()
+            _in_use.remove(files)
+            own.unheld(lambda: _remove(files, stack))
+
+
+def in_use() -> tuple[Path, ...]:
+    """The folders that this process has made and not removed yet."""
+    return tuple(_in_use)
+
+
+def _remove(files: Path, stack: ExitStack) -> None:
+    shutil.rmtree(files, ignore_errors=True)
+    stack.close()
 
 
 def _make(stack: ExitStack) -> Path:

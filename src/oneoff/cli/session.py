@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from oneoff import own
 from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class Session:
                 app=self._app,
             )
         return self._services
+
+    def close(self) -> None:
+        """Let go of the store where this thread has lost the rights to do so at the process's end."""
+        if self._services is not None and own.keeps_rights():
+            own.unheld(self._services.store.close)
 
     @property
     def reading(self) -> Services:

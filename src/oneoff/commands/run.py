@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from oneoff import policy
+from oneoff import own, policy
 from oneoff.audit import event
 from oneoff.commands.attend import attend, settle
 from oneoff.commands.elsewhere import check_elsewhere
@@ -372,7 +372,7 @@ def _anchor(services: Services, request: Request) -> None:
     if services.anchors:
         from oneoff.commands.checkpoints import publish  # nothing else of a run needs it
 
-        publish(services, stdout_taken=request.options.keep_stdout)
+        own.unheld(lambda: publish(services, stdout_taken=request.options.keep_stdout))
 
 
 def _claim(services: Services, run: Run) -> Run:

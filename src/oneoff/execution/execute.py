@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from oneoff import own
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
@@ -146,7 +147,7 @@ class Execution:
             with self._closing_output():
                 outcome = self._result or self._outcome()
                 try:
-                    return self._noted(self._record(outcome))
+                    return own.unheld(lambda: self._noted(self._record(outcome)))
                 except OutcomeUnrecorded as error:
                     unrecorded = error
         _print_outcome(unrecorded)

@@ -71,7 +71,12 @@ class AuditHookGuard:
     @property
     def not_covered(self) -> tuple[str, ...]:
         through = tuple(f"{host}, which the environment lets through" for host in self.hosts.allowed)
-        return (*through, *self._gaps, *_NOT_COVERED)
+        return (*through, *self._gaps, *self.limits)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What this kind of guard does not hold, whatever the task."""
+        return _NOT_COVERED
 
     def __enter__(self) -> AuditHookGuard:
         with ExitStack() as block:

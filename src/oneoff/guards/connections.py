@@ -126,6 +126,17 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def ports() -> frozenset[int]:
+    """Those that this process has a connection to, by whatever code; Linux alone tells."""
+    found = set[int]()
+    for fd, status in _open_files():
+        if stat.S_ISSOCK(status.st_mode):
+            with suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
+                if sock.family in (socket.AF_INET, socket.AF_INET6):
+                    found.add(sock.getpeername()[1])
+    return frozenset(found)
+
+
 def _open_files() -> Iterator[tuple[int, os.stat_result]]:
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208

@@ -32,5 +32,5 @@ def line() -> str:
 def _libraries() -> tuple[str, ...]:
     """The folders of Python, of what was installed, and of oneoff."""
     paths = sysconfig.get_paths()
-    names = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    names = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
     return (*(f"{name}/" for name in names), f"{Path(__file__).resolve().parents[1]}/")

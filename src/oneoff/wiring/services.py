@@ -142,11 +142,11 @@ def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
 
 def _guard(settings: Settings, mask: Callable[[str], str], environment: EnvironmentSettings) -> Guard:
     from oneoff.guards.audit_hook import AuditHookGuard  # a real run needs none
+    from oneoff.guards.held_thread import LandlockGuard, available
 
+    kind = LandlockGuard if available() else AuditHookGuard
     own = (settings.store, settings.state_dir, *([settings.user_dir] if settings.user_dir else []))
-    return AuditHookGuard(
-        mask, hosts=environment.dry_run_hosts, own_files=[str(path.resolve()) for path in own]
-    )
+    return kind(mask, hosts=environment.dry_run_hosts, own_files=[str(path.resolve()) for path in own])
 
 
 def _confine(ports: Collection[int]) -> Confinement:
