@@ -380,11 +380,17 @@ def _levels(value: Any) -> tuple[str, ...]:
 
 
 def _hosts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(
-        isinstance(item, str) and _HOST.fullmatch(item) for item in value
-    ):
+    if not isinstance(value, list) or not all(map(_is_host, value)):
         raise ValueError('a list of hosts with their ports is wanted, such as ["redis:6379"]')
     return tuple(value)
+
+
+def _is_host(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and bool(_HOST.fullmatch(value))
+        and 0 < int(value.rpartition(":")[2]) <= 65_535
+    )
 
 
 def _days(value: Any) -> timedelta:

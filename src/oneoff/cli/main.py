@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from oneoff import own
 from oneoff.cli.lazy import LazyGroup
 from oneoff.cli.session import Session
 from oneoff.version import __version__
@@ -35,6 +34,5 @@ COMMANDS = {
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Run an app's admin processes: previewed, confirmed, recorded."""
-    own.dedicate()
     ctx.obj = session = Session(options["app"])
     ctx.call_on_close(session.close)

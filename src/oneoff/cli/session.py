@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oneoff import own
 from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
@@ -72,8 +71,11 @@ class Session:
     def services(self) -> Services:
         """The store and all around it, for a verb that records something; raises StoreUnavailable."""
         if self._services is None:
+            from oneoff import own
             from oneoff.wiring.services import local_services
 
+            if not self.embedded:
+                own.dedicate()
             self._services = local_services(
                 self.settings,
                 asker=self.asker,
@@ -84,8 +86,11 @@ class Session:
 
     def close(self) -> None:
         """Let go of the store where this thread has lost the rights to do so at the process's end."""
-        if self._services is not None and own.keeps_rights():
-            own.unheld(self._services.store.close)
+        if self._services is not None:
+            from oneoff import own
+
+            if own.keeps_rights():
+                own.unheld(self._services.store.close)
 
     @property
     def reading(self) -> Services:

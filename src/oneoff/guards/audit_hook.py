@@ -79,6 +79,8 @@ class AuditHookGuard:
         return _NOT_COVERED
 
     def __enter__(self) -> AuditHookGuard:
+        with own.work():
+            tempfile.gettempdir()  # it writes a file to find out, once
         with ExitStack() as block:
             block.enter_context(ProcessGuard(self._attempts))
             block.enter_context(_listening(self))
