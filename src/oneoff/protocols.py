@@ -324,7 +324,10 @@ class Guard(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
     def around_task(self) -> AbstractContextManager[None]:
-        """Goes closely around the task, inside of the seal: for what the task alone gets or loses."""
+        """Goes closely around the task, inside of the seal: for what the task alone gets or loses.
+
+        Raises DryRunUnavailable where that cannot be.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,7 +354,7 @@ class Confinement(Protocol):
     def around(
         self, command: Sequence[str], environ: Mapping[str, str]
     ) -> AbstractContextManager[ConfinedCommand]:
-        """The command is run in the block. Raises OSError: there is no room for its temporary files."""
+        """The command is run in the block. Raises DryRunUnavailable."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from oneoff import own
+from oneoff.errors import DryRunUnavailable
 
 PREFIX = "oneoff-copy-"
 """Of the folder's name, in the folder for temporary files."""
@@ -35,6 +36,17 @@ def scratch() -> Iterator[Path]:
         finally:
             _in_use.remove(files)
             own.unheld(lambda: _remove(files, stack))
+
+
+def scratch_for_task(stack: ExitStack) -> Path:
+    """One that is gone when the stack is closed. Raises DryRunUnavailable."""
+    try:
+        return stack.enter_context(scratch())
+    except OSError as error:
+        raise DryRunUnavailable(
+            f"there is no folder for temporary files: {error}",
+            next_step="name a folder with room, where this user may write, in TMPDIR",
+        ) from error
 
 
 def in_use() -> tuple[Path, ...]:

@@ -31,6 +31,7 @@ from oneoff.errors import (
     DryRunUnavailable,
     OneoffError,
     OutcomeUnrecorded,
+    Refused,
     RunNotFound,
     RunStopped,
     StoreConflict,
@@ -226,13 +227,16 @@ class Execution:
 
     def _preview_command(self, held: HeldCommand) -> None:
         """Its exit code is that of the dry run: what the kernel refused is seen in nothing else."""
-        complete = False
         try:
             with held.around() as confined:
                 self._run_command(confined.command, {**os.environ, **self._task.environ, **confined.environ})
-            complete = self._stop.cause is None and self._attempt.exit_code == 0
-        finally:
-            self._attempt.report = held.report(complete=complete)
+        except Refused:
+            raise  # nothing ran: there is nothing to report
+        except BaseException:
+            self._attempt.report = held.report(complete=False)
+            raise
+        complete = self._stop.cause is None and self._attempt.exit_code == 0
+        self._attempt.report = held.report(complete=complete)
 
     def _call_function(self) -> None:
         context = Context(

@@ -22,7 +22,7 @@ from oneoff.guards.attempts import Attempts
 from oneoff.guards.connections import PutAside, standard_streams, writable_files
 from oneoff.guards.connections import foreign as foreign_connections
 from oneoff.guards.processes import ProcessGuard
-from oneoff.scratch import PREFIX, scratch
+from oneoff.scratch import PREFIX, scratch_for_task
 from oneoff.threads import Newcomers
 
 _WHY_FILES = "which would stay; a temporary file belongs into the folder that `tempfile` gives"
@@ -162,7 +162,9 @@ _EVENTS = frozenset((*files.CHECKS, *network.CHECKS, *signals.CHECKS, *foreign.E
 @contextmanager
 def _temporary_folder() -> Iterator[None]:
     """What :mod:`tempfile` gives, and whoever else reads TMPDIR; gone with all that is in it."""
-    with scratch() as folder, own.lent_folder(folder):
+    with ExitStack() as stack:
+        folder = scratch_for_task(stack)
+        stack.enter_context(own.lent_folder(folder))
         before = os.environ.get("TMPDIR"), tempfile.tempdir, sys.dont_write_bytecode
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
         sys.dont_write_bytecode = True  # else what the task imports is written beside its source

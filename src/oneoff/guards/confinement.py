@@ -6,14 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from oneoff import own
 from oneoff.errors import DryRunUnavailable
 from oneoff.guards import landlock, seccomp
 from oneoff.protocols import ConfinedCommand
-from oneoff.scratch import scratch
+from oneoff.scratch import scratch_for_task
 
 _CONFINED = Path(__file__).with_name("confined.py")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
@@ -57,8 +56,9 @@ class CommandConfinement:
 
     @contextmanager
     def around(self, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[ConfinedCommand]:
-        """What is to be run in the command's place. Raises OSError."""
-        with scratch() as folder, own.lent_folder(folder):
+        """What is to be run in the command's place. Raises DryRunUnavailable."""
+        with ExitStack() as stack:
+            folder = scratch_for_task(stack)
             limits = {"folders": [str(folder)], "files": _DEVICES, "ports": self._ports}
             program = (sys.executable, "-I", "-S", str(_CONFINED), json.dumps(limits))
             yield ConfinedCommand(command=(*program, *command), environ={**environ, "TMPDIR": str(folder)})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from oneoff import own
+from oneoff.errors import DryRunUnavailable
 from oneoff.guards import landlock
 from oneoff.guards.audit_hook import AuditHookGuard
 from oneoff.guards.connections import ports
@@ -51,6 +52,11 @@ class LandlockGuard(AuditHookGuard):
     def around_task(self) -> Iterator[None]:
         """From here on the thread connects to the sealed databases, whose connections were made meanwhile."""
         with super().around_task():
+            self._restrict()
+            yield
+
+    def _restrict(self) -> None:
+        try:
             with own.work():
                 landlock.restrict(
                     self._abi,
@@ -58,7 +64,11 @@ class LandlockGuard(AuditHookGuard):
                     files=_FILES,
                     ports=(ports() - self._connected_before) | self.hosts.ports,
                 )
-            yield
+        except OSError as error:
+            raise DryRunUnavailable(
+                f"the kernel has Landlock and did not take what it was to hold: {error}",
+                next_step="report this system to the project",
+            ) from error
 
 
 def available(abi: Callable[[], int] = landlock.abi) -> bool:

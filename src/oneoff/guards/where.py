@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,9 @@ def line() -> str:
     for frame in calling():
         file = frame.f_code.co_filename
         if not file.startswith(("<", *_libraries())):
-            return f"{os.path.relpath(file)}, line {frame.f_lineno}"
+            with suppress(OSError):  # the working folder is gone
+                file = os.path.relpath(file)
+            return f"{file}, line {frame.f_lineno}"
     return ""
 
 
