@@ -26,6 +26,7 @@ _NOT_COVERED = (
     "by C code: unix sockets, UDP, any host at a database's port, modes and times of files, shared memory",
     "what is written to files that are open already, other than by mapping them into memory",
     "threads and processes that ran before the task began, as far as C code goes",
+    "by the audit hook: code that the task leaves for the end (atexit, __del__), and threads of `_thread`",
     "what the kernel refuses to C code is not listed: an error that the task swallows is not seen",
 )
 _SIGNALS = "by C code: signals to other processes"
