@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class Session:
     """Settings, registry and services, each opened at first use: help needs none of them."""
 
-    def __init__(self, app: str | None, *, registry: Registry | None = None) -> None:
+    def __init__(self, app: str | None, *, registry: Registry | None = None, dedicated: bool = False) -> None:
+        """``dedicated``: the process is there for this invocation alone."""
+        self._dedicated = dedicated
         self._app = app
         self._registry = registry
         self.embedded = registry is not None
@@ -74,7 +76,7 @@ class Session:
             from oneoff import own
             from oneoff.wiring.services import local_services
 
-            if not self.embedded:
+            if self._dedicated:
                 own.dedicate()
             self._services = local_services(
                 self.settings,

@@ -22,7 +22,7 @@ _NO_DATABASE = (
     " only read (preview_environ)"
 )
 _READERS = (
-    "what the command does at that database's port with another name and password than it was given",
+    "what the command does at that database's port with another name and password, or in another database",
     "what a role that can only read may do all the same: notifications, large objects, advisory locks",
 )
 

@@ -12,13 +12,14 @@ from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import Reader
 from oneoff.types import without_password
 
+_CONNECT_SECONDS = 10
 _NEXT = "give the variable the URL of a role that has SELECT alone, or of a standby"
 
 
 def reader(url: str) -> Reader:
     """Raises DryRunUnavailable where the role may write, or the server cannot be asked."""
     try:
-        with psycopg.connect(url) as connection:
+        with psycopg.connect(url, connect_timeout=_CONNECT_SECONDS) as connection:
             found = ask(connection.pgconn, sql("may_write"))
             database, role = describe(connection), connection.info.user
             local = connection.info.host.startswith("/")
