@@ -66,7 +66,8 @@ class Server:
             self.process = None
 
     def url(self, database: str, user: str = "postgres") -> str:
-        return f"postgresql://{user}@/{database}?host={self.socket}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://{user}@/{database}?host={self.socket}{port}"
 
     def execute(self, *statements: str, database: str = "postgres") -> list[Any]:
         """Run statements from outside of any dry run; the rows of the last one that has some."""

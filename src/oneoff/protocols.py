@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -14,7 +15,7 @@ from oneoff.dryrun.report import DatabaseReport, SuppressedEffect
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
-from oneoff.settings import Settings
+from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.types import JSONObject, RunId, rfc3339
 
 if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
@@ -349,8 +350,10 @@ class Guard(Protocol):
 
     name: str
     """As the report calls it; says what is in force."""
-    not_covered: tuple[str, ...]
-    """What it does not hold."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold."""
 
     @property
     def attempts(self) -> tuple[str, ...]:
@@ -359,6 +362,47 @@ class Guard(Protocol):
     def __enter__(self) -> Guard: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+    def around_task(self) -> AbstractContextManager[None]:
+        """Goes closely around the task, inside of the seal: for what the task alone gets or loses.
+
+        Raises DryRunUnavailable where that cannot be.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfinedCommand:
+    """A command that nothing of will stay, as it is to be run."""
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    """Variables in place of the app's own."""
+
+
+class Confinement(Protocol):
+    """Holds a command and everything that it starts, for one dry run."""
+
+    level: str
+    """``preview``."""
+    name: str
+    """What holds it, as the report calls it."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold."""
+
+    def around(
+        self, command: Sequence[str], environ: Mapping[str, str]
+    ) -> AbstractContextManager[ConfinedCommand]:
+        """The command is run in the block. Raises DryRunUnavailable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A database that can only be read as the role that its URL names: the server said so."""
+
+    port: int
+    report: DatabaseReport
 
 
 class Databases(Protocol):
@@ -372,6 +416,12 @@ class Databases(Protocol):
 
         Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
         :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.
+        """
+
+    def reader(self, url: str) -> Reader:
+        """The database behind a URL that is given to a command, looked at by asking the server.
+
+        Raises :class:`~oneoff.errors.DryRunUnavailable` where it can be written as that role.
         """
 
 
@@ -423,8 +473,10 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
-    guard: Callable[[Callable[[str], str]], Guard]
-    """A guard for one dry run; it is given what masks the run's secrets in a text."""
+    guard: Callable[[Callable[[str], str], EnvironmentSettings], Guard]
+    """A guard for one dry run: by what masks the run's secrets in a text, and the environment."""
+    confine: Callable[[Collection[int]], Confinement]
+    """For one command, which may connect to these ports; raises DryRunUnavailable where it cannot be held."""
     launcher: Launcher
     clock: Clock
     asker: Asker

@@ -15,6 +15,7 @@ from oneoff.databases.sqlite.places import named
 from oneoff.databases.together import DatabaseSeal, Together
 from oneoff.databases.watching import SetAside
 from oneoff.errors import DryRunUnavailable
+from oneoff.protocols import Reader
 from oneoff.types import without_password
 
 SUPPORTED = (
@@ -81,11 +82,28 @@ class Databases:
         try:
             from oneoff.databases.postgres.seal import PostgresSeal
         except ImportError as error:
-            raise DryRunUnavailable(
-                "a dry run on PostgreSQL needs psycopg 3, which is not installed",
-                next_step='add "oneoff[postgres]" to what the app installs',
-            ) from error
+            raise _no_psycopg() from error
         return PostgresSeal(connect=database.connect, dispose=database.dispose)
+
+    def reader(self, url: str) -> Reader:
+        """A database that a command may read, by its URL. Raises DryRunUnavailable."""
+        if url.partition("://")[0] not in ("postgresql", "postgres"):
+            raise DryRunUnavailable(
+                f"a command can be given PostgreSQL to read in its dry run, and not {without_password(url)}",
+                next_step="name one that begins with postgresql://",
+            )
+        try:
+            from oneoff.databases.postgres.reader import reader
+        except ImportError as error:
+            raise _no_psycopg() from error
+        return reader(url)
+
+
+def _no_psycopg() -> DryRunUnavailable:
+    return DryRunUnavailable(
+        "a dry run on PostgreSQL needs psycopg 3, which is not installed",
+        next_step='add "oneoff[postgres]" to what the app installs',
+    )
 
 
 def _recognise(handle: Any) -> Iterator[Sqlite | Postgres]:

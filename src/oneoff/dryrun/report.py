@@ -80,6 +80,10 @@ class Report:
 
     databases: tuple[DatabaseReport, ...]
     """One for each that was sealed, as they are declared."""
+    level: str = ""
+    """The weakest of what held it; of a command ``preview``."""
+    command: tuple[str, ...] | None = None
+    """What ran, where the task is a command: its own, or the one that is declared for its dry run."""
     effects: tuple[SuppressedEffect, ...] = ()
     guard: str = "none"
     """What stops effects outside the database: none, audit hook, landlock."""

@@ -10,9 +10,9 @@ from itertools import count
 from pathlib import Path
 
 from oneoff.commands.selftest.scene import Bench
-from oneoff.databases.sqlite.scratch import scratch
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import Asker, Keys, Laboratory, Services, Store
+from oneoff.scratch import scratch
 from oneoff.settings import Settings
 from oneoff.stores.sqlite_laboratory import SqliteLaboratory
 from oneoff.wiring.services import around

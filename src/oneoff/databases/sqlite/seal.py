@@ -17,11 +17,11 @@ from oneoff.databases.sqlite.connections import Redirection, is_sealed, plain
 from oneoff.databases.sqlite.early import attached_files, open_connections
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
-from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.together import SealedAlready
 from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
+from oneoff.scratch import scratch
 from oneoff.threads import Newcomers
 
 _COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
@@ -108,8 +108,10 @@ class SqliteSeal:
             self._copy, self._before = place / original.name, place / f"{original.name}.before"
             _check_room(original, place)
             _copy(original, self._copy)
-            os.utime(self._copy, (0, 0))  # a time that no write has, however coarse the file system's clock
-            shutil.copy2(self._copy, self._before)
+            with own.work():
+                # A time that no write has, however coarse the file system's clock.
+                os.utime(self._copy, (0, 0))
+                shutil.copy2(self._copy, self._before)
         except OSError as error:
             raise DryRunUnavailable(
                 f"{self._path} cannot be copied: {error}",
