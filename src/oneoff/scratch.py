@@ -25,7 +25,7 @@ _LOCK, _FILES = "lock", "files"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A new folder that this user alone may enter, and the task, gone at the end of the block. Raises OSError."""
+    """A new folder for this user alone, lent to the task, gone at the end of the block. Raises OSError."""
     with ExitStack() as stack:
         with own.work():
             files = _make(stack)
