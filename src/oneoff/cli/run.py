@@ -71,7 +71,7 @@ def _recorded(session: Session, wish: Callable[[], Request | None]) -> Iterator[
         yield
     except (AppBroken, AppNotFound) as error:
         with suppress(OneoffError):  # what is wrong with the app is what has to be told
-            asked = wish() if session.reference else None
+            asked = wish() if session.reference or isinstance(error, AppBroken) else None
             if asked is not None:
                 refuse(session.services, asked, error)
         raise
@@ -93,7 +93,7 @@ def _read_loosely(ctx: click.Context, args: list[str]) -> Request | None:
 
 
 def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | None = None) -> Request:
-    app = Registry(session.reference or "")
+    app = Registry(session.reference or session.settings.project)
     return Request(task=Task(name=TaskName(name)), registry=app, options=options, rerun_of=rerun_of)
 
 
@@ -261,7 +261,7 @@ def _raw(command: tuple[str, ...]) -> Task:
 
 def _no_app(session: Session) -> Registry:
     """A raw command needs no app; its records are the project's."""
-    return Registry(session.settings.root.name)
+    return Registry(session.settings.project)
 
 
 @click.command(

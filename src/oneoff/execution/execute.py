@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from oneoff import policy
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
@@ -230,6 +231,7 @@ class Execution:
             report_progress=self._meter.update,
             stop=self._stop,
             open_database=self._open_database,
+            confirmed=self._run.confirmation not in (None, policy.NOT_NEEDED),
         )
         try:
             with self._guard or contextlib.nullcontext(), self._seal or contextlib.nullcontext():
