@@ -38,8 +38,7 @@ def line_of(parser: argparse.ArgumentParser, leave_out: Collection[str]) -> Line
     arguments: list[Argument] = []
     fixed: list[str] = []
     switches: list[str] = []
-    asks = separated = False
-    separated = True
+    asks, separated = False, True
     for action in parser._actions:
         if _is_out(action, leave_out):
             continue
@@ -92,10 +91,17 @@ def _argument(action: argparse.Action, names: Names, words: str) -> Argument:
     name, spelled = names.given(option, flag=False)
     required = action.required if action.option_strings else action.nargs not in ("?", "*", "...")
     made = parameter(
-        name, spelled, kind, required=required, default=_default(action, count), help=words, count=count
+        name,
+        spelled,
+        kind,
+        required=required,
+        default=_default(action, count),
+        help=words,
+        count=count,
+        positional=not action.option_strings,
     )
-    if not action.option_strings:
-        return Argument(parameter=made, words=lambda value: texts(kind, value), positional=True)
+    if made.positional:
+        return Argument(parameter=made, words=lambda value: texts(kind, value))
     return Argument(parameter=made, words=_words(action, kind))
 
 

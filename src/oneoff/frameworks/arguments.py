@@ -34,7 +34,6 @@ class Argument:
 
     parameter: Parameter
     words: Words
-    positional: bool = False
     always: bool = False
     """Said even where it has its default: else the command would ask for it."""
 
@@ -63,10 +62,10 @@ class Line:
         for argument in self.arguments:
             parameter = argument.parameter
             value = values[parameter.name]
-            default = not (parameter.required or argument.positional or argument.always)
+            default = not (parameter.required or parameter.positional or argument.always)
             if value is None or (default and value == parameter.default):
                 continue
-            (rest if argument.positional else options).extend(argument.words(value))
+            (rest if parameter.positional else options).extend(argument.words(value))
         command = [self.command] if self.command else []
         return [*command, *self.fixed, *options, *(["--"] if rest and self.separated else []), *rest]
 
@@ -124,6 +123,7 @@ def parameter(
     help: str = "",  # noqa: A002 # the word of Parameter
     count: tuple[int | None, int | None] | None = None,
     limits: Limits | None = None,
+    positional: bool = False,
 ) -> Parameter:
     """A parameter; its default is None, "not given", where the command's own is no value of the kind.
 
@@ -141,6 +141,7 @@ def parameter(
         help=" ".join(help.split()),
         limits=limits,
         multiple=count is not None,
+        positional=positional,
     )
     if required:
         return made

@@ -47,6 +47,8 @@ class Program:
     """As its help calls it."""
     origin: str
     obj: Any = None
+    own_options: bool = True
+    """Whether the options of the program itself are parameters of each task."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def task_of(program: Program, leaf: Leaf) -> Task:
         InvalidDeclaration: its name could not name a task.
     """
     names = Names()
-    lines = tuple(_line(context, names) for context in leaf.chain)
+    lines = tuple(
+        _line(context, names) for context in leaf.chain if context.parent is not None or program.own_options
+    )
     command, code = leaf.command, code_of(leaf.command)
     asks, question = questions.question_of([code] if code is not None else [])
     question = next((line.question for line in lines if line.question), question)
@@ -227,9 +231,10 @@ def _argument(param: click.Parameter, context: click.Context, names: Names, grou
         help=getattr(param, "help", None) or "",
         count=_count(param, required) if several else None,
         limits=limits,
+        positional=not isinstance(param, click.Option),
     )
-    if not isinstance(param, click.Option):
-        return Argument(parameter=made, words=lambda value: texts(kind, value), positional=True)
+    if made.positional:
+        return Argument(parameter=made, words=lambda value: texts(kind, value))
     opt, size = long_of(param.opts), param.nargs
 
     def words(value: Any) -> list[str]:
@@ -268,8 +273,10 @@ def _default(param: click.Parameter, context: click.Context) -> Any:
     if _from_environment(param, context):
         return None
     default = param.get_default(context, call=False)
-    if isinstance(default, Enum):
-        return default.name
+    if isinstance(default, Enum):  # a member to choose; Click's own mark for "none" is one of another Enum
+        return (
+            default.name if isinstance(param.type, click.Choice) and default in param.type.choices else None
+        )
     if isinstance(default, list | tuple):
         return list(default)
     return default if isinstance(default, str | int | float) else None

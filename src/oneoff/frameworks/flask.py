@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _FILES = ("wsgi.py", "app.py")
 _DOTENV = (".env", ".flaskenv")
-_SIGNS = (b"flask", b"create_app", b"make_app")
 _NEXT = (
     "`flask routes` says the same; or set `discover = false` under [tool.oneoff], if oneoff should let it be"
 )
@@ -32,7 +31,8 @@ def find(root: Path, flask_app: str | None, include: tuple[str, ...], *, alone: 
     Args:
         flask_app: ``FLASK_APP``.
         alone: whether nothing else was found here. Then any ``wsgi.py`` or ``app.py`` is imported to see
-            whether it has a Flask app, as ``flask`` would; else only one that mentions Flask is.
+            whether it has a Flask app, as ``flask`` would; else only one that mentions Flask is, and it need
+            not have one.
 
     Raises:
         AppBroken: it cannot be imported.
@@ -40,11 +40,16 @@ def find(root: Path, flask_app: str | None, include: tuple[str, ...], *, alone: 
     """
     files = [root / name for name in _FILES if (root / name).is_file()]
     named = flask_app is not None or _in_dotenv(root)
-    signs = any(sign in file.read_bytes().lower() for file in files for sign in _SIGNS)
-    if not (named or signs or (alone and files)) or find_spec("flask") is None:
+    mentioned = any(b"flask" in file.read_bytes().lower() for file in files)
+    if not (named or mentioned or (alone and files)) or find_spec("flask") is None:
         return None
     importable(root)
-    return of_app(_loaded(files), root, include)
+    try:
+        return of_app(_loaded(files), root, include)
+    except AppNotFound:
+        if named or alone:
+            raise
+        return None
 
 
 def is_app(thing: object) -> bool:
@@ -106,6 +111,7 @@ def of_app(app: flask.Flask, root: Path, include: tuple[str, ...]) -> Found:
         name="flask",
         origin=f"{app.import_name} (Flask)",
         obj=ScriptInfo(create_app=lambda: app),
+        own_options=False,
     )
     with own_code("the Flask app's commands cannot be listed", next_step=_NEXT), app.app_context():
         own = {leaf.name: leaf for leaf in leaves(_only_app(app)) if _is_own(leaf, project)}
@@ -143,7 +149,7 @@ def _is_own(leaf: Leaf, project: Project) -> bool:
 def _database(app: flask.Flask, project: Project) -> Any:
     """What Flask-SQLAlchemy knows inside an app context, else the engines that the app's modules hold."""
     extension: Any = app.extensions.get("sqlalchemy")
-    if not hasattr(extension, "engines"):
+    if not hasattr(type(extension), "engines"):  # not asked of itself: it needs the context
         return engines_of(project)
 
     def databases() -> Any:
