@@ -8,12 +8,14 @@ from typing import Any
 
 from oneoff.frameworks.arguments import (
     Argument,
+    Count,
     Line,
     Names,
     assigned,
     chunks,
+    finished,
+    limits_of,
     long_of,
-    parameter,
     role_of,
     switch,
     texts,
@@ -21,6 +23,7 @@ from oneoff.frameworks.arguments import (
 from oneoff.tasks.choices import literal_kind
 from oneoff.tasks.kind import Kind, Unfit
 from oneoff.tasks.kinds import DECIMAL, FLOAT, ID, INTEGER, TEXT
+from oneoff.tasks.parameters import Parameter
 
 _MOST_CHOICES = 100
 _SWITCHES = (
@@ -90,16 +93,17 @@ def _argument(action: argparse.Action, names: Names, words: str) -> Argument:
     option = long_of(action.option_strings).lstrip("-") if action.option_strings else _positional_name(action)
     name, spelled = names.given(option, flag=False)
     required = action.required if action.option_strings else action.nargs not in ("?", "*", "...")
-    made = parameter(
-        name,
-        spelled,
-        kind,
+    made = Parameter(
+        name=name,
+        option=spelled,
+        kind=kind,
         required=required,
-        default=_default(action, count),
         help=words,
-        count=count,
+        limits=limits_of(count),
+        multiple=count is not None,
         positional=not action.option_strings,
     )
+    made = finished(made, _default(action, count))
     if made.positional:
         return Argument(parameter=made, words=lambda value: texts(kind, value))
     return Argument(parameter=made, words=_words(action, kind))
@@ -128,8 +132,8 @@ def _switch(action: argparse.Action, names: Names, words: str) -> Argument:
     opt = long_of(action.option_strings)
     if isinstance(action, argparse._CountAction):
         name, spelled = names.given(opt.lstrip("-"), flag=False)
-        counted = parameter(name, spelled, INTEGER, required=False, default=action.default, help=words)
-        return Argument(parameter=counted, words=lambda number: [opt] * number)
+        counted = Parameter(name=name, option=spelled, kind=INTEGER, required=False, help=words)
+        return Argument(parameter=finished(counted, action.default), words=lambda number: [opt] * number)
     if isinstance(action, argparse.BooleanOptionalAction):
         on = next(option for option in action.option_strings if not option.startswith("--no-"))
         off = next(option for option in action.option_strings if option.startswith("--no-"))
@@ -163,7 +167,7 @@ _KINDS = {
 }
 
 
-def _count(action: argparse.Action) -> tuple[int | None, int | None] | None:
+def _count(action: argparse.Action) -> Count | None:
     appends = isinstance(action, argparse._AppendAction)  # extend is below it
     match action.nargs:
         case int(number):

@@ -113,48 +113,31 @@ def _candidates(key: str, group: str) -> Iterable[str]:
         number += 1
 
 
-def parameter(
-    name: str,
-    option: str,
-    kind: Kind,
-    *,
-    required: bool,
-    default: Any = None,
-    help: str = "",  # noqa: A002 # the word of Parameter
-    count: tuple[int | None, int | None] | None = None,
-    limits: Limits | None = None,
-    positional: bool = False,
-) -> Parameter:
-    """A parameter; its default is None, "not given", where the command's own is no value of the kind.
+Count = tuple[int | None, int | None]
+"""How few and how many values a parameter takes that takes several."""
 
-    Args:
-        count: how few and how many values it takes, for one that takes several.
-    """
-    limits = limits or Limits()
-    if count is not None:
-        limits = replace(limits, min_items=count[0], max_items=count[1])
-    made = Parameter(
-        name=name,
-        option=option,
-        kind=kind,
-        required=required,
-        help=" ".join(help.split()),
-        limits=limits,
-        multiple=count is not None,
-        positional=positional,
-    )
-    if required:
+
+def limits_of(count: Count | None, limits: Limits | None = None) -> Limits:
+    """The limits of a parameter, of each of its values and of their number."""
+    low, high = count or (None, None)
+    return replace(limits or Limits(), min_items=low, max_items=high)
+
+
+def finished(made: Parameter, default: Any = None) -> Parameter:
+    """The parameter with its default: None, "not given", where the command's own is no value of its kind."""
+    made = replace(made, help=" ".join(made.help.split()))
+    if made.required:
         return made
     try:
-        value = None if kind.secret or default is None else read_one(made, default, kind.accept)
+        value = None if made.secret or default is None else read_one(made, default, made.kind.accept)
     except InvalidParameters:
         value = None
     return replace(made, default=value, nullable=value is None)
 
 
-def switch(name: str, option: str, help: str, default: Any = False) -> Parameter:  # noqa: A002 # as above
+def switch(name: str, option: str, help: str, default: Any = False) -> Parameter:  # noqa: A002 # its word there
     """A parameter that is on or off."""
-    return parameter(name, option, BOOLEAN, required=False, default=default, help=help)
+    return finished(Parameter(name=name, option=option, kind=BOOLEAN, required=False, help=help), default)
 
 
 def texts(kind: Kind, value: Any) -> list[str]:

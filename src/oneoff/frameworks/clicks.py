@@ -17,13 +17,15 @@ from oneoff.errors import CommandFailed
 from oneoff.frameworks import questions
 from oneoff.frameworks.arguments import (
     Argument,
+    Count,
     Line,
     Names,
     assigned,
     chunks,
     command_line,
+    finished,
+    limits_of,
     long_of,
-    parameter,
     role_of,
     said_of,
     switch,
@@ -34,6 +36,7 @@ from oneoff.tasks.choices import literal_kind
 from oneoff.tasks.kind import Kind, Unfit
 from oneoff.tasks.kinds import BOOLEAN, FLOAT, ID, INTEGER, SECRET, TEXT
 from oneoff.tasks.limits import Limits
+from oneoff.tasks.parameters import Parameter
 from oneoff.tasks.source import plain_function
 from oneoff.tasks.task import Task
 
@@ -222,17 +225,17 @@ def _argument(param: click.Parameter, context: click.Context, names: Names, grou
     prompts = isinstance(param, click.Option) and param.prompt is not None
     default = _default(param, context)
     required = (param.required or (prompts and default is None)) and not _from_environment(param, context)
-    made = parameter(
-        name,
-        spelled,
-        kind,
+    made = Parameter(
+        name=name,
+        option=spelled,
+        kind=kind,
         required=required,
-        default=default,
         help=getattr(param, "help", None) or "",
-        count=_count(param, required) if several else None,
-        limits=limits,
+        limits=limits_of(_count(param, required) if several else None, limits),
+        multiple=several,
         positional=not isinstance(param, click.Option),
     )
+    made = finished(made, default)
     if made.positional:
         return Argument(parameter=made, words=lambda value: texts(kind, value))
     opt, size = long_of(param.opts), param.nargs
@@ -246,7 +249,7 @@ def _argument(param: click.Parameter, context: click.Context, names: Names, grou
     return Argument(parameter=made, words=words, always=prompts)
 
 
-def _count(param: click.Parameter, required: bool) -> tuple[int | None, int | None]:
+def _count(param: click.Parameter, required: bool) -> Count:
     if param.nargs > 1 and not param.multiple:
         return param.nargs, param.nargs
     return (1 if required else None), None
@@ -258,8 +261,8 @@ def _flag(param: click.Option, context: click.Context, names: Names, group: str)
     if param.count:
         name, spelled = names.given(opt.lstrip("-"), flag=False, group=group)
         default = _default(param, context)
-        counted = parameter(name, spelled, INTEGER, required=False, default=default, help=help_text)
-        return Argument(parameter=counted, words=lambda number: [opt] * number)
+        counted = Parameter(name=name, option=spelled, kind=INTEGER, required=False, help=help_text)
+        return Argument(parameter=finished(counted, default), words=lambda number: [opt] * number)
     name, spelled = names.given(opt.lstrip("-"), flag=True, group=group)
     if param.secondary_opts:
         off = long_of(param.secondary_opts)
