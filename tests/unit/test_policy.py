@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from oneoff.policy import Demand, accepted, confirmation, reason_problem
+from dataclasses import replace
+
+from oneoff.policy import NOT_NEEDED, Demand, accepted, confirmation, reason_problem, unasked
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.task import Task
 from oneoff.types import TaskName
@@ -58,3 +60,10 @@ def test_a_reason_has_to_match_as_a_whole() -> None:
     for reason in (None, "", "OPS-", "see OPS-12", "OPS-12 "):
         assert reason_problem(PRODUCTION, reason, dry_run=False) is not None
     assert reason_problem(LOCAL, None, dry_run=False) is None
+
+
+def test_yes_is_kept_for_a_command_that_may_ask_as_it_goes() -> None:
+    """A framework's command may ask what nobody knew of; a task that is declared asks nothing by itself."""
+    command = replace(PLAIN, origin="carts (Django)")
+    assert unasked(command, yes=True) == "--yes"
+    assert unasked(command, yes=False) == unasked(PLAIN, yes=True) == NOT_NEEDED

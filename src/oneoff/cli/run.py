@@ -54,9 +54,7 @@ class TaskGroup(ShowingGroup):
         if "--dry-run" in args:
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
-        with showing_errors():
-            with _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
-                _ = _session(ctx).registry
+        with showing_errors(), _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
             return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from oneoff.frameworks.arguments import (
     assigned,
     chunks,
     finished,
+    is_secret,
     limits_of,
     long_of,
     role_of,
@@ -22,7 +23,7 @@ from oneoff.frameworks.arguments import (
 )
 from oneoff.tasks.choices import literal_kind
 from oneoff.tasks.kind import Kind, Unfit
-from oneoff.tasks.kinds import DECIMAL, FLOAT, ID, INTEGER, TEXT
+from oneoff.tasks.kinds import DECIMAL, FLOAT, ID, INTEGER, SECRET, TEXT
 from oneoff.tasks.parameters import Parameter
 
 _MOST_CHOICES = 100
@@ -155,6 +156,8 @@ def _kind(action: argparse.Action) -> Kind:
         except (Unfit, TypeError):
             return TEXT
     of = action.type
+    if of in (None, str) and is_secret(action.dest) and _count(action) is None:
+        return SECRET
     name = f"{getattr(of, '__module__', '')}.{getattr(of, '__qualname__', '')}"
     return _KINDS.get(name, TEXT)
 

@@ -24,6 +24,9 @@ OWN_DRY_RUN = frozenset({"dry-run", "dryrun", "dry"})
 OWN_YES = frozenset({"yes", "assume-yes", "noinput", "no-input", "no-confirm"})
 """A switch of this name answers the command's questions. It is always given: the run is confirmed."""
 
+SECRETS = frozenset({"password", "passwd", "secret", "token", "apikey", "api-key"})
+"""An argument whose name ends with one of these is a secret: what is in the audit log stays there."""
+
 Words = Callable[[Any], list[str]]
 """Says a value in the words of a command line."""
 
@@ -167,6 +170,12 @@ def assigned(option: str, value: str) -> list[str]:
 def long_of(options: Sequence[str]) -> str:
     """The option that says most: the longest of those with two dashes, if there is any."""
     return max(options, key=lambda option: (option.startswith("--"), len(option)))
+
+
+def is_secret(name: str) -> bool:
+    """Whether an argument is a secret, by its name."""
+    words = name.lower().replace("_", "-")
+    return any(words == secret or words.endswith(f"-{secret}") for secret in SECRETS)
 
 
 def role_of(options: Iterable[str], target: str = "") -> str:

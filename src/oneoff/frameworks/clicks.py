@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from functools import update_wrapper
 from types import FunctionType
 from typing import Any
 
@@ -24,6 +23,7 @@ from oneoff.frameworks.arguments import (
     chunks,
     command_line,
     finished,
+    is_secret,
     limits_of,
     long_of,
     role_of,
@@ -31,7 +31,7 @@ from oneoff.frameworks.arguments import (
     switch,
     texts,
 )
-from oneoff.frameworks.found import RunOfTask, name_of
+from oneoff.frameworks.found import RunOfTask, name_of, traced
 from oneoff.tasks.choices import literal_kind
 from oneoff.tasks.kind import Kind, Unfit
 from oneoff.tasks.kinds import BOOLEAN, FLOAT, ID, INTEGER, SECRET, TEXT
@@ -147,7 +147,7 @@ def _calling(program: Program, lines: tuple[Line, ...], code: FunctionType | Non
             with program.command.make_context(program.name, words, **extra) as context:
                 program.command.invoke(context)
 
-    return call if code is None else update_wrapper(call, code)
+    return traced(call, code)
 
 
 @contextmanager
@@ -298,7 +298,8 @@ _PLAIN: tuple[tuple[Any, Kind], ...] = (
 def _kind(param: click.Parameter) -> tuple[Kind, Limits]:
     """What Click's own types take; every other type reads its text when the command starts."""
     of = param.type
-    if getattr(param, "hide_input", False):
+    one_text = isinstance(of, click.types.StringParamType) and param.nargs == 1 and not param.multiple
+    if getattr(param, "hide_input", False) or (one_text and is_secret(param.name or "")):
         return SECRET, Limits()
     if isinstance(of, click.Choice):
         try:

@@ -10,7 +10,6 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import update_wrapper
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,32 +29,31 @@ from oneoff.frameworks.found import (
     made,
     name_of,
     own_code,
+    traced,
 )
 from oneoff.tasks.registry import LeftOut
 from oneoff.tasks.task import Task
 
 _CORE = "django.core"
-_SIGNS = (b"DJANGO_SETTINGS_MODULE", b"django.core.management")
 _NOT_DISCOVERED = "or set `discover = false` under [tool.oneoff], if oneoff should leave Django alone"
 
 
-def find(root: Path, settings_module: str | None, include: tuple[str, ...]) -> Found | None:
-    """The commands of the Django project in a folder; None where there is none.
+def find(root: Path, manage: Path | None, include: tuple[str, ...]) -> Found:
+    """The commands of the Django project in a folder.
+
+    Args:
+        manage: its ``manage.py``; None where ``DJANGO_SETTINGS_MODULE`` is set instead.
 
     Raises:
-        AppBroken: there is one, and it does not start.
+        AppBroken: it does not start.
     """
-    manage = root / "manage.py"
-    has_manage = manage.is_file() and any(sign in manage.read_bytes() for sign in _SIGNS)
-    if not has_manage and settings_module is None:
-        return None
     if find_spec("django") is None:
         raise AppBroken(
             "this is a Django project, and Django is not installed where oneoff is",
             next_step=f"install oneoff into the environment of the project, {_NOT_DISCOVERED}",
         )
     importable(root)
-    module = _started(manage if has_manage else None)
+    module = _started(manage)
     return _found(Project(root, module.partition(".")[0], include))
 
 
@@ -183,7 +181,7 @@ def _calling(name: str, app: str, line: Line, code: FunctionType | None) -> Call
         finally:
             connections.close_all()
 
-    return call if code is None else update_wrapper(call, code)
+    return traced(call, code)
 
 
 @contextmanager

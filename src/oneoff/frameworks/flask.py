@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +11,32 @@ from oneoff.errors import AppBroken, AppNotFound
 from oneoff.frameworks.clicks import Leaf, Program, code_of, leaves, task_of
 from oneoff.frameworks.engines import engines_of, one_or_several, within
 from oneoff.frameworks.found import Found, Project, importable, made, own_code
+from oneoff.frameworks.signs import flask_files, names_flask_app
 from oneoff.tasks.registry import LeftOut
 
 if TYPE_CHECKING:
     import flask
     from flask.cli import FlaskGroup
 
-_FILES = ("wsgi.py", "app.py")
-_DOTENV = (".env", ".flaskenv")
 _NEXT = (
     "`flask routes` says the same; or set `discover = false` under [tool.oneoff], if oneoff should let it be"
 )
 
 
 def find(root: Path, flask_app: str | None, include: tuple[str, ...], *, alone: bool) -> Found | None:
-    """The commands of the Flask app in a folder; None where nothing there looks like one.
+    """The commands of the Flask app in a folder, where :func:`~oneoff.frameworks.signs.has_flask`.
 
-    Args:
-        flask_app: ``FLASK_APP``.
-        alone: whether nothing else was found here. Then any ``wsgi.py`` or ``app.py`` is imported to see
-            whether it has a Flask app, as ``flask`` would; else only one that mentions Flask is, and it need
-            not have one.
+    None where it has no app after all, and need not have one.
 
     Raises:
         AppBroken: it cannot be imported.
-        AppNotFound: it has no app.
+        AppNotFound: it has no app, and nothing else is there or somebody says that there is one.
     """
-    files = [root / name for name in _FILES if (root / name).is_file()]
-    named = flask_app is not None or _in_dotenv(root)
-    mentioned = any(b"flask" in file.read_bytes().lower() for file in files)
-    if not (named or mentioned or (alone and files)) or find_spec("flask") is None:
-        return None
     importable(root)
     try:
-        return of_app(_loaded(files), root, include)
+        return of_app(_loaded(root), root, include)
     except AppNotFound:
-        if named or alone:
+        if alone or names_flask_app(root, flask_app):
             raise
         return None
 
@@ -69,12 +58,7 @@ def _loaded_class(module: str, name: str) -> type | None:
     return cls if isinstance(cls, type) else None
 
 
-def _in_dotenv(root: Path) -> bool:
-    files = [root / name for name in _DOTENV if (root / name).is_file()]
-    return any(b"FLASK_APP" in file.read_bytes() for file in files)
-
-
-def _loaded(files: list[Path]) -> flask.Flask:
+def _loaded(root: Path) -> flask.Flask:
     from flask.cli import NoAppException, ScriptInfo, load_dotenv
     from flask.helpers import get_load_dotenv
 
@@ -84,7 +68,7 @@ def _loaded(files: list[Path]) -> flask.Flask:
     named = os.environ.get("FLASK_APP")  # only now: a .flaskenv may have set it
     with own_code("the Flask app cannot be loaded", next_step=_NEXT):
         try:
-            return ScriptInfo(app_import_path=named or str(files[0])).load_app()
+            return ScriptInfo(app_import_path=named or str(flask_files(root)[0])).load_app()
         except NoAppException as error:
             # Flask says with the same class that there is no app, and that its import failed.
             kind = AppBroken if "ImportError" in error.format_message() else AppNotFound

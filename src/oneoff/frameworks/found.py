@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial, update_wrapper
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
@@ -114,6 +115,11 @@ def made(names: Iterable[str], make: Callable[[str], Task]) -> tuple[list[Task],
         except (Exception, SystemExit) as error:
             left_out.append(LeftOut(name=name, why="the command cannot be loaded", error=error))
     return tasks, left_out
+
+
+def traced(call: Callable[..., None], code: FunctionType | None) -> Callable[..., None]:
+    """What calls a command, with the command's own code behind it; none, and not ours, where it is unknown."""
+    return partial(call) if code is None else update_wrapper(call, code)
 
 
 def code_of_module(module: ModuleType) -> FunctionType | None:

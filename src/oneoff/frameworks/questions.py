@@ -42,7 +42,7 @@ def question_of(functions: Iterable[FunctionType]) -> tuple[bool, str | None]:
             continue
         seen.add(function.__code__)
         names = set(_names(function.__code__))
-        if names & _ASKING:
+        if names & _ASKING or any(_click_asker(function, name) for name in names):
             for text in _asked_in(function):
                 if text is not None:
                     return True, text
@@ -64,6 +64,12 @@ def _own_function(function: FunctionType, name: str) -> FunctionType | None:
         return None
     package = function.__module__.partition(".")[0]
     return called if called.__module__.partition(".")[0] == package else None
+
+
+def _click_asker(function: FunctionType, name: str) -> str | None:
+    """Which of Click's two this name is in the function's module, whatever it is called there."""
+    found = function.__globals__.get(name)
+    return next((known for known, asker in _CLICK.items() if found is asker), None)
 
 
 def _asked_in(function: FunctionType) -> Iterator[str | None]:
@@ -89,9 +95,8 @@ def _asked_by(call: ast.Call, function: FunctionType) -> str | None:
             return name
         case ast.Attribute(value=ast.Name(id="getpass"), attr="getpass"):
             return "getpass"
-        case ast.Name(id=name) if name in function.__globals__:
-            found = function.__globals__[name]
-            return next((known for known, asker in _CLICK.items() if found is asker), None)
+        case ast.Name(id=name):
+            return _click_asker(function, name)
     return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from oneoff.errors import AppNotFound
 from oneoff.frameworks.engines import engines_of, within
 from oneoff.frameworks.found import Found, Project, importable, made, own_code
+from oneoff.frameworks.signs import has_flask, manage_of
 from oneoff.settings import CommandSettings, Settings
 from oneoff.tasks.registry import Registry, task_name
 from oneoff.tasks.task import Task
@@ -73,17 +74,20 @@ def _discovered(settings: Settings, flask_app: Any, *, alone: bool) -> Iterator[
     """What the frameworks of the project offer. Neither is imported where the project is none of its own."""
     if not settings.discover:
         return
-    from oneoff.frameworks import django, flask
+    manage = manage_of(settings.root)
+    in_django = manage is not None or settings.django_settings is not None
+    if in_django:
+        from oneoff.frameworks import django
 
-    found = django.find(settings.root, settings.django_settings, settings.include)
-    if found is not None:
-        yield found
-    if flask_app is not None:
-        found = flask.of_app(flask_app, settings.root, settings.include)
-    else:
-        found = flask.find(settings.root, settings.flask_app, settings.include, alone=alone and found is None)
-    if found is not None:
-        yield found
+        yield django.find(settings.root, manage, settings.include)
+    alone = alone and not in_django
+    if flask_app is not None or has_flask(settings.root, settings.flask_app, alone=alone):
+        from oneoff.frameworks import flask
+
+        if flask_app is not None:
+            yield flask.of_app(flask_app, settings.root, settings.include)
+        elif found := flask.find(settings.root, settings.flask_app, settings.include, alone=alone):
+            yield found
 
 
 def _named(reference: str, settings: Settings) -> Registry | Found:
