@@ -118,7 +118,7 @@ def made(names: Iterable[str], make: Callable[[str], Task]) -> tuple[list[Task],
 
 
 def traced(call: Callable[..., None], code: FunctionType | None) -> Callable[..., None]:
-    """What calls a command, with the command's own code behind it; none, and not ours, where it is unknown."""
+    """What calls a command, with the command's own code behind it; where that is unknown, with none."""
     return partial(call) if code is None else update_wrapper(call, code)
 
 
