@@ -217,13 +217,17 @@ def commands(app: str, **modules: str) -> dict[str, str]:
 @pytest.fixture
 def django(tmp_path: Path) -> Project:
     """A Django project: two apps of its own, of which one is found only by what manage.py does."""
-    return write(
+    project = write(
         tmp_path / "a shop",
         {"manage.py": MANAGE, "shop/__init__.py": "", "shop/settings.py": SETTINGS}
         | {"apps/carts/models.py": MODELS}
         | commands("apps/carts", purge_carts=PURGE)
         | commands("legacy", purge_carts=ASK, ask=ASK),
     )
+    connection = sqlite3.connect(project.root / "reports.sqlite3")
+    connection.executescript("CREATE TABLE report (id INTEGER PRIMARY KEY); INSERT INTO report VALUES (1), (2)")
+    connection.close()
+    return project
 
 
 @pytest.fixture
