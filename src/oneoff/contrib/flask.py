@@ -7,13 +7,16 @@ it as any other command: ``app.cli.add_command(oneoff.contrib.flask.cli)``.
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 
 import click
 from flask.cli import ScriptInfo
 
 from oneoff.cli.lazy import LazyGroup
 from oneoff.cli.main import COMMANDS
-from oneoff.cli.session import Session
+from oneoff.cli.session import Session, showing_errors
+from oneoff.frameworks.found import own_code
 from oneoff.wiring.project import load_registry
 
 
@@ -26,6 +29,8 @@ def cli(ctx: click.Context) -> None:
     if info is None:
         return
     if info.create_app is not None:  # a program of the app's own, which nothing outside of it can name
-        ctx.obj = Session(None, registry=load_registry(ctx.obj.settings, None, flask_app=info.load_app()))
+        with showing_errors(), redirect_stdout(sys.stderr), own_code("the Flask app cannot be made"):
+            registry = load_registry(ctx.obj.settings, None, flask_app=info.load_app())
+        ctx.obj = Session(None, registry=registry)
     elif info.app_import_path:
         os.environ["FLASK_APP"] = info.app_import_path  # of `flask --app`: a detached run has to find it too

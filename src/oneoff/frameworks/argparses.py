@@ -19,6 +19,7 @@ from oneoff.frameworks.arguments import (
     long_of,
     role_of,
     switch,
+    telling,
     texts,
 )
 from oneoff.tasks.choices import literal_kind
@@ -48,7 +49,7 @@ def line_of(parser: argparse.ArgumentParser, leave_out: Collection[str]) -> Line
             continue
         role = role_of(action.option_strings, action.dest) if isinstance(action, _SWITCHES) else ""
         if role:
-            switches.append(long_of(action.option_strings))
+            switches.append(telling(action.option_strings))
             asks = asks or role == "yes"
             fixed += _fixed(action, role)
         else:
@@ -71,7 +72,7 @@ def _is_out(action: argparse.Action, leave_out: Collection[str]) -> bool:
 def _fixed(action: argparse.Action, role: str) -> list[str]:
     """What says yes; or what says no to a dry run that is on unless it is said otherwise."""
     if role == "yes":
-        return [long_of(action.option_strings)]
+        return [telling(action.option_strings)]
     if not action.default:
         return []
     if isinstance(action, argparse.BooleanOptionalAction):
@@ -93,7 +94,8 @@ def _argument(action: argparse.Action, names: Names, words: str) -> Argument:
     kind, count = _kind(action), _count(action)
     option = long_of(action.option_strings).lstrip("-") if action.option_strings else _positional_name(action)
     name, spelled = names.given(option, flag=False)
-    required = action.required if action.option_strings else action.nargs not in ("?", "*", "...")
+    says_itself = bool(action.option_strings) or isinstance(action, argparse._SubParsersAction)
+    required = action.required if says_itself else action.nargs not in ("?", "*", "...")
     made = Parameter(
         name=name,
         option=spelled,
@@ -134,7 +136,10 @@ def _switch(action: argparse.Action, names: Names, words: str) -> Argument:
     if isinstance(action, argparse._CountAction):
         name, spelled = names.given(opt.lstrip("-"), flag=False)
         counted = Parameter(name=name, option=spelled, kind=INTEGER, required=False, help=words)
-        return Argument(parameter=finished(counted, action.default), words=lambda number: [opt] * number)
+        first = action.default or 0  # argparse counts on from there
+        return Argument(
+            parameter=finished(counted, action.default), words=lambda number: [opt] * (number - first)
+        )
     if isinstance(action, argparse.BooleanOptionalAction):
         on = next(option for option in action.option_strings if not option.startswith("--no-"))
         off = next(option for option in action.option_strings if option.startswith("--no-"))
@@ -183,8 +188,10 @@ def _count(action: argparse.Action) -> Count | None:
 
 
 def _default(action: argparse.Action, count: object) -> Any:
-    """A default that is a plain value."""
+    """A default that is a plain value; none of an option that adds to it."""
     default = action.default
+    if isinstance(action, argparse._AppendAction):
+        return None
     if count is not None:
         return list(default) if isinstance(default, list | tuple) else None
     return default if default is not argparse.SUPPRESS else None

@@ -180,5 +180,14 @@ def is_secret(name: str) -> bool:
 
 def role_of(options: Iterable[str], target: str = "") -> str:
     """``dry run``, ``yes`` or nothing: what a switch is for, by its options and where its value goes."""
-    words = {option.lstrip("-").replace("_", "-").lower() for option in (*options, target)}
+    words = {_plain(option) for option in (*options, target)}
     return "dry run" if words & OWN_DRY_RUN else "yes" if words & OWN_YES else ""
+
+
+def telling(options: Sequence[str]) -> str:
+    """The option of such a switch that gave it away."""
+    return next((option for option in options if _plain(option) in OWN_DRY_RUN | OWN_YES), long_of(options))
+
+
+def _plain(option: str) -> str:
+    return option.lstrip("-").replace("_", "-").lower()

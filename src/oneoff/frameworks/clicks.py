@@ -29,6 +29,7 @@ from oneoff.frameworks.arguments import (
     role_of,
     said_of,
     switch,
+    telling,
     texts,
 )
 from oneoff.frameworks.found import RunOfTask, name_of, traced
@@ -174,7 +175,7 @@ def _line(context: click.Context, names: Names) -> Line:
         role = _role(param)
         if role:
             assert isinstance(param, click.Option)
-            switches.append(long_of(param.opts))
+            switches.append(telling([*param.opts, *param.secondary_opts]))
             asks = asks or role == "yes"
             question = question or (str(param.prompt) if role == "yes" and param.prompt else None)
             fixed += _fixed(param, role, context)
@@ -198,13 +199,13 @@ def _role(param: click.Parameter) -> str:
 def _fixed(param: click.Option, role: str, context: click.Context) -> list[str]:
     """What says yes; or what says no to a dry run that is on unless it is said otherwise."""
     if role == "yes":
+        return [telling([*param.opts, *param.secondary_opts])]
+    if role_of(param.secondary_opts) == role:  # --apply/--dry-run
         return [long_of(param.opts)]
     if param.get_default(context, call=False) is not True:
         return []
-    return [long_of(param.secondary_opts)] if param.secondary_opts else _turning_off(param)
-
-
-def _turning_off(param: click.Option) -> list[str]:
+    if param.secondary_opts:
+        return [long_of(param.secondary_opts)]
     return [long_of(param.opts)] if param.flag_value is False else []
 
 

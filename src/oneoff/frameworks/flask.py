@@ -70,9 +70,10 @@ def _loaded(root: Path) -> flask.Flask:
         try:
             return ScriptInfo(app_import_path=named or str(flask_files(root)[0])).load_app()
         except NoAppException as error:
-            # Flask says with the same class that there is no app, and that its import failed.
-            kind = AppBroken if "ImportError" in error.format_message() else AppNotFound
-            raise kind(error.format_message()) from None
+            words = error.format_message()  # Flask says so of an import that failed as well
+            if "ImportError" in words:
+                raise AppBroken(words, next_step=_NEXT) from None
+            raise AppNotFound(words) from None
 
 
 def of_group(group: FlaskGroup, root: Path, include: tuple[str, ...]) -> Found:

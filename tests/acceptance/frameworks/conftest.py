@@ -225,7 +225,9 @@ def django(tmp_path: Path) -> Project:
         | commands("legacy", purge_carts=ASK, ask=ASK),
     )
     connection = sqlite3.connect(project.root / "reports.sqlite3")
-    connection.executescript("CREATE TABLE report (id INTEGER PRIMARY KEY); INSERT INTO report VALUES (1), (2)")
+    connection.executescript(
+        "CREATE TABLE report (id INTEGER PRIMARY KEY); INSERT INTO report VALUES (1), (2)"
+    )
     connection.close()
     return project
 

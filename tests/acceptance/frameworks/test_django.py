@@ -159,10 +159,10 @@ class TestRuns:
     def test_checks_run_first(self, django: Project) -> None:
         """As from manage.py: a project whose checks fail starts no command."""
         models = django.root / "apps" / "carts" / "models.py"
-        models.write_text(models.read_text() + "    hours = models.DecimalField(null=True)\n")
+        models.write_text(models.read_text() + "    shop = models.ForeignKey('Nothing', models.CASCADE)\n")
         ended = django("run", "purge-carts", "--yes")
         assert ended.code == 1
-        assert "fields.E130" in ended.err
+        assert "fields.E300" in ended.err
         assert ages(django) == [1, 100, 200]
 
     def test_a_process_of_its_own_and_again(self, django: Project) -> None:

@@ -48,6 +48,11 @@ def arrived(add: Add, texts: dict[str, Any]) -> tuple[Line, dict[str, Any]]:
         (lambda p: p.add_argument("--x", action=argparse.BooleanOptionalAction), {"x": False}, False),
         (lambda p: p.add_argument("--x", action=argparse.BooleanOptionalAction), {}, None),
         (lambda p: p.add_argument("-v", action="count", default=0), {"v": "2"}, 2),
+        (lambda p: p.add_argument("-v", action="count", default=1), {"v": "3"}, 3),
+        (lambda p: p.add_argument("-v", action="count"), {}, None),
+        (lambda p: p.add_argument("--name", action="append", default=["a"]), {"name": ["b"]}, ["a", "b"]),
+        (lambda p: p.add_argument("--name", action="append", default=["a"]), {}, ["a"]),
+        (lambda p: p.add_argument("--name", action="extend", nargs="+"), {"name": ["a", "b"]}, ["a", "b"]),
         (lambda p: p.add_argument("--name", action="append"), {"name": ["a", "b"]}, ["a", "b"]),
         (lambda p: p.add_argument("--name", action="append"), {}, None),
         (lambda p: p.add_argument("--add", action="append_const", const=1), {"add": True}, [1]),
@@ -84,6 +89,8 @@ def test_a_value_arrives(add: Add, texts: dict[str, Any], value: Any) -> None:
         (lambda p: p.add_argument("--commit", action="store_false", dest="dry_run"), False),
         (lambda p: p.add_argument("--dry-run", action=argparse.BooleanOptionalAction, default=True), False),
         (lambda p: p.add_argument("--yes", "-y", action="store_true"), True),
+        (lambda p: p.add_argument("--yes", action=argparse.BooleanOptionalAction), True),
+        (lambda p: p.add_argument("--input", action=argparse.BooleanOptionalAction, default=True), False),
         (
             lambda p: p.add_argument("--noinput", "--no-input", action="store_false", dest="interactive"),
             False,
@@ -125,6 +132,8 @@ def test_commands_below_a_command() -> None:
 
     _, got = arrived(add, {"what": ["sync", "--all"]})
     assert got == {"what": "sync", "all": True}
+    _, got = arrived(lambda p: p.add_subparsers(dest="what"), {})
+    assert got == {"what": None}
 
 
 def test_the_help_is_filled_in() -> None:

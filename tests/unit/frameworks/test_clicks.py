@@ -254,24 +254,27 @@ def test_exits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("param", "value"),
+    ("param", "value", "asks"),
     [
-        (click.option("--dry-run", is_flag=True), False),
-        (click.option("--dryrun", "preview", is_flag=True), False),
-        (click.option("--dry-run/--no-dry-run", default=True), False),
-        (click.option("--apply", "dry_run", flag_value=False, default=True, type=bool), False),
-        (click.option("--yes", "-y", is_flag=True), True),
-        (click.option("--no-input", is_flag=True), True),
+        (click.option("--dry-run", is_flag=True), False, False),
+        (click.option("--dryrun", "preview", is_flag=True), False, False),
+        (click.option("--dry-run/--no-dry-run", default=True), False, False),
+        (click.option("--apply", "dry_run", flag_value=False, default=True, type=bool), False, False),
+        (click.option("--apply/--dry-run"), True, False),
+        (click.option("--dry-run/--apply", default=True), False, False),
+        (click.option("--yes", "-y", is_flag=True), True, True),
+        (click.option("--input/--no-input", default=True), False, True),
+        (click.option("--no-input", is_flag=True), True, True),
     ],
 )
-def test_its_own_switches(param: Any, value: bool) -> None:
+def test_its_own_switches(param: Any, value: bool, asks: bool) -> None:
     """Its dry run is never taken and its yes always given; neither is offered, and the help says so."""
     task, got = task_with(param)
     assert task.parameters == ()
     assert "cannot be given" in task.help
     call(task)
     assert list(got.values()) == [value]
-    assert (task.confirm is not None) is (value is True)
+    assert (task.confirm is not None) is asks
 
 
 def test_the_code_is_that_of_the_command() -> None:
