@@ -30,7 +30,7 @@ class TestTasks:
         assert shown["origin"] == "carts (Django)"
         help_text = django("run", "purge_carts", "--help").out
         assert "--days INTEGER" in help_text and "[SHOPS]..." in help_text
-        assert "Its own --no-input, --dry-run cannot be given" in " ".join(help_text.split())
+        assert "Its own --noinput, --dry-run cannot be given" in " ".join(help_text.split())
 
     def test_two_apps_with_a_command_of_one_name(self, django: Project) -> None:
         """Django's winner is the task; the other one is named in the list, in JSON and on its page."""
