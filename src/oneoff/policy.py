@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from oneoff.settings import GUARDS, LEVELS, EnvironmentSettings
 from oneoff.tasks.task import Task
 
+NOT_NEEDED = "none needed"
+"""How a run is confirmed that nobody had to confirm."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -33,6 +36,11 @@ def accepted(demand: Demand, *, yes: bool, confirm: str | None) -> str | None:
     if demand.typed is not None:
         return "--confirm" if confirm == demand.typed else None
     return "--yes" if yes else None
+
+
+def unasked(task: Task, *, yes: bool) -> str:
+    """How a run is confirmed of which nothing is demanded; a framework's command may still ask as it goes."""
+    return "--yes" if yes and task.origin else NOT_NEEDED
 
 
 def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_run: bool) -> str | None:

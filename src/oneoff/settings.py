@@ -1,15 +1,16 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
 This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
-say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps; all others are
-claims about who is at work, recorded and never believed.
+say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps, and
+``DJANGO_SETTINGS_MODULE`` and ``FLASK_APP`` for a project whose framework reads them; all others are claims
+about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,10 @@ from typing import Any, TypeVar
 from oneoff.errors import InvalidSettings, UsageError
 
 T = TypeVar("T")
+
+_KEYS = frozenset(
+    {"app", "audit", "database", "discover", "environment", "environments", "include", "store", "tasks"}
+)
 
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
@@ -127,6 +132,18 @@ class Settings:
     file: Path | None = None
     app: str | None = None
     """``MODULE:NAME`` of the app."""
+    database: str | None = None
+    """A URL, or the ``MODULE:NAME`` of a handle: the database of an app that is no ``oneoff.App``."""
+    discover: bool = True
+    """Whether the commands of a Django project or a Flask app are tasks."""
+    include: tuple[str, ...] = ()
+    """Patterns of commands that are tasks though they come with a framework or a library."""
+    project: str = ""
+    """What the project is called: ``project.name`` of pyproject.toml, else its folder."""
+    django_settings: str | None = None
+    """``DJANGO_SETTINGS_MODULE``."""
+    flask_app: str | None = None
+    """``FLASK_APP``."""
     store: Path
     """The store's file; with :attr:`store_url`, the place that it would have: :attr:`state_dir` is there."""
     store_url: str | None = None
@@ -182,9 +199,10 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         InvalidSettings: the file is no TOML, has an unknown key or a value of the wrong type.
     """
-    file, table, version = _find(start)
+    file, table = _find(start)
     root = file.parent if file else start
-    _only(table, {"app", "audit", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    project = _project(root)
+    _only(table, _KEYS, "tool.oneoff")
     store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
@@ -196,6 +214,12 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         root=root,
         file=file,
         app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
+        database=_get(table, "database", _text, "tool.oneoff"),
+        discover=_get(table, "discover", _boolean, "tool.oneoff") is not False,
+        include=_get(table, "include", _texts, "tool.oneoff") or (),
+        project=project.get("name") or root.name,
+        django_settings=environ.get("DJANGO_SETTINGS_MODULE") or None,
+        flask_app=environ.get("FLASK_APP") or None,
         store=root / _path(DEFAULT_STORE if is_url else store),
         store_url=store if is_url else None,
         environment=_get(table, "environment", _text, "tool.oneoff") or "local",
@@ -205,7 +229,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
         audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
         user_dir=_user_dir(environ),
-        version=version,
+        version=project.get("version"),
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
 
@@ -226,21 +250,22 @@ def _path(text: str) -> Path:
         raise InvalidSettings(f"the path {text} names the home of nobody known here") from error
 
 
-def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
+def _find(start: Path) -> tuple[Path | None, dict[str, Any]]:
     for folder in (start, *start.parents):
         for name in FILES:
             path = folder / name
             document = _read(path)
             tool = _subtable(document, "tool", path)
             if "oneoff" in tool:
-                return path, _subtable(tool, "oneoff", path, above="tool."), _project_version(folder)
-    return None, {}, None
+                return path, _subtable(tool, "oneoff", path, above="tool.")
+    return None, {}
 
 
-def _project_version(folder: Path) -> str | None:
+def _project(folder: Path) -> dict[str, str]:
+    """The texts of ``[project]`` in pyproject.toml."""
     path = folder / "pyproject.toml"
-    version = _subtable(_read(path), "project", path).get("version")
-    return version if isinstance(version, str) else None
+    table = _subtable(_read(path), "project", path)
+    return {key: value for key, value in table.items() if isinstance(value, str)}
 
 
 def _subtable(table: dict[str, Any], key: str, path: Path, *, above: str = "") -> dict[str, Any]:
@@ -337,7 +362,7 @@ def _tables(table: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _only(table: dict[str, Any], known: set[str], where: str) -> None:
+def _only(table: dict[str, Any], known: Set[str], where: str) -> None:
     """A misspelt ``protected`` must not be a silent no."""
     for key in table:
         if key not in known:

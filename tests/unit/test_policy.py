@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from oneoff.policy import Demand, accepted, confirmation, reason_problem, shortfall
+from oneoff.policy import (
+    NOT_NEEDED,
+    Demand,
+    accepted,
+    confirmation,
+    reason_problem,
+    shortfall,
+    unasked,
+)
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.task import Task
 from oneoff.types import TaskName
@@ -85,3 +95,10 @@ def test_what_a_dry_run_is_held_by_is_compared_with_what_is_wanted(
 def test_the_strongest_is_enough_for_everything() -> None:
     """A copy is more than a sealed transaction, and Landlock comes with the audit hook."""
     assert shortfall(["static", "preview", "sealed", "audit-hook"], level="copy", guard="landlock") is None
+
+
+def test_yes_is_kept_for_a_command_that_may_ask_as_it_goes() -> None:
+    """A framework's command may ask what nobody knew of; a task that is declared asks nothing by itself."""
+    command = replace(PLAIN, origin="carts (Django)")
+    assert unasked(command, yes=True) == "--yes"
+    assert unasked(command, yes=False) == unasked(PLAIN, yes=True) == NOT_NEEDED

@@ -54,9 +54,7 @@ class TaskGroup(ShowingGroup):
         if "--dry-run" in args:
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
-        with showing_errors():
-            with _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
-                _ = _session(ctx).registry
+        with showing_errors(), _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
             return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -71,7 +69,7 @@ def _recorded(session: Session, wish: Callable[[], Request | None]) -> Iterator[
         yield
     except (AppBroken, AppNotFound) as error:
         with suppress(OneoffError):  # what is wrong with the app is what has to be told
-            asked = wish() if session.reference else None
+            asked = wish() if session.reference or isinstance(error, AppBroken) else None
             if asked is not None:
                 refuse(session.services, asked, error)
         raise
@@ -93,7 +91,7 @@ def _read_loosely(ctx: click.Context, args: list[str]) -> Request | None:
 
 
 def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | None = None) -> Request:
-    app = Registry(session.reference or "")
+    app = Registry(session.reference or session.settings.project)
     return Request(task=Task(name=TaskName(name)), registry=app, options=options, rerun_of=rerun_of)
 
 
@@ -271,7 +269,7 @@ def _raw(command: tuple[str, ...]) -> Task:
 
 def _no_app(session: Session) -> Registry:
     """A raw command needs no app; its records are the project's."""
-    return Registry(session.settings.root.name)
+    return Registry(session.settings.project)
 
 
 @click.command(

@@ -281,7 +281,10 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
     options = request.options
     problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
     demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
-    how = policy.accepted(demand, yes=options.yes, confirm=options.confirm) if demand else "none needed"
+    if demand is None:
+        how: str | None = policy.unasked(request.task, yes=options.yes)
+    else:
+        how = policy.accepted(demand, yes=options.yes, confirm=options.confirm)
     if options.confirm not in (None, environment.name):
         raise NotConfirmed(
             f"--confirm {options.confirm} does not name the environment, which is {environment.name}",

@@ -28,12 +28,15 @@ class Context:
         report_progress: Callable[[int, int | None, str], None],
         stop: Stop,
         open_database: Callable[[], Any],
+        confirmed: bool = True,
     ) -> None:
         self.run_id = run_id
         self.actor = actor
         """Who asked for this run."""
         self.dry_run = dry_run
         """Whether nothing of this run will stay. A task need not look: the database refuses by itself."""
+        self.confirmed = confirmed
+        """Whether this run was confirmed; a task that wants no confirmation may not have been."""
         self.log = log
         """Takes a message and fields: ``ctx.log.info("deleting", before=day)``."""
         self.suppressed: list[SuppressedEffect] = []

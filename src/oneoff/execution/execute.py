@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
-from oneoff import own
+from oneoff import own, policy
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
@@ -247,6 +247,7 @@ class Execution:
             report_progress=self._meter.update,
             stop=self._stop,
             open_database=self._open_database,
+            confirmed=self._run.confirmation not in (None, policy.NOT_NEEDED),
         )
         try:
             with self._held.around() if isinstance(self._held, HeldFunction) else contextlib.nullcontext():

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
-from oneoff.errors import DryRunStopped, Refused, RunStopped
+from oneoff.errors import CommandFailed, DryRunStopped, Refused, RunStopped
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -68,6 +68,8 @@ def _exit(attempt: Attempt, mask: Mask) -> tuple[int | None, str | None]:
         if isinstance(error.code, int):
             return error.code, f"the task exited with code {error.code}"
         return 1, str(error.code)
+    if isinstance(error, CommandFailed):
+        return error.code, "; ".join(filter(None, (error.message, error.next_step)))
     if error is not None:
         return None, summary(error, mask)
     if attempt.signal is not None:
@@ -82,7 +84,9 @@ def _stopped(words: str, error: str | None) -> str:
 
 
 def _traceback(error: BaseException | None, mask: Mask) -> str | None:
-    return None if error is None or isinstance(error, SystemExit) else own_traceback(error, mask)
+    return (
+        None if error is None or isinstance(error, SystemExit | CommandFailed) else own_traceback(error, mask)
+    )
 
 
 def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:

@@ -21,6 +21,7 @@ RESERVED_OPTIONS = frozenset(
     {
         *("--dry-run", "--yes", "--confirm", "--reason", "--env", "--detach"),
         *("--run-id", "--output", "--help", "--app", "--exit-code"),
+        *("--break-glass", "--secrets-from-stdin", "--require-level"),
     }
 )
 """What ``oneoff run`` itself understands."""

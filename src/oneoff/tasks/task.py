@@ -36,6 +36,10 @@ class Task:
     """What a dry run runs in the command's place; None where that is the command itself."""
     environ: dict[str, str] = field(default_factory=dict)
     """Variables that a command gets in addition to the app's own."""
+    origin: str = ""
+    """Which framework's command it is; empty where the app or the settings declare it."""
+    hides: tuple[str, ...] = ()
+    """Other commands of this name, which the framework or this task wins over."""
 
     @property
     def summary(self) -> str:

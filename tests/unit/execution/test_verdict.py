@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oneoff.dryrun.report import DatabaseReport, Report, TableEffect
-from oneoff.errors import DryRunUnavailable, RunStopped
+from oneoff.errors import CommandFailed, DryRunUnavailable, RunStopped
 from oneoff.execution import stopping
 from oneoff.execution.stopping import Stop
 from oneoff.execution.verdict import Attempt, verdict
@@ -126,3 +126,11 @@ def test_an_exception_that_cannot_be_shown_is_still_told() -> None:
     outcome = judge(Attempt(error=Broken()))
     assert outcome.status is Status.FAILED
     assert "Broken" in (outcome.error or "")
+
+
+def test_a_frameworks_command_fails_in_its_own_words() -> None:
+    """The error is what the command says, the exit code its own, and there is no traceback to read."""
+    outcome = judge(Attempt(error=CommandFailed("no such poll", next_step="look again", code=4)))
+    assert outcome == Outcome(
+        status=Status.FAILED, exit_code=4, error="no such poll; look again", duration_ms=7
+    )
