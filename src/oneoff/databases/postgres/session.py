@@ -106,6 +106,10 @@ class Session:
         self.statements = StatementLog()
         self.closed = False
         self.pid = os.getpid()
+        self.unfinished: int | None = None
+        """The tenant whose last autocommit transaction has more statements to come."""
+        self.forgotten = 0
+        """How often all prepared statements were given up, whosever they were."""
         self._last: int | None = None
         self._ended: DryRunStopped | None = None
 
@@ -153,20 +157,42 @@ class Session:
         if self.broken:
             raise DryRunStopped(str(self._ended))
 
-    def before_statement(self, tenant: int, *, autocommit: bool, reads: bool) -> list[str]:
-        """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error."""
+    def failed(self, tenant: int) -> bool:
+        """Whether this tenant's transaction has failed, and nobody has ended it yet."""
+        return self.ledger.doomed(tenant) or (
+            self._last == tenant and bool(self.pgconn.transaction_status == _FAILED)
+        )
+
+    def before_statement(
+        self, tenant: int, *, autocommit: bool, reads: bool, goes_on: bool = False
+    ) -> list[str]:
+        """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error.
+
+        Args:
+            goes_on: the statement belongs to the autocommit transaction of the one before.
+        """
         self.check("by an earlier statement")
         failed, commands = self._failure(tenant)
-        commands += self.ledger.settle(tenant, failed=failed)
+        goes_on = goes_on and self.ledger.runs(tenant)
+        if not goes_on:
+            commands += self.ledger.settle(tenant, failed=failed)
         if self.ledger.doomed(tenant):
             raise errors.InFailedSqlTransaction(
                 "current transaction is aborted, commands ignored until end of transaction block"
             )
-        commands += self.ledger.begin(tenant, autocommit=autocommit)
+        if not goes_on:
+            commands += self.ledger.begin(tenant, autocommit=autocommit)
         if not reads:
             self.ledger.wrote(tenant)
         self._last = tenant
         return commands
+
+    def check_rollback_to(self, tenant: int) -> None:
+        """Whether a tenant may go back to a savepoint of its own. Raises Interleaved, psycopg.Error."""
+        if self._last is not None and not self.failed(self._last):
+            for command in self._settle_last(tenant):
+                ask(self.pgconn, command.encode())
+        self.ledger.check_rollback_to(tenant)
 
     def end_of_transaction(self, tenant: int, *, commit: bool) -> list[str]:
         """The commands for a tenant's commit or rollback. Raises DryRunStopped, Interleaved."""
@@ -194,10 +220,18 @@ class Session:
             ask(self.pgconn, command.encode())
 
     def _failure(self, tenant: int) -> tuple[bool, list[str]]:
-        """Whether this tenant's transaction has failed, and what undoes another one's that has."""
-        if self.pgconn.transaction_status != _FAILED or self._last is None:
+        """Whether this tenant's transaction has failed, and what ends what another one has left open."""
+        if self._last is None:
             return False, []
+        if self.pgconn.transaction_status != _FAILED:
+            return False, self._settle_last(tenant)
         return (True, []) if self._last == tenant else (False, self.ledger.doom(self._last))
+
+    def _settle_last(self, tenant: int) -> list[str]:
+        """End the autocommit statement that another tenant ran last: nobody can undo it any more."""
+        if self._last in (None, tenant, self.unfinished):
+            return []
+        return self.ledger.settle(self._last, failed=False)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
