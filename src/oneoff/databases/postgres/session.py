@@ -106,8 +106,8 @@ class Session:
         self.statements = StatementLog()
         self.closed = False
         self.pid = os.getpid()
-        self.unfinished: int | None = None
-        """The tenant whose last autocommit transaction has more statements to come."""
+        self.unfinished: set[int] = set()
+        """Tenants whose last autocommit transaction has more statements to come."""
         self.forgotten = 0
         """How often all prepared statements were given up, whosever they were."""
         self._last: int | None = None
@@ -201,7 +201,7 @@ class Session:
         self.refuse_latecomers()
         self.check("COMMIT by an earlier statement")
         failed, commands = self._failure(tenant)
-        if settled := self.ledger.settle(tenant, failed=failed):
+        if tenant not in self.unfinished and (settled := self.ledger.settle(tenant, failed=failed)):
             return commands + settled
         if commit and not failed:
             return commands + self.ledger.commit(tenant)
@@ -229,7 +229,7 @@ class Session:
 
     def _settle_last(self, tenant: int) -> list[str]:
         """End the autocommit statement that another tenant ran last: nobody can undo it any more."""
-        if self._last in (None, tenant, self.unfinished):
+        if self._last in (None, tenant) or self._last in self.unfinished:
             return []
         return self.ledger.settle(self._last, failed=False)
 
