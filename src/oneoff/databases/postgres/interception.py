@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, pq
 
-from oneoff.databases.postgres import connections
+from oneoff.databases.postgres import connections, drivers
+from oneoff.databases.postgres.admission import active, check_role, first, refusal, refuse_other, sealed_as
 from oneoff.databases.postgres.session import Session, ask, sql
 from oneoff.errors import DryRunUnavailable
 
@@ -23,7 +24,6 @@ NOT_READ_ONLY = (
 )
 USE_DIRECT_ADDRESS = "leave options= out, or give the server's direct address instead of the pooler's"
 
-_active: list[Session] = []
 _originals: dict[str, Any] = {}
 _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections are made
 _BaseCursor: Any = psycopg.Cursor.__mro__[1]  # by which every statement of a cursor goes, whoever made that
@@ -36,17 +36,19 @@ class Intercepted:
         self._session = session
 
     def __enter__(self) -> None:
-        if not _active:
+        if not active:
             for (cls, name), ours in _OURS.items():
                 _originals[name] = cls.__dict__[name]
                 setattr(cls, name, ours)
-        _active.append(self._session)
+            drivers.intercept()
+        active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
-        _active.remove(self._session)
-        if not _active:
+        active.remove(self._session)
+        if not active:
             for cls, name in _OURS:
                 setattr(cls, name, _originals[name])
+            drivers.let_go()
 
 
 def refuse_open_connections() -> None:
@@ -55,13 +57,19 @@ def refuse_open_connections() -> None:
     Raises:
         DryRunUnavailable: there is one.
     """
-    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
-        if hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
+    for thing in gc.get_objects():
+        if issubclass(type(thing), _Base):
+            if hasattr(type(thing), OWN_MARK) or thing.closed or _read_only(thing.pgconn):
+                continue
+            where = f"a connection to {describe(thing)}"
+        elif driver := drivers.holds_open(thing):
+            where = f"a connection of {driver}"
+        else:
             continue
         raise DryRunUnavailable(
-            f"a connection to {describe(connection)} was opened before the dry run began, and may write",
+            f"{where} was opened before the dry run began, and may write",
             next_step="open it inside the task, or start the task with `oneoff run`, which makes"
-            " connections read-only before it imports the app",
+            " connections of psycopg read-only before it imports the app",
         )
 
 
@@ -85,7 +93,7 @@ def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, N
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
     own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
     if value is not None and not value and not own:
-        raise _active[0].notes.attempt(
+        raise active[0].notes.attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
     yield from _originals["_set_read_only_gen"](connection, value)
@@ -107,62 +115,51 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 def _refuse_writable(connection: Any, query: Any) -> None:
     if hasattr(connection, OWN_MARK):
         return
-    for session in _active[:1]:  # none where the seal was left by another thread just now
+    for session in active[:1]:  # none where the seal was left by another thread just now
         connections.refuse_writable(session, connection, query)
 
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
     if not hasattr(cls, OWN_MARK):
-        for session in _active:
-            session.refuse_latecomers()
+        first()
     connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
-    if hasattr(cls, OWN_MARK):
+    if hasattr(cls, OWN_MARK) or drivers.led(connection):
         return connection
     try:
-        return _admit(connection)
+        admitted = _admit(connection)
     except BaseException:
         connection.pgconn.finish()
         raise
+    if isinstance(admitted, str):
+        connection.pgconn.finish()
+        admitted = yield from _originals["_connect_gen"].__func__(cls, admitted)
+        admitted.sealed = True  # by the server that it was led to
+    return admitted
 
 
 def _admit(connection: Any) -> Any:
-    """The connection that the task gets in place of this one. Raises DryRunUnavailable."""
+    """What the task gets in place of this one, or where that is to be opened. Raises DryRunUnavailable."""
     pgconn = connection.pgconn
     row = ask(pgconn, sql("identify"))[0]
-    first = _active[0]
     if row["read_only_default"] != "on":
-        raise _refuse(
-            first,
+        raise refusal(
+            active[0],
             NOT_READ_ONLY.format(describe(connection)),
             USE_DIRECT_ADDRESS,
         )
-    session = next((one for one in _active if one.identity["identity"] == row["identity"]), None)
+    session = sealed_as(row)
     if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
-    if not isinstance(connection, psycopg.Connection):
-        raise _refuse(
-            session or first,
-            f"the task opens an asynchronous connection to {describe(connection)};"
-            " a dry run can hold none yet",
-            "use psycopg.connect() in this task",
-        )
     if session is None:
-        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
-        return connections.watched(first, connection)
-    if session.identity["role"] != row["role"]:
-        raise _refuse(
-            session,
-            f"the task connects to {describe(connection)} as {row['role']}, and the dry run is sealed as"
-            f" {session.identity['role']}: one session cannot be both",
-            "declare the database with the role that the task uses",
-        )
+        if not isinstance(connection, psycopg.Connection):
+            raise refuse_other(active[0], f"an asynchronous connection to {describe(connection)}")
+        active[0].notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
+        return connections.watched(active[0], connection)
+    check_role(session, describe(connection), row)
+    if not isinstance(connection, psycopg.Connection):
+        return drivers.conninfo(session, connection.info.get_parameters())
     pgconn.finish()
     return connections.sealed(session, type(connection))
-
-
-def _refuse(session: Session, message: str, next_step: str) -> DryRunUnavailable:
-    session.notes.attempt(message)
-    return DryRunUnavailable(message, next_step=next_step)
 
 
 _OURS = {

@@ -21,6 +21,7 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.postgres.wire.server import WireServer
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -37,8 +38,8 @@ _NOT_COVERED = (
     "all connections of the task share one session: they see each other's uncommitted work",
     "isolation levels are not applied",
     "functions, types, policies and grants that the task changes are rolled back, and not listed",
-    "psycopg2: read-only, unless its connection string has options= of its own or a pooler drops them",
-    "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
+    "psycopg2's connection class, called instead of psycopg2.connect(): read-only, but not held",
+    "pg8000 and other drivers that do not read PGOPTIONS",
     LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
     f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
@@ -74,6 +75,10 @@ class PostgresSeal:
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
+            wire = WireServer(session)
+            session.address = wire.address
+            watch.callback(wire.close)
+            undo.callback(wire.settle)
             watch.enter_context(Intercepted(session))
             undo.callback(self._dispose_quietly)
             self._session = session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -106,6 +106,8 @@ class Session:
         self.statements = StatementLog()
         self.closed = False
         self.pid = os.getpid()
+        self.address: Callable[[], Any] = lambda: None
+        """Where other drivers find the server of :mod:`.wire`, which is opened when it is asked for."""
         self.unfinished: set[int] = set()
         """Tenants whose last autocommit transaction has more statements to come."""
         self.forgotten = 0

@@ -86,24 +86,28 @@ class Tenant:
             ) from error
 
 
-def screen(session: Session, text: str) -> None:
+def screen(session: Session, text: str, shown: str = "") -> None:
     """Stop a statement that no rollback would undo, or that means to get around the seal.
+
+    Args:
+        shown: the statement without the values that its driver has written into it, which may be any text.
 
     Raises:
         DryRunStopped: that is what it is.
     """
-    if turns_the_guard_off(text):
-        raise session.notes.attempt(f"the task turns the dry run's guard off: {start(text)}")
-    if moves_a_sequence(text):
+    shown = shown or text
+    if turns_the_guard_off(text if "set_config" in shown.lower() else shown):
+        raise session.notes.attempt(f"the task turns the dry run's guard off: {start(shown)}")
+    if moves_a_sequence(shown):
         raise session.notes.attempt(
-            f"{start(text)} calls setval, and no rollback puts the sequence back;"
+            f"{start(shown)} calls setval, and no rollback puts the sequence back;"
             " ALTER SEQUENCE … RESTART does the same, and can be undone"
         )
 
 
-def note_notifications(session: Session, text: str) -> None:
+def note_notifications(session: Session, text: str, shown: str = "") -> None:
     """What a statement on the sealed database would notify, as a change that a real run makes."""
-    for notification in notifications(text):
+    for notification in notifications(text) if notifications(shown or text) else ():
         session.notes.change(notification)
 
 

@@ -1,8 +1,8 @@
 """Raw messages to the real server and back, over the socket of the session's libpq connection.
 
-libpq has no way to pass messages on: it knows one format for all columns, no row limit, no portal. While it is
-idle its socket can be used beside it: everything that is sent here ends with a ReadyForQuery, and everything up to
-that is read. Where the transaction's status has changed, an empty query tells libpq.
+libpq has no way to pass messages on: it knows one format for all columns, no row limit, no portal. While it
+is idle its socket can be used beside it: everything that is sent here ends with a ReadyForQuery, and
+everything up to that is read. Where the transaction's status has changed, an empty query tells libpq.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Channel:
     """To be used under the session's lock, while libpq is idle."""
 
     def __init__(self, pgconn: Any) -> None:
-        """Raises DryRunUnavailable where the connection is encrypted by something that cannot be used here."""
+        """Raises DryRunUnavailable where something that cannot be used here encrypts the connection."""
         self._pgconn = pgconn
         self._stream = _stream(pgconn)
         self._unread = b""
@@ -48,8 +48,9 @@ class Channel:
     def converse(self, out: Iterable[bytes], *, ends: int) -> Iterator[tuple[int, bytes]]:
         """Send, and give each message that comes back, until so many ReadyForQuery were among them.
 
-        ``out`` is asked again after its end: an :class:`Outgoing` may have got more meanwhile. To be consumed whole. Sending and reading go on at the same time: a server that has much to say stops
-        listening until it was heard.
+        ``out`` is asked again after its end: an :class:`Outgoing` may have got more meanwhile. To be consumed
+        whole. Sending and reading go on at the same time: a server that has much to say stops listening until
+        it was heard.
 
         Raises:
             Lost: the connection is gone; libpq knows by then.

@@ -16,12 +16,13 @@ from psycopg import Error
 
 from oneoff.databases.postgres.session import Session
 from oneoff.databases.postgres.tenants import Tenant, only_reads, screen
-from oneoff.databases.postgres.wire import messages
+from oneoff.databases.postgres.wire import literals, messages
 from oneoff.databases.postgres.wire.channel import Channel
 from oneoff.databases.postgres.wire.commands import Kind, command
 from oneoff.databases.postgres.wire.doing import Doing
-from oneoff.databases.postgres.wire.greeting import greeting, refusal
+from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS, greeting, options, refusal
 from oneoff.databases.postgres.wire.inbox import Gone, Inbox
+from oneoff.databases.postgres.wire.literals import Said
 from oneoff.databases.postgres.wire.messages import Malformed, Request, frame, split_text
 from oneoff.databases.postgres.wire.names import PORTAL, STATEMENT, Names, Statement
 from oneoff.databases.postgres.wire.outbox import Outbox
@@ -32,6 +33,7 @@ STOPPED = "OD001"
 """SQLSTATE of what a dry run does not allow; classes from I to Z are free for others than the standard."""
 _MALFORMED = "08P01"
 _WRONG_PASSWORD = "28P01"
+_FUNCTION_CALL = Said(*["a call of a function (large objects)"] * 2)
 _LONGEST_BATCH = 1 << 18
 """Bytes of messages that are gathered before they go to the server without a Sync of the client's."""
 
@@ -45,6 +47,8 @@ class House:
     folder: Path
     password: str
     cancel: Callable[[int, int], None]
+    hides_literals: bool
+    """Whether its clients may write values into their statements, whoever they are."""
 
 
 class Client:
@@ -59,6 +63,7 @@ class Client:
         self._names = Names()
         self._batch = Batch()
         self._skipping = False
+        self._hides = False
         self.seat = Seat(Tenant(house.session), house.channel, self._outbox, self._names)
         self._doing = Doing(self.seat, self._inbox, self._outbox)
 
@@ -100,9 +105,9 @@ class Client:
         if version >> 16 != messages.PROTOCOL >> 16:
             raise Malformed(f"version {version >> 16}.{version & 0xFFFF}")
         asked = messages.start_parameters(body)
-        options = [name.encode() for name in asked if name.startswith("_pq_.")]
-        if version != messages.PROTOCOL or options:
-            self._outbox.add(messages.negotiate(options))
+        unknown = [name.encode() for name in asked if name.startswith("_pq_.")]
+        if version != messages.PROTOCOL or unknown:
+            self._outbox.add(messages.negotiate(unknown))
         self._outbox.add(messages.authentication(3))
         self._outbox.drain()
         kind, said = self._inbox.next()
@@ -115,6 +120,7 @@ class Client:
         if problem:
             raise self._house.session.notes.attempt(problem)
         self._inbox.admit()
+        self._hides = self._house.hides_literals or HIDES_LITERALS in options(asked)
         for message in (*welcome, messages.key(*self._key), messages.ready(b"I")):
             self._outbox.add(message)
         self._outbox.drain()
@@ -138,21 +144,19 @@ class Client:
         if not self._run_batch():
             return
         self.seat.end_group()
-        text = split_text(body)[0].decode("utf-8", "replace")
-        known = command(text)
+        said = literals.said(split_text(body)[0].decode("utf-8", "replace"), hides=self._hides)
+        known = command(said.text)
         if known is None or known.kind is not Kind.BEGIN:  # what it says of reading and writing is not sent
-            screen(self._house.session, text)
+            screen(self._house.session, *said)
         if known:
-            self._doing.do(known, text)
+            self._doing.do(known, said)
         else:
-            self.seat.run(_simple(frame(messages.QUERY, body), text))
+            self.seat.run(_simple(frame(messages.QUERY, body), said))
         self._ready()
 
     def _function_call(self, body: bytes) -> None:
         if self._run_batch():
-            self.seat.run(
-                _simple(frame(messages.FUNCTION_CALL, body), "a call of a function (large objects)")
-            )
+            self.seat.run(_simple(frame(messages.FUNCTION_CALL, body), _FUNCTION_CALL))
             self._ready()
 
     def _parse(self, body: bytes) -> None:
@@ -195,11 +199,12 @@ class Client:
         own, limit = split_text(body)
         statement, name = self._found(PORTAL, own)
         if statement is not None and statement.command:
-            if self._run_batch() and not self._doing.do(statement.command, statement.text):
+            said = Said(statement.text, statement.text)
+            if self._run_batch() and not self._doing.do(statement.command, said):
                 self._skipping = True
             return
         text = statement.text if statement else ""
-        self._batch.texts.append(text)
+        self._batch.texts.append(Said(text, text))
         self._batch.reads &= only_reads(text)
         self._batch.add(frame(messages.EXECUTE, name + b"\0" + limit))
 
@@ -251,10 +256,10 @@ class Client:
         self._outbox.drain()
 
 
-def _simple(message: bytes, text: str) -> Batch:
-    batch = Batch(simple=True, reads=only_reads(text) and ";" not in text.rstrip("; \n"))
+def _simple(message: bytes, said: Said) -> Batch:
+    batch = Batch(simple=True, reads=only_reads(said.shown) and ";" not in said.shown.rstrip("; \n"))
     batch.add(message)
-    batch.texts.append(text)
+    batch.texts.append(said)
     return batch
 
 

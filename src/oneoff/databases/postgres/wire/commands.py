@@ -1,4 +1,4 @@
-"""The few statements that the wire carries out itself, because each connection has a session of its own for real.
+"""The few statements that the wire carries out itself, because for real each connection has its own session.
 
 Everything else goes to the server as it is, and so does a text of several statements: a COMMIT in there meets
 the seal. Pure. Source: https://www.postgresql.org/docs/current/sql-commands.html
@@ -68,9 +68,8 @@ _CLEANING = [
 ]
 _SPACE = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _CANDIDATE = re.compile(
-    _SPACE
-    + r"(?P<rest>(?:begin|start|commit|end|rollback|abort|release|savepoint|copy|deallocate|discard|close"
-    r"|unlisten|reset|select\s+pg_advisory_unlock_all)\b.*)",
+    _SPACE + r"(?P<rest>(?:begin|start|commit|end|rollback|abort|release|savepoint|copy|deallocate|discard"
+    r"|close|unlisten|reset|select\s+pg_advisory_unlock_all)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTED = re.compile(

@@ -8,6 +8,7 @@ from typing import IO
 from oneoff.databases.postgres.wire import messages
 from oneoff.databases.postgres.wire.commands import Command, Kind, own_name, plain_name
 from oneoff.databases.postgres.wire.inbox import Gone, Inbox
+from oneoff.databases.postgres.wire.literals import Said
 from oneoff.databases.postgres.wire.outbox import Outbox, spool
 from oneoff.databases.postgres.wire.seat import Batch, Seat
 
@@ -25,25 +26,25 @@ class Doing:
         self._inbox = inbox
         self._outbox = outbox
 
-    def do(self, command: Command, text: str) -> bool:
+    def do(self, command: Command, said: Said) -> bool:
         """Carry it out and answer; whether it went well."""
         if command.kind in _NEED_NO_FAILURE and self._seat.status == b"E":
             self._outbox.add(_FAILED)
             return False
-        return _METHODS[command.kind](self, command, text)
+        return _METHODS[command.kind](self, command, said)
 
-    def _begin(self, command: Command, text: str) -> bool:
+    def _begin(self, command: Command, said: Said) -> bool:
         self._seat.begin()
         return self._done(command.tag)
 
-    def _commit(self, command: Command, text: str) -> bool:
+    def _commit(self, command: Command, said: Said) -> bool:
         return self._done("COMMIT" if self._seat.end(commit=True) else "ROLLBACK")
 
-    def _rollback(self, command: Command, text: str) -> bool:
+    def _rollback(self, command: Command, said: Said) -> bool:
         self._seat.end(commit=False)
         return self._done("ROLLBACK")
 
-    def _savepoint(self, command: Command, text: str) -> bool:
+    def _savepoint(self, command: Command, said: Said) -> bool:
         """A name of the tenant's own, because savepoints of one name hide each other."""
         if not self._seat.in_transaction:
             self._outbox.add(
@@ -55,7 +56,7 @@ class Doing:
         verb = _VERBS[command.kind]
         batch = Batch(simple=True)
         batch.add(messages.query(f"{verb} {own_name(self._seat.tenant.number, command.name)}"))
-        batch.texts.append(text)
+        batch.texts.append(said)
         with self._seat.lock():
             if command.kind is Kind.ROLLBACK_TO:
                 self._seat.tenant.check_rollback_to()
@@ -63,18 +64,18 @@ class Doing:
                 return self._done(command.tag)
             return self._seat.run(batch)
 
-    def _deallocate(self, command: Command, text: str) -> bool:
+    def _deallocate(self, command: Command, said: Said) -> bool:
         if command.name.lower() == "all":
             self._seat.names.forget_all()
             return self._done("DEALLOCATE ALL")
         if self._seat.names.forget_statement(plain_name(command.name).encode()):
             return self._done(command.tag)
         batch = Batch(simple=True)  # prepared by SQL
-        batch.add(messages.query(text))
-        batch.texts.append(text)
+        batch.add(messages.query(said.text))
+        batch.texts.append(said)
         return self._seat.run(batch)
 
-    def _clean(self, command: Command, text: str) -> bool:
+    def _clean(self, command: Command, said: Said) -> bool:
         if "DISCARD ALL" in command.tags:
             self._seat.names.forget_all()
         if "CLOSE CURSOR ALL" in command.tags:
@@ -85,9 +86,9 @@ class Doing:
             self._done(tag)
         return True
 
-    def _copy_in(self, command: Command, text: str) -> bool:
+    def _copy_in(self, command: Command, said: Said) -> bool:
         """https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY"""
-        answer = self._seat.copy_format(text)
+        answer = self._seat.copy_format(said.text)
         if answer is None:
             return False
         self._outbox.add(answer)
@@ -95,8 +96,8 @@ class Doing:
         with spool(self._outbox.folder) as data:
             end = self._gathered(data)
             batch = Batch(simple=True, reads=False, data=_blocks(data, end))
-            batch.add(messages.query(text))
-            batch.texts.append(text)
+            batch.add(messages.query(said.text))
+            batch.texts.append(said)
             return self._seat.run(batch)
 
     def _gathered(self, data: IO[bytes]) -> bytes:
@@ -124,7 +125,7 @@ def _blocks(data: IO[bytes], end: bytes) -> Iterator[bytes]:
     yield end
 
 
-_METHODS: dict[Kind, Callable[[Doing, Command, str], bool]] = {
+_METHODS: dict[Kind, Callable[[Doing, Command, Said], bool]] = {
     Kind.BEGIN: Doing._begin,
     Kind.COMMIT: Doing._commit,
     Kind.ROLLBACK: Doing._rollback,

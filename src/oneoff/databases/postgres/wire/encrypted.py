@@ -1,7 +1,9 @@
 """TLS on the session's socket: libpq's own, used beside it.
 
-libpq gives out its OpenSSL object (``PQsslStruct``, https://www.postgresql.org/docs/current/libpq-status.html),
-and the OpenSSL library that it was linked with is in this process already. GSSAPI encryption has no such door.
+libpq gives out its OpenSSL object (``PQsslStruct``), and the OpenSSL library that it was linked with is in
+this process already. GSSAPI encryption has no such door.
+
+Source: https://www.postgresql.org/docs/current/libpq-status.html
 """
 
 from __future__ import annotations

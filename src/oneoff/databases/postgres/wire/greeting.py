@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from psycopg import errors
 
 from oneoff.databases.postgres.session import Session, ask, sql
@@ -9,11 +11,14 @@ from oneoff.databases.postgres.wire import messages
 from oneoff.databases.postgres.wire.channel import Channel
 
 _REPORTED = (
-    "server_version", "server_encoding", "client_encoding", "is_superuser", "session_authorization", "DateStyle",
-    "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings", "in_hot_standby",
-    "search_path", "scram_iterations",
+    "server_version", "server_encoding", "client_encoding", "is_superuser", "session_authorization",
+    "DateStyle", "IntervalStyle", "TimeZone", "integer_datetimes", "standard_conforming_strings",
+    "in_hot_standby", "search_path", "scram_iterations",
 )  # fmt: skip
 """https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQPARAMETERSTATUS"""
+HIDES_LITERALS = "oneoff.literals"
+"""A setting by which :mod:`..drivers` says that a driver writes values into its statements."""
+_OPTION = re.compile(r"(?:^|\s)(?:-c\s*|--)(?P<name>[\w.]+)=(?P<value>(?:\\.|[^\\\s])*)")
 _NO_SETTINGS = ("user", "database", "options", "application_name", "client_encoding", "replication")
 
 
@@ -50,10 +55,18 @@ def greeting(session: Session, channel: Channel, asked: dict[str, str]) -> list[
     ]
 
 
+def options(asked: dict[str, str]) -> dict[str, str]:
+    """The settings in a client's ``options``, which libpq sends as they are."""
+    return {
+        found["name"]: re.sub(r"\\(.)", r"\1", found["value"])
+        for found in _OPTION.finditer(asked.get("options", ""))
+    }
+
+
 def _name_other_settings(session: Session, asked: dict[str, str]) -> None:
     """Settings that a client starts with and the session has not: all tenants have the session's."""
-    for name, value in asked.items():
-        if name in _NO_SETTINGS or name.startswith("_pq_."):
+    for name, value in {**asked, **options(asked)}.items():
+        if name in (*_NO_SETTINGS, HIDES_LITERALS) or name.startswith("_pq_."):
             continue
         try:
             [row] = ask(session.pgconn, sql("setting"), name.encode(), value.encode())

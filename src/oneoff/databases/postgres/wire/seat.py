@@ -1,7 +1,7 @@
 """What one client has the server do: its place in the session, between its messages and the real server.
 
-The session's lock is held while the server works and never while a client is waited for, so that clients which
-wait for each other (a generator that reads from one connection and feeds another) cannot stop each other.
+The session's lock is held while the server works and never while a client is waited for, so that clients
+which wait for each other (a generator that reads from one connection and feeds another) never stand still.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from oneoff.databases.postgres.tenants import Tenant, note_notifications, start
 from oneoff.databases.postgres.wire import messages
 from oneoff.databases.postgres.wire.channel import Channel, Lost, Outgoing
 from oneoff.databases.postgres.wire.commands import rows
+from oneoff.databases.postgres.wire.literals import Said
 from oneoff.databases.postgres.wire.names import Names, Statement
 from oneoff.databases.postgres.wire.outbox import Outbox
 
@@ -32,7 +33,7 @@ class Batch:
     """Messages that go to the server together."""
 
     messages: list[bytes] = field(default_factory=list)
-    texts: deque[str] = field(default_factory=deque)
+    texts: deque[Said] = field(default_factory=deque)
     """The statements that they execute, in their order."""
     statements: list[Statement] = field(default_factory=list)
     """The prepared ones that they need."""
@@ -110,8 +111,8 @@ class Seat:
             except errors.InFailedSqlTransaction as error:
                 self.say(messages.error(str(error), sqlstate="25P02"))
                 return False
-            for text in batch.texts:
-                note_notifications(self.session, text)
+            for said in batch.texts:
+                note_notifications(self.session, *said)
             self.goes_on = not (batch.simple or self.in_transaction)
             if self.goes_on:
                 self.session.unfinished.add(self.tenant.number)
@@ -140,14 +141,14 @@ class Seat:
         return commit and not failed
 
     def leave(self) -> None:
-        """What is uncommitted is rolled back, as where a connection is closed. Raises as ``end`` does."""
-        if self.session.closed:
-            return
-        self.end(commit=False)
-        self.names.forget_all()
-        with self.lock():
-            if not self.session.broken:
-                self.quietly([])
+        """What is uncommitted is rolled back, as where a connection is closed. Raises DryRunStopped."""
+        with self.session.lock:
+            if self.session.closed or self.session.broken:
+                return
+            commands = self.tenant.end(commit=False)
+            self.end_group()
+            self.names.forget_all()
+            self.quietly(commands)
 
     def quietly(self, commands: list[str]) -> bytes | None:
         """Commands of our own and closings, unseen by the client; the first error, if there is one."""
@@ -261,7 +262,7 @@ class _Log:
         self._simple = batch.simple
         self._began = time.perf_counter()
         self._rows, self._last = 0, -1
-        self.text = batch.texts[0] if batch.texts else "a statement"
+        self.text = batch.texts[0].shown if batch.texts else "a statement"
 
     def note(self, kind: int, message: bytes) -> None:
         """An answer has come in."""
@@ -271,8 +272,8 @@ class _Log:
             said = rows(message[5:-1].decode("utf-8", "replace")) if kind == _COMPLETE else self._rows
             self._last, self._rows = said, 0
             if not self._simple and self._texts:
-                self._add(self._texts.popleft())
-                self.text = self._texts[0] if self._texts else self.text
+                self._add(self._texts.popleft().shown)
+                self.text = self._texts[0].shown if self._texts else self.text
 
     def close(self, *, failed: bool) -> None:
         """All answers are there."""

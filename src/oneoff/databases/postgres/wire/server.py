@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from oneoff.threads import Ours
 
 _PORT = 5432
 """A part of the socket's name, by which clients know it."""
+_PATIENCE_SECONDS = 2.0
 _LOOPBACK = "127.0.0.1"
 
 
@@ -75,7 +77,7 @@ class Address:
 
 
 class WireServer:
-    """Listens from ``open`` to ``close``; a client that comes after the dry run is refused.
+    """Listens from the first :meth:`address` to ``close``; a client that comes after the dry run is refused.
 
     Args:
         session: the sealed one, whose tenants the clients become.
@@ -88,44 +90,56 @@ class WireServer:
         self._password = secrets.token_hex(16)
         self._clients: dict[int, tuple[int, Client, socket.socket]] = {}
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._numbers = iter(range(1, 1 << 31))
         self._closing = ExitStack()
         self._listener: socket.socket | None = None
 
-    def open(self) -> WireServer:
-        """Raises DryRunUnavailable where the session's connection cannot be shared, and OSError."""
+    def address(self) -> Address:
+        """Where it listens, with the password of this dry run; from the first call on it does.
+
+        Raises DryRunUnavailable where the session's connection cannot be shared, and OSError.
+        """
+        with self._opening:
+            listener = self._listener or self._open()
+        where = listener.getsockname()
+        info = self._session.connection.info
+        host, port = (str(Path(where).parent), _PORT) if isinstance(where, str) else where
+        return Address(host=host, port=port, user=info.user, password=self._password, database=info.dbname)
+
+    def settle(self) -> None:
+        """Give clients that have left the time to be seen off."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and any(map(_has_sent, self._connections())):
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        """Send everybody away. Does nothing where it was never opened."""
+        with own.work():
+            self._closing.close()
+
+    def _open(self) -> socket.socket:
         with own.work(), ExitStack() as undo:
             with self._session.lock:
                 channel = Channel(self._session.pgconn)
             folder = Path(tempfile.mkdtemp(prefix="oneoff-wire-"))  # only its owner may enter
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             undo.enter_context(own.lent_folder(folder))
-            self._listener = undo.enter_context(self._listening(folder))
-            undo.enter_context(own.lent_socket(self._listener.getsockname()))
+            listener = undo.enter_context(self._listening(folder))
+            undo.enter_context(own.lent_socket(listener.getsockname()))
             self._house = House(
                 session=self._session,
                 channel=channel,
                 folder=folder,
                 password=self._password,
                 cancel=self._cancel,
+                hides_literals=self._loopback,
             )
-            undo.callback(self._dismiss)
-            Ours(target=self._accept, name="oneoff-wire", daemon=True).start()
+            self._listener = listener
+            undo.callback(self._dismiss, listener)
+            Ours(target=self._accept, args=[listener], name="oneoff-wire", daemon=True).start()
             self._closing = undo.pop_all()
-        return self
-
-    def close(self) -> None:
-        """Send everybody away. Does nothing where it is closed."""
-        with own.work():
-            self._closing.close()
-
-    def address(self) -> Address:
-        """Where it listens, with the password of this dry run."""
-        assert self._listener is not None, "the server was never opened"
-        where = self._listener.getsockname()
-        info = self._session.connection.info
-        host, port = (str(Path(where).parent), _PORT) if isinstance(where, str) else where
-        return Address(host=host, port=port, user=info.user, password=self._password, database=info.dbname)
+        return listener
 
     def _listening(self, folder: Path) -> socket.socket:
         if self._loopback:
@@ -135,11 +149,10 @@ class WireServer:
         listener.listen()
         return listener
 
-    def _accept(self) -> None:
-        assert self._listener is not None
+    def _accept(self, listener: socket.socket) -> None:
         with own.work(), contextlib.suppress(OSError):  # closed
             while True:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
                 Ours(target=self._serve, args=[connection], name="oneoff-wire", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -164,11 +177,22 @@ class WireServer:
         if client is not None and known == secret and client.seat.running:
             self._session.pgconn.get_cancel().cancel()
 
-    def _dismiss(self) -> None:
-        if self._listener is not None:
+    def _dismiss(self, listener: socket.socket) -> None:
+        for connection in (listener, *self._connections()):
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _connections(self) -> list[socket.socket]:
         with self._lock:
-            for _, _, connection in self._clients.values():
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+            return [connection for _, _, connection in self._clients.values()]
+
+
+def _has_sent(connection: socket.socket) -> bool:
+    """Whether there is something to read, be it the end."""
+    try:
+        connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:  # closed meanwhile
+        return False
+    return True

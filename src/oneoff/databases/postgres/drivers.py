@@ -1,0 +1,171 @@
+"""The connect functions of the other drivers, which lead to the wire where they name the sealed database.
+
+As with psycopg 3, the server itself is asked which database a connection is to. What it says is kept for the
+time of the seal, because every connection of a pool would ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import Future
+from contextlib import closing
+from importlib import import_module
+from typing import Any, TypeVar
+
+from psycopg.conninfo import make_conninfo
+
+from oneoff import own
+from oneoff.databases.postgres.admission import check_role, first, refuse_other, sealed_as
+from oneoff.databases.postgres.session import Row, Session, sql
+from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS
+from oneoff.threads import Ours
+
+T = TypeVar("T")
+
+_KEPT = ("application_name", "client_encoding", "options")
+"""Of a connection's own parameters; the others say where it leads."""
+_known: dict[Hashable, Row] = {}
+_originals: dict[str, Any] = {}
+
+
+def intercept() -> None:
+    """From now on those that are installed ask here where to connect."""
+    for module, (name, ours) in _OURS.items():
+        try:
+            found = import_module(module)
+        except ImportError:
+            continue
+        _originals[module] = getattr(found, name)
+        setattr(found, name, ours)
+
+
+def let_go() -> None:
+    """As it was before."""
+    for module, original in _originals.items():
+        setattr(sys.modules[module], _OURS[module][0], original)
+    _originals.clear()
+    _known.clear()
+
+
+def holds_open(thing: Any) -> str:
+    """The driver's name, where this is an open connection of one that is not psycopg 3."""
+    if _is(thing, "psycopg2.extensions", "connection"):
+        return "" if thing.closed else "psycopg2"
+    if _is(thing, "asyncpg.connection", "Connection"):
+        return "" if thing.is_closed() or thing._loop.is_closed() else "asyncpg"
+    return ""
+
+
+def led(connection: Any) -> bool:
+    """Whether this connection of psycopg was opened to the wire already."""
+    return _is_ours(connection.info.host, connection.info.port)
+
+
+def _is_ours(host: str | None, port: object) -> bool:
+    return own.is_lent(f"{host}/.s.PGSQL.{port}")
+
+
+def conninfo(session: Session, given: dict[str, str], *, hides_literals: bool = False) -> str:
+    """Where a driver over libpq connects instead, with what it may choose itself."""
+    kept = {name: value for name, value in given.items() if name in _KEPT}
+    if hides_literals:
+        kept["options"] = f"{kept.get('options') or os.environ.get('PGOPTIONS', '')} -c {HIDES_LITERALS}=on"
+    return make_conninfo("", **session.address().keywords(), **kept)
+
+
+def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> Any:
+    """Stands for ``psycopg2._connect``, which ``psycopg2.connect`` calls with a whole connection string."""
+    original, noting = _originals.get("psycopg2"), first()
+    if original is None or noting is None:  # let go in the meantime
+        return sys.modules["psycopg2"]._connect(dsn, connection_factory=connection_factory, **how)
+    extensions: Any = sys.modules["psycopg2.extensions"]
+
+    def asked() -> Row:
+        with closing(original(dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql("identify"))
+            return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+
+    given = extensions.parse_dsn(dsn)
+    if not _is_ours(given.get("host"), given.get("port")):
+        session = _sealed(noting, "psycopg2", given.get("dbname", ""), ("psycopg2", dsn), asked)
+        dsn = conninfo(session, given, hides_literals=True)
+    return original(dsn, connection_factory=connection_factory, **how)
+
+
+async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: Any, **given: Any) -> Any:
+    """Stands for ``asyncpg.connect_utils._connect``, by which ``connect`` and pools go."""
+    utils: Any = sys.modules["asyncpg.connect_utils"]
+    original, noting = _originals.get("asyncpg.connect_utils"), first()
+    how = {"loop": loop, "connection_class": connection_class, "record_class": record_class}
+    if original is None or noting is None:
+        return await utils._connect(**how, **given)
+    addresses, parameters, _ = utils._parse_connect_arguments(**given)
+    if all(own.is_lent(address) for address in addresses):
+        return await original(**how, **given)
+
+    async def ask() -> Row:
+        asyncpg: Any = sys.modules["asyncpg"]
+        connection = await original(
+            loop=asyncio.get_running_loop(),
+            connection_class=asyncpg.Connection, record_class=asyncpg.Record, **given,
+        )  # fmt: skip
+        try:
+            return dict(await connection.fetchrow(sql("identify").decode()))
+        finally:
+            await connection.close()
+
+    key = ("asyncpg", str(addresses), parameters.user, parameters.database)
+    if key not in _known:
+        _known[key] = await asyncio.wrap_future(elsewhere(ask))
+    session = _sealed(noting, "asyncpg", parameters.database, key, dict)
+    address = session.address()
+    there = {
+        "dsn": None, "host": address.host, "port": address.port, "user": address.user,
+        "password": address.password, "database": address.database, "ssl": False, "direct_tls": False,
+        "passfile": None, "service": None, "servicefile": None, "target_session_attrs": None,
+        "server_settings": parameters.server_settings,
+    }  # fmt: skip
+    return await original(**how, **given | {name: there[name] for name in there if name in given})
+
+
+def _sealed(noting: Session, driver: str, name: str, key: Hashable, ask: Callable[[], Row]) -> Session:
+    """The session of the database that a connection names. Raises DryRunUnavailable."""
+    if key not in _known:
+        with own.work():
+            _known[key] = ask()
+    row = _known[key]
+    session = sealed_as(row)
+    if session is None:
+        raise refuse_other(noting, f"a connection of {driver} to {name}")
+    check_role(session, session.database, row)
+    return session
+
+
+def elsewhere(ask: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+    """What a coroutine gives, run in a thread and a loop of our own, whatever loop the task has."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            with own.work(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                future.set_result(runner.run(ask()))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Ours(target=work, name="oneoff-asks", daemon=True).start()
+    return future
+
+
+def _is(thing: Any, module: str, name: str) -> bool:
+    cls = getattr(sys.modules.get(module), name, None)
+    return isinstance(cls, type) and issubclass(type(thing), cls)
+
+
+_OURS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "psycopg2": ("_connect", _connect_psycopg2),
+    "asyncpg.connect_utils": ("_connect", _connect_asyncpg),
+}
+"""The one function of each driver that all of its connections go through."""
