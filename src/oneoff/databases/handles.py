@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oneoff.databases import other_drivers
 from oneoff.databases.sqlite.places import named
 from oneoff.databases.watching import SetAside
 from oneoff.errors import DryRunUnavailable
@@ -16,8 +17,8 @@ from oneoff.protocols import Seal
 from oneoff.types import without_password
 
 SUPPORTED = (
-    "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, given as an SQLAlchemy engine"
-    " (sqlite:///…, postgresql+psycopg://…), as a URL, or as a function that connects"
+    "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, psycopg2 or asyncpg, given as"
+    " an SQLAlchemy engine, as a URL, as an asyncpg pool, or as a function that connects"
 )
 
 
@@ -31,7 +32,7 @@ class Sqlite:
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """A PostgreSQL database that psycopg 3 reaches."""
+    """A PostgreSQL database. The one sealed session is always a connection of psycopg 3."""
 
     connect: Callable[[], Any]
     dispose: Callable[[], None]
@@ -52,7 +53,7 @@ class Databases:
         if not _is_function(handle):
             return handle
         given = _called(handle)
-        if _is_engine(given) or isinstance(given, str):
+        if _is_engine(given) or other_drivers.is_async_engine(given) or isinstance(given, str):
             return given
         return handle
 
@@ -88,6 +89,10 @@ def _recognise(handle: Any) -> Sqlite | Postgres:
         raise _unsupported("the app declares no database", "App(…, database=…) names it")
     if isinstance(handle, str):
         return _from_url(handle)
+    if other_drivers.is_async_engine(handle):
+        return _from_async_engine(handle)
+    if other_drivers.is_pool(handle):
+        return Postgres(connect=lambda: other_drivers.by_function(lambda: handle), dispose=_nothing)
     if _is_engine(handle):
         return _from_engine(handle)
     if _is_function(handle):
@@ -104,14 +109,8 @@ def _from_url(url: str) -> Sqlite | Postgres:
         if not database.startswith("file:"):  # there the query belongs to SQLite
             database = database.partition("?")[0]
         return _sqlite(database, dispose=_nothing)
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-
-        def connect() -> Any:
-            import psycopg
-
-            return psycopg.connect(f"postgresql://{rest}")
-
-        return Postgres(connect=connect, dispose=_nothing)
+    if scheme in other_drivers.URL_SCHEMES:
+        return Postgres(connect=lambda: other_drivers.by_url(url), dispose=_nothing)
     raise _unsupported(f"{scheme}:// databases cannot be sealed")
 
 
@@ -128,17 +127,31 @@ def _from_engine(engine: Any) -> Sqlite | Postgres:
             return connection
 
         return Postgres(connect=connect, dispose=engine.dispose)
+    if dialect in other_drivers.ENGINES:
+        return Postgres(connect=lambda: other_drivers.by_engine(engine), dispose=engine.dispose)
     raise _unsupported(f"an SQLAlchemy engine over {dialect} cannot be sealed")
 
 
+def _from_async_engine(engine: Any) -> Postgres:
+    dialect = f"{engine.dialect.name}+{engine.dialect.driver}"
+    if dialect not in other_drivers.ASYNC_ENGINES:
+        raise _unsupported(f"an asynchronous SQLAlchemy engine over {dialect} cannot be sealed")
+    return Postgres(
+        connect=lambda: other_drivers.by_engine(engine),
+        dispose=lambda: engine.sync_engine.dispose(close=False),  # their loops are gone
+    )
+
+
 def _from_function(function: Callable[[], Any]) -> Sqlite | Postgres:
-    """By what it gives: a connection of sqlite3 or of psycopg."""
+    """By what it gives: a connection of sqlite3 or of a driver of PostgreSQL, or a coroutine for one."""
     found: list[Path | str] = []
-    _called(function, look=lambda connection: found.append(_what_is(connection)))
+    given = _called(function, look=lambda connection: found.append(_what_is(connection)))
     if found and isinstance(found[0], Path):
         return Sqlite(path=found[0], dispose=_nothing)
     if found == ["psycopg"]:
         return Postgres(connect=function, dispose=_nothing)
+    if found == ["psycopg2"] or inspect.iscoroutine(given) or other_drivers.is_pool(given):
+        return Postgres(connect=lambda: other_drivers.by_function(function), dispose=_nothing)
     raise _unsupported(f"{_name(function)} gives {found[0] if found else 'nothing that can be sealed'}")
 
 
@@ -166,6 +179,8 @@ def _what_is(connection: Any) -> Path | str:
         raise _in_memory()
     if _is_a(connection, "psycopg", "Connection"):
         return "psycopg"
+    if other_drivers.is_connection(connection):
+        return "psycopg2"
     return f"a connection of {type(connection).__module__.partition('.')[0]}"
 
 

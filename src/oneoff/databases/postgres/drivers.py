@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Hashable
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable
 from contextlib import closing
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
 from oneoff import own
+from oneoff.databases.postgres import loops
 from oneoff.databases.postgres.admission import check_role, first, refuse_other, sealed_as
 from oneoff.databases.postgres.session import Row, Session, sql
 from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS
-from oneoff.threads import Ours
-
-T = TypeVar("T")
 
 _KEPT = ("application_name", "client_encoding", "options")
 """Of a connection's own parameters; the others say where it leads."""
@@ -119,7 +116,7 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
 
     key = ("asyncpg", str(addresses), parameters.user, parameters.database)
     if key not in _known:
-        _known[key] = await asyncio.wrap_future(elsewhere(ask))
+        _known[key] = await asyncio.wrap_future(loops.run(ask, around=own.work))
     session = _sealed(noting, "asyncpg", parameters.database, key, dict)
     address = session.address()
     there = {
@@ -142,21 +139,6 @@ def _sealed(noting: Session, driver: str, name: str, key: Hashable, ask: Callabl
         raise refuse_other(noting, f"a connection of {driver} to {name}")
     check_role(session, session.database, row)
     return session
-
-
-def elsewhere(ask: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-    """What a coroutine gives, run in a thread and a loop of our own, whatever loop the task has."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            with own.work(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                future.set_result(runner.run(ask()))
-        except BaseException as error:
-            future.set_exception(error)
-
-    Ours(target=work, name="oneoff-asks", daemon=True).start()
-    return future
 
 
 def _is(thing: Any, module: str, name: str) -> bool:

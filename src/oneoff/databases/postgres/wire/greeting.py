@@ -19,7 +19,11 @@ _REPORTED = (
 HIDES_LITERALS = "oneoff.literals"
 """A setting by which :mod:`..drivers` says that a driver writes values into its statements."""
 _OPTION = re.compile(r"(?:^|\s)(?:-c\s*|--)(?P<name>[\w.]+)=(?P<value>(?:\\.|[^\\\s])*)")
-_NO_SETTINGS = ("user", "database", "options", "application_name", "client_encoding", "replication")
+_NO_SETTINGS = (
+    "user", "database", "options", "application_name", "client_encoding", "replication", HIDES_LITERALS,
+    "default_transaction_read_only", "lock_timeout", "statement_timeout",
+)  # fmt: skip
+"""Parameters that are no settings, are seen to above, or are the dry run's own."""
 
 
 def refusal(session: Session, asked: dict[str, str]) -> str | None:
@@ -66,7 +70,7 @@ def options(asked: dict[str, str]) -> dict[str, str]:
 def _name_other_settings(session: Session, asked: dict[str, str]) -> None:
     """Settings that a client starts with and the session has not: all tenants have the session's."""
     for name, value in {**asked, **options(asked)}.items():
-        if name in (*_NO_SETTINGS, HIDES_LITERALS) or name.startswith("_pq_."):
+        if name in _NO_SETTINGS or name.startswith("_pq_."):
             continue
         try:
             [row] = ask(session.pgconn, sql("setting"), name.encode(), value.encode())
