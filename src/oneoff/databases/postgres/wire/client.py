@@ -151,7 +151,9 @@ class Client:
         if known:
             self._doing.do(known, said)
         else:
-            self.seat.run(_simple(frame(messages.QUERY, body), said))
+            renamed = self._names.in_cursor_command(said.text)
+            message = frame(messages.QUERY, body) if renamed == said.text else messages.query(renamed)
+            self.seat.run(_simple(message, said))
         self._ready()
 
     def _function_call(self, body: bytes) -> None:

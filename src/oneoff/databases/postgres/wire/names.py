@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from oneoff.databases.postgres.wire.commands import Command, Kind, command
+from oneoff.databases.postgres.wire.commands import Command, Kind, command, plain_name
 from oneoff.databases.postgres.wire.messages import CLOSE, PARSE, frame, split_text
 
 _numbers = count(1)
+
+_CURSOR_COMMAND = re.compile(
+    r'\s*(?:fetch|move|close)\b.*?(?P<name>"[^"]+"|\w+)[\s;]*', re.IGNORECASE | re.DOTALL
+)
 
 STATEMENT, PORTAL = b"S", b"P"
 
@@ -70,6 +75,14 @@ class Names:
 
     def portal(self, own: bytes) -> Portal | None:
         return self._portals.get(own)
+
+    def in_cursor_command(self, text: str) -> str:
+        """``FETCH``, ``MOVE`` and ``CLOSE`` call portals by their names, too: the text with the session's."""
+        found = _CURSOR_COMMAND.fullmatch(text)
+        portal = self._portals.get(plain_name(found["name"]).encode()) if found else None
+        if found is None or portal is None or not portal.name:
+            return text
+        return f"{text[: found.start('name')]}{portal.name.decode()}"
 
     def forget_statement(self, own: bytes) -> bool:
         """Give it up; whether there was one."""
