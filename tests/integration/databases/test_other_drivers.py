@@ -107,9 +107,7 @@ def _autocommit(place: Place) -> Any:
         cursor.execute("DELETE FROM item WHERE id = 1")
         with pytest.raises(psycopg2.errors.UniqueViolation):
             cursor.execute("INSERT INTO item VALUES (2, 2)")
-        cursor.execute(
-            "BEGIN; DELETE FROM item WHERE id = 2; ROLLBACK" if False else "DELETE FROM item WHERE id = 3"
-        )
+        cursor.execute("DELETE FROM item WHERE id = 3")
         cursor.execute("BEGIN")
         cursor.execute("DELETE FROM item")
         cursor.execute("ROLLBACK")
@@ -300,9 +298,8 @@ async def _pool(place: Place) -> Any:
 
         async def work(number: int) -> int:
             async with pool.acquire() as one, one.transaction():
-                return await one.fetchval(
-                    "UPDATE item SET n = n + 1 WHERE id = $1 RETURNING n", number % 5 + 1
-                )
+                update = "UPDATE item SET n = n + 1 WHERE id = $1 RETURNING n"
+                return int(await one.fetchval(update, number % 5 + 1))
 
         seen = sorted(await asyncio.gather(*map(work, range(40))))
         async with pool.acquire() as walker, walker.transaction():

@@ -21,7 +21,7 @@ from oneoff.databases.postgres.interception import (
 )
 from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
-from oneoff.databases.postgres.wire.server import WireServer
+from oneoff.databases.postgres.wire.server import Address, WireServer
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -62,6 +62,7 @@ class PostgresSeal:
         self._tables: tuple[TableEffect, ...] = ()
         self._schema_changes: tuple[str, ...] = ()
         self._moves: tuple[str, ...] = ()
+        self._wires: tuple[WireServer, ...] = ()
         self._counting = "not measured: the dry run ended early"
         self._measured = False
 
@@ -75,10 +76,10 @@ class PostgresSeal:
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
-            wire = WireServer(session)
-            session.address = wire.address
-            watch.callback(wire.close)
-            undo.callback(wire.settle)
+            self._wires = wires = WireServer(session), WireServer(session, loopback=True)
+            session.address = wires[0].address
+            for wire in wires:
+                watch.callback(wire.close)
             watch.enter_context(Intercepted(session))
             undo.callback(self._dispose_quietly)
             self._session = session
@@ -88,6 +89,8 @@ class PostgresSeal:
 
     def __exit__(self, *exc_info: object) -> None:
         session = self._opened
+        for wire in self._wires:
+            wire.settle()
         with ExitStack() as end:
             end.callback(self._stop_watching, session)
             end.enter_context(self._cleanup)
@@ -101,6 +104,13 @@ class PostgresSeal:
                 session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
             if session.ours:
                 self._name_moved_sequences(session)
+
+    def loopback(self) -> Address:
+        """Where another process finds the sealed database; from the first call on somebody listens there.
+
+        What it does there is this dry run's, as if the task had done it. Raises DryRunUnavailable, OSError.
+        """
+        return self._wires[1].address()
 
     def report(self) -> DatabaseReport:
         session = self._opened

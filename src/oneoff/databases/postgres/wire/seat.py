@@ -127,6 +127,8 @@ class Seat:
         """BEGIN. Raises DryRunStopped."""
         with self.lock():
             self.session.check("COMMIT by an earlier statement")
+            if not self.in_transaction:  # the last statement, which was a transaction of its own, ends here
+                self.quietly(self.tenant.end(commit=True))
         self.end_group()
         self.in_transaction = True
 
