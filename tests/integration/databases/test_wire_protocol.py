@@ -341,7 +341,8 @@ def test_garbage_harms_only_its_client(wire: Wire) -> None:
                 st.sampled_from(
                     [parse("SELECT 1"), parse("BEGIN"), parse("COPY item FROM STDIN"), bind(), execute(),
                      SYNC, FLUSH, query("SELECT 1/0"), query("BEGIN"), query("ROLLBACK"),
-                     query("SAVEPOINT a"), query("COMMIT"), query(""), frame(b"D", b"P\0"), frame(b"D", b"S\0"),
+                     query("SAVEPOINT a"), query("COMMIT"), query(""), frame(b"D", b"P\0"),
+                     frame(b"D", b"S\0"),
                      frame(b"C", b"S\0"),
                      frame(b"C", b"P\0"), frame(b"c"), frame(b"d", b"x"), frame(b"B"), frame(b"F", b"\0" * 8)]
                 ),
