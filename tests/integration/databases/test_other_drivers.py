@@ -140,7 +140,8 @@ def _copying(place: Place) -> Any:
         with pytest.raises(psycopg2.errors.UniqueViolation):
             cursor.copy_expert("COPY item (id, n) FROM STDIN", io.StringIO("10\t1\n"))
         one.rollback()
-        cursor.copy_from(io.StringIO("12\t1\n"), "item", columns=("id", "n"))
+        rows = "".join(f"{number}\t1\t{'x' * 500}\n" for number in range(12, 5_000))
+        cursor.copy_from(io.StringIO(rows), "item", columns=("id", "n", "note"))
         out = io.StringIO()
         cursor.copy_to(out, "item", columns=("id", "note"))
         return [cursor.rowcount, out.getvalue()]

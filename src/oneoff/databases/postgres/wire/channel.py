@@ -60,11 +60,11 @@ class Channel:
         try:
             while ends:
                 waiting = waiting or memoryview(next(chunks, b""))
-                if waiting:
-                    waiting = waiting[self._stream.send(waiting) :]
-                if not (block := self._stream.receive()):
+                sent = self._stream.send(waiting) if waiting else 0
+                waiting = waiting[sent:]
+                block = self._stream.receive()
+                if not (block or sent):
                     self._stream.wait(writing=bool(waiting))
-                    continue
                 for kind, message in self._messages(block):
                     if kind == _READY:
                         ends, status = ends - 1, message[5:6]
