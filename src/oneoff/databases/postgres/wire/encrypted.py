@@ -48,7 +48,8 @@ class Encrypted:
 
     def receive(self) -> bytes:
         """What is there, and nothing where nothing is. Raises OSError at the end."""
-        return self._buffer.raw[: self._result(self._openssl.SSL_read(self._ssl, self._buffer, _BLOCK))]
+        size = self._result(self._openssl.SSL_read(self._ssl, self._buffer, _BLOCK))
+        return self._buffer[:size]
 
     def wait(self, *, writing: bool) -> None:
         """Until something can be read, or written."""
