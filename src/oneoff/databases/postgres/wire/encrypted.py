@@ -49,7 +49,7 @@ class Encrypted:
     def receive(self) -> bytes:
         """What is there, and nothing where nothing is. Raises OSError at the end."""
         size = self._result(self._openssl.SSL_read(self._ssl, self._buffer, _BLOCK))
-        return self._buffer[:size]
+        return ctypes.string_at(self._buffer, size)
 
     def wait(self, *, writing: bool) -> None:
         """Until something can be read, or written."""
