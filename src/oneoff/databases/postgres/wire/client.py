@@ -164,7 +164,7 @@ class Client:
     def _parse(self, body: bytes) -> None:
         statement = self._names.prepare(body)
         if statement.command is None or statement.command.kind is not Kind.BEGIN:
-            screen(self._house.session, statement.text)
+            screen(self._house.session, statement.said.text)
         if statement.command:
             self._reply(b"1")
         else:
@@ -201,13 +201,12 @@ class Client:
         own, limit = split_text(body)
         statement, name = self._found(PORTAL, own)
         if statement is not None and statement.command:
-            said = Said(statement.text, statement.text)
-            if self._run_batch() and not self._doing.do(statement.command, said):
+            if self._run_batch() and not self._doing.do(statement.command, statement.said):
                 self._skipping = True
             return
-        text = statement.text if statement else ""
-        self._batch.texts.append(Said(text, text))
-        self._batch.reads &= only_reads(text)
+        if statement is not None:
+            self._batch.texts.append(statement.said)
+            self._batch.reads &= statement.reads
         self._batch.add(frame(messages.EXECUTE, name + b"\0" + limit))
 
     def _close(self, body: bytes) -> None:

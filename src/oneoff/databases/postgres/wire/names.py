@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
+from oneoff.databases.postgres.tenants import only_reads
 from oneoff.databases.postgres.wire.commands import Command, Kind, command, plain_name
+from oneoff.databases.postgres.wire.literals import Said, said
 from oneoff.databases.postgres.wire.messages import CLOSE, PARSE, frame, split_text
 
 _numbers = count(1)
@@ -27,7 +29,8 @@ class Statement:
     """In the session; empty where the server never sees it."""
     parse: bytes
     """The message that prepares it."""
-    text: str
+    said: Said
+    reads: bool
     command: Command | None
     """Set where the wire carries it out itself."""
     forgotten: int | None = None
@@ -59,7 +62,8 @@ class Names:
             known = None  # the server refuses to prepare several statements
         self.forget_statement(own)
         name = b"" if known else b"_oneoff_s%d" % next(_numbers)
-        statement = Statement(name, frame(PARSE, name + b"\0" + rest), text, known)
+        parse = frame(PARSE, name + b"\0" + rest)
+        statement = Statement(name, parse, said(text, hides=False), only_reads(text), known)
         self._statements[own] = statement
         return statement
 

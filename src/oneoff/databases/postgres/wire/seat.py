@@ -111,7 +111,7 @@ class Seat:
             except errors.InFailedSqlTransaction as error:
                 self.say(messages.error(str(error), sqlstate="25P02"))
                 return False
-            for said in batch.texts:
+            for said in dict.fromkeys(batch.texts):
                 note_notifications(self.session, *said)
             self.goes_on = not (batch.simple or self.in_transaction)
             if self.goes_on:
