@@ -47,13 +47,17 @@ def let_go() -> None:
     _known.clear()
 
 
-def holds_open(thing: Any) -> str:
-    """The driver's name, where this is an open connection of one that is not psycopg 3."""
-    if _is(thing, "psycopg2.extensions", "connection"):
-        return "" if thing.closed else "psycopg2"
-    if _is(thing, "asyncpg.connection", "Connection"):
-        return "" if thing.is_closed() or thing._loop.is_closed() else "asyncpg"
-    return ""
+def classes() -> tuple[type, ...]:
+    """Those that the connections of loaded drivers are made of."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in _CLASSES)
+    return tuple(cls for cls in found if isinstance(cls, type))
+
+
+def is_open(connection: Any) -> bool:
+    """Whether a connection of one of these classes can still be used."""
+    if hasattr(connection, "is_closed"):  # asyncpg's
+        return not (connection.is_closed() or connection._loop.is_closed())
+    return not connection.closed
 
 
 def led(connection: Any) -> bool:
@@ -87,7 +91,9 @@ def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> A
 
     given = extensions.parse_dsn(dsn)
     if not _is_ours(given.get("host"), given.get("port")):
-        session = _sealed(noting, "psycopg2", given.get("dbname", ""), ("psycopg2", dsn), asked)
+        surroundings = [value for name, value in sorted(os.environ.items()) if name.startswith("PG")]
+        key = ("psycopg2", dsn, *surroundings)
+        session = _sealed(noting, "psycopg2", given.get("dbname", ""), key, asked)
         dsn = conninfo(session, given, hides_literals=True)
     return original(dsn, connection_factory=connection_factory, **how)
 
@@ -141,11 +147,7 @@ def _sealed(noting: Session, driver: str, name: str, key: Hashable, ask: Callabl
     return session
 
 
-def _is(thing: Any, module: str, name: str) -> bool:
-    cls = getattr(sys.modules.get(module), name, None)
-    return isinstance(cls, type) and issubclass(type(thing), cls)
-
-
+_CLASSES = (("psycopg2.extensions", "connection"), ("asyncpg.connection", "Connection"))
 _OURS: dict[str, tuple[str, Callable[..., Any]]] = {
     "psycopg2": ("_connect", _connect_psycopg2),
     "asyncpg.connect_utils": ("_connect", _connect_asyncpg),

@@ -57,19 +57,23 @@ def refuse_open_connections() -> None:
     Raises:
         DryRunUnavailable: there is one.
     """
-    for thing in gc.get_objects():
-        if issubclass(type(thing), _Base):
-            if hasattr(type(thing), OWN_MARK) or thing.closed or _read_only(thing.pgconn):
+    others = drivers.classes()
+    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), (_Base, *others))]:
+        next_step = "open it inside the task"
+        if not issubclass(type(connection), _Base):
+            if not drivers.is_open(connection):
                 continue
-            where = f"a connection to {describe(thing)}"
-        elif driver := drivers.holds_open(thing):
-            where = f"a connection of {driver}"
-        else:
+            where = f"a connection of {type(connection).__module__.partition('.')[0]}"
+        elif hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
             continue
+        else:
+            where = f"a connection to {describe(connection)}"
+            next_step += (
+                ", or start the task with `oneoff run`, which makes connections read-only before it imports"
+                " the app"
+            )
         raise DryRunUnavailable(
-            f"{where} was opened before the dry run began, and may write",
-            next_step="open it inside the task, or start the task with `oneoff run`, which makes"
-            " connections of psycopg read-only before it imports the app",
+            f"{where} was opened before the dry run began, and may write", next_step=next_step
         )
 
 

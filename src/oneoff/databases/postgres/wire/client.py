@@ -14,7 +14,7 @@ from pathlib import Path
 
 from psycopg import Error
 
-from oneoff.databases.postgres.session import Session
+from oneoff.databases.postgres.session import Session, one_line
 from oneoff.databases.postgres.tenants import Tenant, only_reads, screen
 from oneoff.databases.postgres.wire import literals, messages
 from oneoff.databases.postgres.wire.channel import Channel
@@ -31,7 +31,7 @@ from oneoff.errors import DryRunStopped
 
 STOPPED = "OD001"
 """SQLSTATE of what a dry run does not allow; classes from I to Z are free for others than the standard."""
-_MALFORMED = "08P01"
+_MALFORMED, _LOST = "08P01", "08006"
 _WRONG_PASSWORD = "28P01"
 _FUNCTION_CALL = Said(*["a call of a function (large objects)"] * 2)
 _LONGEST_BATCH = 1 << 18
@@ -80,6 +80,8 @@ class Client:
             self._send_away(f"this is not PostgreSQL's protocol: {error}", _MALFORMED)
         except DryRunStopped as stopped:
             self._send_away(str(stopped), STOPPED)
+        except Error as error:
+            self._send_away(one_line(error), error.sqlstate or _LOST)
         finally:
             if admitted:
                 with contextlib.suppress(DryRunStopped, Error, OSError):  # it is noted, and nobody listens
