@@ -76,7 +76,8 @@ def by_function(function: Callable[[], Any]) -> Any:
     """
     given = function()
     if is_pool(given):
-        given = sys.modules["asyncpg"].connect(*given._connect_args, **given._connect_kwargs)
+        connect = getattr(given, "_connect", None) or sys.modules["asyncpg"].connect
+        given = connect(*given._connect_args, **given._connect_kwargs)
     if not inspect.iscoroutine(given):
         try:
             return _connected(_looked_at(given))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.seal import PostgresSeal
 from oneoff.errors import DryRunUnavailable
+from tests.cli import Project
 from tests.integration.databases.postgres_shop import WRITE, Shop, dry
 
 Send = Callable[..., None]
@@ -232,6 +234,13 @@ def test_what_was_not_committed_is_undone_before_effects_are_read(shop: Shop) ->
     assert report.schema_changes == ()
 
 
+def test_a_driver_that_is_built_differently_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its connections could not be led to the wire, nothing begins."""
+    monkeypatch.delattr(asyncpg.connect_utils, "_parse_connect_arguments")
+    with pytest.raises(DryRunUnavailable, match="asyncpg is built differently"):
+        Databases().seal(shop.url).__enter__()
+
+
 def test_drivers_are_as_before_afterwards(shop: Shop) -> None:
     """The connect functions are the drivers' own again."""
     before = psycopg2._connect, asyncpg.connect_utils._connect
@@ -348,3 +357,46 @@ def test_a_child_process_of_any_language(shop: Shop) -> None:
     assert shop.fingerprint() == before
     assert [table.updated for table in seal.report().tables] == [20]
     assert address.url("postgresql+asyncpg").startswith("postgresql+asyncpg://postgres:")
+
+
+_ADMIN = """
+import asyncpg, oneoff, psycopg2
+
+URL = {url!r}
+admin = oneoff.App("shop", database=lambda: asyncpg.connect(URL))
+
+@admin.task
+async def everything(ctx: oneoff.Context) -> None:
+    async with asyncpg.create_pool(URL, min_size=2, max_size=3) as pool:
+        await pool.execute("DELETE FROM account WHERE id = $1", 1)
+        connection = await ctx.db()
+        await connection.execute("DELETE FROM account WHERE id = $1", 2)
+        await connection.close()
+    connection = psycopg2.connect(URL)
+    connection.cursor().execute("DELETE FROM account WHERE id = %s", (3,))
+    connection.commit()
+    connection.close()
+
+@admin.task
+async def forbidden(ctx: oneoff.Context) -> None:
+    connection = await ctx.db()
+    try:
+        await connection.execute("COMMIT AND CHAIN")
+    except Exception:
+        pass
+"""
+
+
+def test_the_command_line_with_another_driver(shop: Shop, tmp_path: Path) -> None:
+    """Under the guard, too: a task of asyncpg and psycopg2 is previewed, and what it swallows fails it."""
+    project = Project(tmp_path)
+    project.write(pyproject_toml='[tool.oneoff]\napp = "admin:admin"\n', admin_py=_ADMIN.format(url=shop.url))
+    before = shop.fingerprint()
+    ended = project("run", "everything", "--dry-run", "-o", "json")
+    assert ended.code == 0, ended.err
+    [database] = ended.json["dry_run_report"]["databases"]
+    assert [(table["table"], table["deleted"]) for table in database["tables"]] == [("account", 3)]
+    ended = project("run", "forbidden", "--dry-run")
+    assert ended.code == 1
+    assert "turns the dry run's guard off" in ended.out + ended.err
+    assert shop.fingerprint() == before

@@ -21,6 +21,7 @@ from oneoff.databases.postgres import loops
 from oneoff.databases.postgres.admission import check_role, first, refuse_other, sealed_as
 from oneoff.databases.postgres.session import Row, Session, sql
 from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS
+from oneoff.errors import DryRunUnavailable
 
 _KEPT = ("application_name", "client_encoding", "options")
 """Of a connection's own parameters; the others say where it leads."""
@@ -28,15 +29,28 @@ _known: dict[Hashable, Row] = {}
 _originals: dict[str, Any] = {}
 
 
+def check() -> None:
+    """Whether those that are installed can be led to the wire.
+
+    Raises:
+        DryRunUnavailable: one is built differently.
+    """
+    for module, names in _NEEDED.items():
+        found = _installed(module)
+        if found is not None and not all(hasattr(found, name) for name in names):
+            driver = module.partition(".")[0]
+            raise DryRunUnavailable(
+                f"the installed {driver} is built differently from the versions that can be sealed",
+                next_step="install asyncpg >= 0.29, psycopg2 >= 2.9, or report this version to the project",
+            )
+
+
 def intercept() -> None:
     """From now on those that are installed ask here where to connect."""
     for module, (name, ours) in _OURS.items():
-        try:
-            found = import_module(module)
-        except ImportError:
-            continue
-        _originals[module] = getattr(found, name)
-        setattr(found, name, ours)
+        if found := _installed(module):
+            _originals[module] = getattr(found, name)
+            setattr(found, name, ours)
 
 
 def let_go() -> None:
@@ -147,6 +161,17 @@ def _sealed(noting: Session, driver: str, name: str, key: Hashable, ask: Callabl
     return session
 
 
+def _installed(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        return None
+
+
+_NEEDED = {
+    "psycopg2": ("_connect",),
+    "asyncpg.connect_utils": ("_connect", "_parse_connect_arguments"),
+}
 _CLASSES = (("psycopg2.extensions", "connection"), ("asyncpg.connection", "Connection"))
 _OURS: dict[str, tuple[str, Callable[..., Any]]] = {
     "psycopg2": ("_connect", _connect_psycopg2),

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from oneoff.databases.postgres import connections, effects
+from oneoff.databases.postgres import connections, drivers, effects
 from oneoff.databases.postgres.interception import (
     NOT_READ_ONLY,
     USE_DIRECT_ADDRESS,
@@ -229,3 +229,4 @@ def _check_driver() -> None:
             f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
             next_step="install psycopg >= 3.2, or report this version to the project",
         )
+    drivers.check()
