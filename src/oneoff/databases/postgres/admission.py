@@ -32,16 +32,6 @@ def check_role(session: Session, where: str, row: Row) -> None:
         )
 
 
-def refuse_other(session: Session, what: str) -> DryRunUnavailable:
-    """A connection to a database that is not sealed, by a driver that cannot be watched."""
-    return refusal(
-        session,
-        f"the task opens {what}, which is not the app's declared database;"
-        " a dry run holds such a connection through psycopg.connect() alone",
-        "use psycopg.connect() for it, or declare that database",
-    )
-
-
 def refusal(session: Session, message: str, next_step: str) -> DryRunUnavailable:
     """The error for the caller to raise; it is noted as well."""
     session.notes.attempt(message)

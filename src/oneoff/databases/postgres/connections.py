@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors, sql
 
 from oneoff.databases.postgres.session import Session, notifications, one_line, turns_the_guard_off
-from oneoff.databases.postgres.tenants import Tenant, note_notifications, only_reads, screen, start
+from oneoff.databases.postgres.tenants import Tenant, only_reads, screen, start
 from oneoff.errors import DryRunStopped
 
 NEEDED = (
@@ -190,7 +190,7 @@ class WatchedCursor(psycopg.Cursor[Any]):
         """A read-only transaction delivers them too: those to a database that is not sealed are stopped."""
         connection: Any = self._conn
         if connection.sealed:
-            note_notifications(connection.session, text)
+            connection.session.note_notifications(text, text)
             return
         for notification in notifications(text):
             raise connection.session.notes.attempt(

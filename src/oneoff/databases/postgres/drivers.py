@@ -17,15 +17,17 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 
 from oneoff import own
-from oneoff.databases.postgres import loops
-from oneoff.databases.postgres.admission import check_role, first, refuse_other, sealed_as
+from oneoff.databases.postgres import loops, parameters, reading
+from oneoff.databases.postgres.admission import check_role, first, sealed_as
 from oneoff.databases.postgres.session import Row, Session, sql
 from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS
 from oneoff.errors import DryRunUnavailable
 
+Answer = tuple[Row, Any]
+"""What a server says of itself, and where the connection leads."""
 _KEPT = ("application_name", "client_encoding", "options")
 """Of a connection's own parameters; the others say where it leads."""
-_known: dict[Hashable, Row] = {}
+_known: dict[Hashable, Answer] = {}
 _originals: dict[str, Any] = {}
 
 
@@ -59,6 +61,7 @@ def let_go() -> None:
         setattr(sys.modules[module], _OURS[module][0], original)
     _originals.clear()
     _known.clear()
+    reading.close()
 
 
 def classes() -> tuple[type, ...]:
@@ -98,16 +101,21 @@ def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> A
         return sys.modules["psycopg2"]._connect(dsn, connection_factory=connection_factory, **how)
     extensions: Any = sys.modules["psycopg2.extensions"]
 
-    def asked() -> Row:
+    def asked() -> Answer:
         with closing(original(dsn)) as connection, connection.cursor() as cursor:
             cursor.execute(sql("identify"))
-            return dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+            names = [column.name for column in cursor.description]
+            row = dict(zip(names, cursor.fetchone(), strict=True))
+            return row, parameters.of_connection(connection)
 
     given = extensions.parse_dsn(dsn)
     if not _is_ours(given.get("host"), given.get("port")):
         surroundings = [value for name, value in sorted(os.environ.items()) if name.startswith("PG")]
         key = ("psycopg2", dsn, *surroundings)
-        session = _sealed(noting, "psycopg2", given.get("dbname", ""), key, asked)
+        if key not in _known:
+            with own.work():
+                _known[key] = asked()
+        session = _session(noting, *_known[key])
         dsn = conninfo(session, given, hides_literals=True)
     return original(dsn, connection_factory=connection_factory, **how)
 
@@ -119,44 +127,41 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
     how = {"loop": loop, "connection_class": connection_class, "record_class": record_class}
     if original is None or noting is None:
         return await utils._connect(**how, **given)
-    addresses, parameters, _ = utils._parse_connect_arguments(**given)
+    addresses, asked, _ = utils._parse_connect_arguments(**given)
     if all(own.is_lent(address) for address in addresses):
         return await original(**how, **given)
 
-    async def ask() -> Row:
+    async def ask() -> Answer:
         asyncpg: Any = sys.modules["asyncpg"]
         connection = await original(
             loop=asyncio.get_running_loop(),
             connection_class=asyncpg.Connection, record_class=asyncpg.Record, **given,
         )  # fmt: skip
         try:
-            return dict(await connection.fetchrow(sql("identify").decode()))
+            row = await connection.fetchrow(sql("identify").decode())
+            return dict(row), parameters.of_connection(connection)
         finally:
             await connection.close()
 
-    key = ("asyncpg", str(addresses), parameters.user, parameters.database)
+    key = ("asyncpg", str(addresses), asked.user, asked.database)
     if key not in _known:
         _known[key] = await asyncio.wrap_future(loops.run(ask, around=own.work))
-    session = _sealed(noting, "asyncpg", parameters.database, key, dict)
-    address = session.address()
+    address = _session(noting, *_known[key]).address()
     there = {
         "dsn": None, "host": address.host, "port": address.port, "user": address.user,
         "password": address.password, "database": address.database, "ssl": False, "direct_tls": False,
         "passfile": None, "service": None, "servicefile": None, "target_session_attrs": None,
-        "server_settings": parameters.server_settings,
+        "server_settings": asked.server_settings,
     }  # fmt: skip
     return await original(**how, **given | {name: there[name] for name in there if name in given})
 
 
-def _sealed(noting: Session, driver: str, name: str, key: Hashable, ask: Callable[[], Row]) -> Session:
-    """The session of the database that a connection names. Raises DryRunUnavailable."""
-    if key not in _known:
-        with own.work():
-            _known[key] = ask()
-    row = _known[key]
+def _session(noting: Session, row: Row, keywords: Any) -> Session:
+    """The session of the database that a connection names. Raises DryRunUnavailable, psycopg.Error."""
     session = sealed_as(row)
     if session is None:
-        raise refuse_other(noting, f"a connection of {driver} to {name}")
+        where = f"postgresql {keywords['dbname']} on {keywords['host']}:{keywords['port']}"
+        return reading.reading(noting, row, keywords, where)
     check_role(session, session.database, row)
     return session
 

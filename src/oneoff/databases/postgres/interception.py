@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, pq
 
-from oneoff.databases.postgres import connections, drivers
-from oneoff.databases.postgres.admission import active, check_role, first, refusal, refuse_other, sealed_as
+from oneoff.databases.postgres import connections, drivers, parameters, reading
+from oneoff.databases.postgres.admission import active, check_role, first, refusal, sealed_as
 from oneoff.databases.postgres.session import Session, ask, sql
 from oneoff.errors import DryRunUnavailable
 
@@ -156,7 +156,9 @@ def _admit(connection: Any) -> Any:
         return connection  # a forked child: its own connection, read-only
     if session is None:
         if not isinstance(connection, psycopg.Connection):
-            raise refuse_other(active[0], f"an asynchronous connection to {describe(connection)}")
+            keywords = parameters.of_connection(connection) or {}
+            other = reading.reading(active[0], row, keywords, describe(connection))
+            return drivers.conninfo(other, connection.info.get_parameters())
         active[0].notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
         return connections.watched(active[0], connection)
     check_role(session, describe(connection), row)

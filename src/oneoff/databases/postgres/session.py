@@ -135,6 +135,18 @@ class Session:
         """Whether the transaction is gone: the server has refused a commit, or the task rolled it back."""
         return self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
 
+    def note_notifications(self, text: str, shown: str) -> None:
+        """What a statement would notify is a change that a real run makes.
+
+        Args:
+            shown: the statement without the values that its driver has written into it.
+        """
+        for notification in notifications(text) if notifications(shown) else ():
+            self.notes.change(notification)
+
+    def note_failure(self, shown: str, sqlstate: str | None) -> None:
+        """A statement of the task has failed; here that is the task's own affair."""
+
     def refuse_latecomers(self) -> None:
         """Stop who comes after the end of the dry run. Raises DryRunStopped."""
         if self.closed:

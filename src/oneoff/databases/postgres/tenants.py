@@ -16,7 +16,6 @@ from oneoff.databases.postgres.ledger import Interleaved
 from oneoff.databases.postgres.session import (
     Session,
     moves_a_sequence,
-    notifications,
     turns_the_guard_off,
 )
 
@@ -65,6 +64,7 @@ class Tenant:
     def judge(self, text: str, *, sqlstate: str | None, table: str | None) -> None:
         """Stop the task where an error comes from the dry run and not from itself. Raises DryRunStopped."""
         notes = self.session.notes
+        self.session.note_failure(text, sqlstate)
         if table == SEAL and not self.session.broken:
             raise notes.attempt(
                 f"{start(text)} checks the dry run's own seal; name the constraints instead of ALL"
@@ -103,12 +103,6 @@ def screen(session: Session, text: str, shown: str = "") -> None:
             f"{start(shown)} calls setval, and no rollback puts the sequence back;"
             " ALTER SEQUENCE … RESTART does the same, and can be undone"
         )
-
-
-def note_notifications(session: Session, text: str, shown: str = "") -> None:
-    """What a statement on the sealed database would notify, as a change that a real run makes."""
-    for notification in notifications(text) if notifications(shown or text) else ():
-        session.notes.change(notification)
 
 
 def only_reads(text: str) -> bool:

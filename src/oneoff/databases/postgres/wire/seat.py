@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from psycopg import errors
 
 from oneoff.databases.postgres.options import STATEMENT_TIMEOUT_SECONDS
-from oneoff.databases.postgres.tenants import Tenant, note_notifications, start
+from oneoff.databases.postgres.tenants import Tenant, start
 from oneoff.databases.postgres.wire import messages
 from oneoff.databases.postgres.wire.channel import Channel, Lost, Outgoing
 from oneoff.databases.postgres.wire.commands import rows
@@ -112,7 +112,7 @@ class Seat:
                 self.say(messages.error(str(error), sqlstate="25P02"))
                 return False
             for said in dict.fromkeys(batch.texts):
-                note_notifications(self.session, *said)
+                self.session.note_notifications(*said)
             self.goes_on = not (batch.simple or self.in_transaction)
             if self.goes_on:
                 self.session.unfinished.add(self.tenant.number)
