@@ -5,9 +5,9 @@ Passwords are among the keywords: they are for connecting, and for nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg import pq
@@ -15,6 +15,9 @@ from psycopg import pq
 from oneoff.databases.postgres.options import ours
 
 Keywords = dict[str, str]
+
+_SSL = re.compile(r"^ssl=(?!true$)")
+"""As asyncpg calls libpq's ``sslmode``; libpq knows ``ssl=true`` itself."""
 
 
 def connect(keywords: Keywords) -> Any:
@@ -34,8 +37,8 @@ def of_url(url: str) -> str:
     """A URL of SQLAlchemy or asyncpg as libpq understands it: the driver and what only it knows left out."""
     place, _, asked = url.partition("://")[2].partition("?")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    query = [("sslmode" if name == "ssl" else name, value) for name, value in parse_qsl(asked)]
-    kept = urlencode([(name, value) for name, value in query if name in known], quote_via=quote)
+    pairs = [_SSL.sub("sslmode=", pair) for pair in asked.split("&")]
+    kept = "&".join(pair for pair in pairs if pair.partition("=")[0] in {"ssl", *known})
     return f"postgresql://{place}" + (f"?{kept}" if kept else "")
 
 
