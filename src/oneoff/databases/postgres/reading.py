@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from oneoff.databases.postgres.parameters import Keywords, connect
@@ -12,6 +13,7 @@ from oneoff.databases.postgres.wire.server import WireServer
 _NOT_DECLARED = "which is not the app's declared database"
 _READ_ONLY = "25006"
 
+_opening = threading.Lock()
 _open: dict[tuple[str | None, str | None], tuple[Reading, WireServer]] = {}
 
 
@@ -29,7 +31,7 @@ class Reading(Session):
 
     def note_notifications(self, text: str, shown: str) -> None:
         """A read-only transaction delivers them. Raises DryRunStopped."""
-        for notification in notifications(text):
+        for notification in notifications(text) if notifications(shown) else ():
             raise self.notes.attempt(f"{start(shown)} {notification} of {self.database}, {_NOT_DECLARED}")
 
     def note_failure(self, shown: str, sqlstate: str | None) -> None:
@@ -46,13 +48,14 @@ def reading(noting: Session, identity: Row, keywords: Keywords, database: str) -
         psycopg.Error: it cannot be reached.
     """
     key = identity["identity"], identity["role"]
-    if key not in _open:
-        session = Reading(connect(keywords), identity, database, noting)
-        session.open()
-        server = WireServer(session)
-        session.address = server.address
-        _open[key] = session, server
-    return _open[key][0]
+    with _opening:
+        if key not in _open:
+            session = Reading(connect(keywords), identity, database, noting)
+            session.open()
+            server = WireServer(session)
+            session.address = server.address
+            _open[key] = session, server
+        return _open[key][0]
 
 
 def close() -> None:
