@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from oneoff.audit.event import Event, decode, short_type
 from oneoff.commands.run import Options, Request
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunUnavailable
-from oneoff.protocols import RunQuery, Services
+from oneoff.protocols import ConfinedCommand, Reader, RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import EnvironmentSettings, Settings
@@ -134,6 +135,10 @@ class FakeSeal:
     """Holds nothing back; reports one changed table."""
 
     level = "copy"
+    effects = attempts = not_covered = ()
+
+    def __init__(self, *databases: str) -> None:
+        self.databases = databases
 
     def __enter__(self) -> FakeSeal:
         return self
@@ -141,9 +146,10 @@ class FakeSeal:
     def __exit__(self, *exc_info: object) -> None:
         """Nothing was held."""
 
-    def report(self) -> DatabaseReport:
-        return DatabaseReport(
-            database="fake", level=self.level, tables=(TableEffect(table="users", deleted=3),)
+    def reports(self) -> tuple[DatabaseReport, ...]:
+        return tuple(
+            DatabaseReport(database=name, level=self.level, tables=(TableEffect(table="users", deleted=3),))
+            for name in self.databases
         )
 
 
@@ -162,9 +168,12 @@ class FakeGuard:
     def __exit__(self, *exc_info: object) -> None:
         """Nothing was held."""
 
+    def around_task(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class FakeDatabases:
-    """Every handle but None can be sealed; one that is an exception is raised."""
+    """Every handle can be sealed, None as no database at all; one that is an exception is raised."""
 
     def resolve(self, handle: Any) -> Any:
         if isinstance(handle, BaseException):
@@ -172,9 +181,28 @@ class FakeDatabases:
         return handle
 
     def seal(self, handle: Any) -> FakeSeal:
-        if self.resolve(handle) is None:
-            raise DryRunUnavailable("the app declares no database")
-        return FakeSeal()
+        handle = self.resolve(handle)
+        if handle is None:
+            return FakeSeal()
+        return FakeSeal(*handle) if isinstance(handle, tuple) else FakeSeal("fake")
+
+    def reader(self, url: str) -> Reader:
+        if "reader" not in url:
+            raise DryRunUnavailable("that role can write")
+        return Reader(port=5432, report=DatabaseReport(database=url, level="preview", measured=False))
+
+
+class FakeConfinement:
+    """Holds nothing back; runs the command as it is."""
+
+    level = "preview"
+    name = "landlock"
+    not_covered: tuple[str, ...] = ("everything",)
+
+    def around(
+        self, command: Sequence[str], environ: Mapping[str, str]
+    ) -> AbstractContextManager[ConfinedCommand]:
+        return nullcontext(ConfinedCommand(command=tuple(command), environ=environ))
 
 
 class RacedStore(MemoryStore):
@@ -213,7 +241,8 @@ class World:
             spool=self.spool,
             processes=self.processes,
             databases=FakeDatabases(),
-            guard=lambda mask: FakeGuard(),
+            guard=lambda mask, environment: FakeGuard(),
+            confine=lambda ports: FakeConfinement(),
             launcher=self.launcher,
             clock=self.clock,
             asker=self.asker,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oneoff.settings import EnvironmentSettings
+from oneoff.settings import GUARDS, LEVELS, EnvironmentSettings
 from oneoff.tasks.task import Task
 
 
@@ -42,4 +43,20 @@ def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_
         return f"{environment.name} wants a reason"
     if re.fullmatch(environment.reason, reason) is None:
         return f"{environment.name} wants a reason that matches {environment.reason!r}, not {reason!r}"
+    return None
+
+
+def shortfall(required: Iterable[str], *, level: str, guard: str) -> str | None:
+    """The first of the required levels and guards that a dry run falls short of; None where it does not.
+
+    Args:
+        required: any of :data:`~oneoff.settings.LEVELS` and :data:`~oneoff.settings.GUARDS`.
+        guard: as the report calls it.
+    """
+    in_force = {level, guard.replace(" ", "-")}
+    for wanted in required:
+        scale = LEVELS if wanted in LEVELS else GUARDS
+        stronger = scale[scale.index(wanted) :]
+        if in_force.isdisjoint(stronger):
+            return wanted
     return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
-from oneoff.dryrun.report import DatabaseReport
+from oneoff.dryrun.report import DatabaseReport, SuppressedEffect
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
-from oneoff.settings import Settings
+from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.types import JSONObject, RunId, rfc3339
 
 if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
@@ -158,6 +159,7 @@ class Store(Protocol):
 
         Raises:
             StoreConflict: the start is there or beyond already, or the log is shorter.
+            Refused: the store has a time of retention of its own, and an event is younger.
         """
 
     def forget(self) -> bool:
@@ -205,11 +207,37 @@ Phase: TypeAlias = Literal["pre", "post", "all"]
 class StoreAdmin(Protocol):
     """Makes and upgrades the place where records are kept. Both say in words what was done."""
 
-    def init(self, role: str | None) -> list[str]:
-        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable.
+
+        Args:
+            retention_days: how long the store itself lets no event be pruned, whatever the settings say.
+        """
 
     def upgrade(self, phase: Phase) -> list[str]:
         """Bring the store up to date. Raises StoreUnavailable."""
+
+
+class Laboratory(Protocol):
+    """A throw-away store, and somebody with every right to it: what ``audit selftest`` tries attacks on.
+
+    Every method raises StoreUnavailable.
+    """
+
+    name: str
+    """What kind of store it is."""
+
+    def open(self) -> Store:
+        """The store as the product opens it; closed by the caller before anything else is done here."""
+
+    def keep(self, name: str) -> None:
+        """Make a backup of the whole store."""
+
+    def put_back(self, name: str) -> None:
+        """Replace the whole store by this backup."""
+
+    def change(self, what: str, **values: int | str | bytes) -> None:
+        """Do what the block ``what`` of ``stores/sql/attacks.sql`` says, with the guards of the log off."""
 
 
 class Spool(Protocol):
@@ -285,20 +313,33 @@ class Launcher(Protocol):
 
 
 class Seal(Protocol):
-    """One database for the time of a dry run: the task may do what it likes, and nothing stays.
+    """The app's databases for the time of a dry run: the task may do what it likes, and nothing stays.
 
-    Used as a context manager around the task; the report is complete once it is closed.
+    Used as a context manager around the task; all that it tells is complete once it is closed.
     """
 
-    level: str
-    """``preview``, ``sealed`` or ``copy``: what is in force, never what was hoped for."""
+    @property
+    def level(self) -> str:
+        """``preview``, ``sealed`` or ``copy``, the weakest of them: what is in force, not what was hoped."""
+
+    @property
+    def effects(self) -> tuple[SuppressedEffect, ...]:
+        """What the app wants done after a commit, and was not called."""
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """What was tried, and stopped, with databases that are not declared."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold, beside what the reports say."""
 
     def __enter__(self) -> Seal: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def report(self) -> DatabaseReport:
-        """What the task did to this database, and what is not covered."""
+    def reports(self) -> tuple[DatabaseReport, ...]:
+        """What the task did to each database, as they are declared; one named twice is there once."""
 
 
 class Guard(Protocol):
@@ -309,8 +350,10 @@ class Guard(Protocol):
 
     name: str
     """As the report calls it; says what is in force."""
-    not_covered: tuple[str, ...]
-    """What it does not hold."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold."""
 
     @property
     def attempts(self) -> tuple[str, ...]:
@@ -320,18 +363,65 @@ class Guard(Protocol):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
+    def around_task(self) -> AbstractContextManager[None]:
+        """Goes closely around the task, inside of the seal: for what the task alone gets or loses.
+
+        Raises DryRunUnavailable where that cannot be.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfinedCommand:
+    """A command that nothing of will stay, as it is to be run."""
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    """Variables in place of the app's own."""
+
+
+class Confinement(Protocol):
+    """Holds a command and everything that it starts, for one dry run."""
+
+    level: str
+    """``preview``."""
+    name: str
+    """What holds it, as the report calls it."""
+
+    @property
+    def not_covered(self) -> tuple[str, ...]:
+        """What it does not hold."""
+
+    def around(
+        self, command: Sequence[str], environ: Mapping[str, str]
+    ) -> AbstractContextManager[ConfinedCommand]:
+        """The command is run in the block. Raises DryRunUnavailable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A database that can only be read as the role that its URL names: the server said so."""
+
+    port: int
+    report: DatabaseReport
+
 
 class Databases(Protocol):
-    """Finds out what the app's database handle is, and seals it."""
+    """Finds out what the app's database handle is, and seals what is behind it."""
 
     def resolve(self, handle: Any) -> Any:
         """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
 
     def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a handle; a function is called to see what it gives.
+        """A seal for the databases behind a handle, none for None; a function is called to see what it gives.
 
         Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
         :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.
+        """
+
+    def reader(self, url: str) -> Reader:
+        """The database behind a URL that is given to a command, looked at by asking the server.
+
+        Raises :class:`~oneoff.errors.DryRunUnavailable` where it can be written as that role.
         """
 
 
@@ -383,8 +473,10 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
-    guard: Callable[[Callable[[str], str]], Guard]
-    """A guard for one dry run; it is given what masks the run's secrets in a text."""
+    guard: Callable[[Callable[[str], str], EnvironmentSettings], Guard]
+    """A guard for one dry run: by what masks the run's secrets in a text, and the environment."""
+    confine: Callable[[Collection[int]], Confinement]
+    """For one command, which may connect to these ports; raises DryRunUnavailable where it cannot be held."""
     launcher: Launcher
     clock: Clock
     asker: Asker

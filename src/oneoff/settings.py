@@ -46,6 +46,13 @@ _PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
 """What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
 
 
+LEVELS = ("static", "preview", "sealed", "copy")
+"""How a dry run may be held, from the weakest to the strongest."""
+GUARDS = ("audit-hook", "landlock")
+"""What may hold a task outside of its databases, from the weaker to the stronger."""
+_ENVIRONMENT = {"protected", "reason", "break_glass", "require_level", "dry_run_hosts", "preview_environ"}
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+
 RETENTION = timedelta(days=400)
 """More than a year: PCI DSS 10.5.1 wants twelve months."""
 
@@ -61,6 +68,13 @@ class EnvironmentSettings:
     """A regular expression that the whole of ``--reason`` has to match; None where no reason is wanted."""
     break_glass: bool = False
     """``--break-glass`` may run a task here while the store cannot be reached."""
+    require_level: tuple[str, ...] = ()
+    """What a dry run has to be held by at least, of :data:`LEVELS` and :data:`GUARDS`."""
+    preview_environ: Mapping[str, str] = field(default_factory=dict)
+    """For the dry run of a command: variables, and those of this process that hold their values, each the URL
+    of a database as a role that can only read."""
+    dry_run_hosts: tuple[str, ...] = ()
+    """``NAME:PORT`` of what the task of a dry run may reach; its report names them as not covered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +83,8 @@ class CommandSettings:
 
     command: tuple[str, ...]
     """An argument list, run without a shell in the folder of the settings file."""
+    dry_run_command: tuple[str, ...] | None = None
+    """What a dry run runs in its place, held as the command would be."""
     help: str = ""
     confirm: str | None = None
     lock: str | None = None
@@ -254,23 +270,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
     where = f"tool.oneoff.environments.{name}"
-    _only(table, {"protected", "reason", "break_glass"}, where)
+    _only(table, _ENVIRONMENT, where)
     return EnvironmentSettings(
         name=name,
         protected=_get(table, "protected", _boolean, where) or False,
         reason=_get(table, "reason", _pattern, where),
         break_glass=_get(table, "break_glass", _boolean, where) or False,
+        require_level=_get(table, "require_level", _levels, where) or (),
+        dry_run_hosts=_get(table, "dry_run_hosts", _hosts, where) or (),
+        preview_environ=_get(table, "preview_environ", _variables, where) or {},
     )
 
 
 def _command(name: str, table: dict[str, Any]) -> CommandSettings:
     where = f"tool.oneoff.tasks.{name}"
-    _only(table, {"command", "help", "confirm", "lock", "timeout", "environ"}, where)
+    _only(table, {"command", "dry_run_command", "help", "confirm", "lock", "timeout", "environ"}, where)
     command = _get(table, "command", _arguments, where)
     if not command:
         raise InvalidSettings(f'[{where}] needs a command, a list such as ["npm", "run", "db:migrate"]')
     return CommandSettings(
         command=command,
+        dry_run_command=_get(table, "dry_run_command", _arguments, where),
         help=_get(table, "help", _text, where) or "",
         confirm=_get(table, "confirm", _text, where),
         lock=_get(table, "lock", _text, where),
@@ -350,6 +370,27 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     """A text, or a list of them."""
     return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _levels(value: Any) -> tuple[str, ...]:
+    wanted = _texts(value)
+    if not set(wanted) <= {*LEVELS, *GUARDS}:
+        raise ValueError(f"one or more of {', '.join((*LEVELS, *GUARDS))} are wanted")
+    return wanted
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(map(_is_host, value)):
+        raise ValueError('a list of hosts with their ports is wanted, such as ["redis:6379"]')
+    return tuple(value)
+
+
+def _is_host(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and bool(_HOST.fullmatch(value))
+        and 0 < int(value.rpartition(":")[2]) <= 65_535
+    )
 
 
 def _days(value: Any) -> timedelta:

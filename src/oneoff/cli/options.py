@@ -12,6 +12,7 @@ import click
 
 from oneoff.errors import InvalidParameters, Problem
 from oneoff.protocols import Asker
+from oneoff.settings import GUARDS, LEVELS
 from oneoff.tasks import parameters
 from oneoff.tasks.parameters import Parameter
 
@@ -23,6 +24,12 @@ def run_options() -> list[click.Option]:
     """The options that every run has."""
     return [
         click.Option(["--dry-run"], is_flag=True, help="Preview: execute, and let nothing stay."),
+        click.Option(
+            ["--require-level"],
+            type=click.Choice([*LEVELS, *GUARDS]),
+            multiple=True,
+            help="Refuse a dry run that is held by less; repeat it for several.",
+        ),
         click.Option(["--yes"], is_flag=True, help="Answer the task's question with yes."),
         click.Option(["--confirm"], metavar="ENV", help="Confirm for a protected environment, by its name."),
         click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),

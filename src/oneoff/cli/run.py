@@ -153,7 +153,14 @@ def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
 
 
 def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
-    run_id = given["run_id"]
+    run_id, require_level = given["run_id"], tuple(given["require_level"])
+    if require_level and not given["dry_run"]:
+        raise UsageError("--require-level is about a dry run", next_step="add --dry-run, or leave it out")
+    if require_level and given["detach"]:
+        raise UsageError(
+            "--require-level does not reach the process that --detach starts",
+            next_step="leave --detach out, or give the environment a require_level in the settings",
+        )
     return Options(
         environment=given["environment"],
         dry_run=given["dry_run"],
@@ -163,6 +170,7 @@ def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str
         detach=given["detach"],
         run_id=RunId(run_id) if run_id else None,
         break_glass=given["break_glass"],
+        require_level=require_level,
         command_with=_command_with(ctx, command),
         keep_stdout=given["output"] == "json",
     )
@@ -247,6 +255,8 @@ def run_command() -> None:
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
+    if given["dry_run"]:
+        ctx.with_resource(arm_dry_run())
     if not command and given["run_id"]:  # a launched one: its record knows the command
         command = get(session.services, given["run_id"]).command or ()
     if not command:

@@ -6,11 +6,14 @@ it, asked where it leads, and closed. What is ``Any`` here is the app's own, or 
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from oneoff.databases.undeclared import Undeclared
 from oneoff.errors import DryRunUnavailable
 
 URL_SCHEMES = (
@@ -20,6 +23,45 @@ URL_SCHEMES = (
 ENGINES = ("postgresql+psycopg2",)
 ASYNC_ENGINES = ("postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg")
 """By dialect and driver, as SQLAlchemy names them."""
+CONNECTS = {"psycopg2": ("psycopg2", "_connect"), "asyncpg": ("asyncpg.connect_utils", "_connect")}
+"""Module and name of the one function of each driver that all of its connections go through."""
+_CLASSES = (("psycopg2.extensions", "connection"), ("asyncpg.connection", "Connection"))
+
+
+def refuse_open_connections() -> None:
+    """Look for connections that were opened before the seal, where any of the drivers is loaded.
+
+    Raises:
+        DryRunUnavailable: there is one.
+    """
+    found = (getattr(sys.modules.get(module), name, None) for module, name in _CLASSES)
+    classes = tuple(cls for cls in found if isinstance(cls, type))
+    for connection in gc.get_objects() if classes else ():
+        if issubclass(type(connection), classes) and _is_open(connection):
+            driver = type(connection).__module__.partition(".")[0]
+            raise DryRunUnavailable(
+                f"a connection of {driver} was opened before the dry run began, and may write",
+                next_step="open it inside the task",
+            )
+
+
+@contextmanager
+def refused(driver: str, undeclared: Undeclared) -> Iterator[None]:
+    """In the block no connection is made by this driver: without psycopg 3 none can be led to a seal."""
+    module, name = CONNECTS[driver]
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise undeclared.notes.attempt(
+            f"the task connects through {driver}, and in a dry run that needs psycopg 3, which is not"
+            ' installed; add "oneoff[postgres]" to what the app installs'
+        )
+
+    original = getattr(sys.modules[module], name)
+    setattr(sys.modules[module], name, refuse)
+    try:
+        yield
+    finally:
+        setattr(sys.modules[module], name, original)
 
 
 def is_async_engine(handle: Any) -> bool:
@@ -107,15 +149,21 @@ def _looked_at(connection: Any) -> Any:
 
 
 def _awaited(coroutine: Any) -> Any:
-    from oneoff.databases.postgres import loops
+    from oneoff.databases.postgres import admission, loops
 
-    return loops.run(lambda: coroutine).result()
+    return loops.run(lambda: coroutine, around=admission.opening).result()
 
 
 def _connected(keywords: Any) -> Any:
     from oneoff.databases.postgres.parameters import connect
 
     return connect(keywords)
+
+
+def _is_open(connection: Any) -> bool:
+    if hasattr(connection, "is_closed"):  # asyncpg's
+        return not (connection.is_closed() or connection._loop.is_closed())
+    return not connection.closed
 
 
 def _is_a(thing: Any, module: str, name: str) -> bool:

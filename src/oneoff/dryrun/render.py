@@ -11,7 +11,13 @@ _LEVELS = {
     "sealed": "executed for real in a transaction that the database refuses to commit",
     "copy": "executed for real on a throw-away copy",
 }
-_GUARDS = {"audit hook": "audit hook, which lets the task start no process"}
+_GUARDS = {
+    "audit hook": "audit hook: what Python tells of (files, network, processes, signals) is refused",
+    "landlock": "landlock: the kernel refuses it, whoever tries",
+}
+_COMMAND = (
+    "it ran for real, and the kernel let it change nothing that stays. What it would do, it says itself."
+)
 _SQL_WIDTH = 100
 
 
@@ -22,7 +28,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     databases: Sequence[Mapping[str, Any]] = document["databases"]
-    yield from _head(databases)
+    yield from _head(databases, document)
     if not document["complete"]:
         yield "INCOMPLETE: the task ended early. The counts are what was seen until there, not all of it."
     for database in databases:
@@ -35,15 +41,20 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             "Outside the database, recorded and not called",
             (f"{effect['description']} ({effect['call']})" for effect in document["effects"]),
         )
-    if not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
+    if databases and not document["has_effects"] and _seen(document):
         yield ""
         yield "No change was seen in the database."
     yield from _stopped(document)
     yield from _not_covered(document)
 
 
-def _head(databases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _head(databases: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[str]:
     levels = list(dict.fromkeys(database["level"] for database in databases))
+    command = document.get("command")  # younger than the first reports
+    if command:
+        yield f"Dry run of a command, level {document['level']}: {_COMMAND}"
+        yield f"Ran: {_one_line(' '.join(command))}"
+        return
     if not levels:
         yield "Dry run: no database was sealed, because the app declares none."
     for level in levels:
@@ -77,6 +88,11 @@ def _database(database: Mapping[str, Any]) -> Iterator[str]:
         yield f"    and {database['statements_left_out']:,} other statements"
     if database["counting"]:
         yield f"  rows: {database['counting']}"
+
+
+def _seen(document: Mapping[str, Any]) -> bool:
+    """Whether the databases were looked at, and would have shown a change."""
+    return document["complete"] and not document.get("command") and all(map(_is_sure, document["databases"]))
 
 
 def _is_sure(database: Mapping[str, Any]) -> bool:

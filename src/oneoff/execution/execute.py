@@ -23,6 +23,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from oneoff import own
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
@@ -30,6 +31,7 @@ from oneoff.errors import (
     DryRunUnavailable,
     OneoffError,
     OutcomeUnrecorded,
+    Refused,
     RunNotFound,
     RunStopped,
     StoreConflict,
@@ -40,6 +42,7 @@ from oneoff.execution.children import Children
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
+from oneoff.execution.held import HeldCommand, HeldFunction
 from oneoff.execution.log import RunLogger
 from oneoff.execution.output import own_streams, tee
 from oneoff.execution.progress import ProgressMeter
@@ -49,7 +52,7 @@ from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
 from oneoff.execution.witness import look
 from oneoff.logs import append, log_path
-from oneoff.protocols import Seal, Services
+from oneoff.protocols import Services
 from oneoff.runs.document import to_document
 from oneoff.runs.marks import environ_of
 from oneoff.runs.run import FOREGROUND, Outcome, Run
@@ -108,19 +111,18 @@ class Execution:
         *,
         signals: Signals,
         open_database: Callable[[], Any] = lambda: None,
-        seal: Seal | None = None,
+        held: HeldFunction | HeldCommand | None = None,
     ) -> None:
         self._run = run
         self._task = task
         self._values = values
         self._mask = Mask.of(values)
-        self._guard = services.guard(self._mask) if seal is not None else None
         """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
         self._open_database = open_database
-        self._seal = seal
+        self._held = held
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -146,7 +148,7 @@ class Execution:
             with self._closing_output():
                 outcome = self._result or self._outcome()
                 try:
-                    return self._noted(self._record(outcome))
+                    return own.unheld(lambda: self._noted(self._record(outcome)))
                 except OutcomeUnrecorded as error:
                     unrecorded = error
         _print_outcome(unrecorded)
@@ -207,19 +209,34 @@ class Execution:
     def _work(self) -> None:
         if self._stop.look():
             raise RunStopped
-        if self._task.command is not None:
-            self._run_command(self._task.command)
+        if isinstance(self._held, HeldCommand):
+            self._preview_command(self._held)
+        elif self._task.command is not None:
+            self._run_command(self._task.command, {**os.environ, **self._task.environ})
         else:
             self._call_function()
 
-    def _run_command(self, argv: tuple[str, ...]) -> None:
+    def _run_command(self, argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
         result = run_command(
             argv,
-            environ=environ_of(self._run.id, {**os.environ, **self._task.environ}),
+            environ=environ_of(self._run.id, environ),
             cwd=self._services.settings.root,
             on_start=self._stop.reaches,
         )
         self._attempt.exit_code, self._attempt.signal = result.exit_code, result.signal
+
+    def _preview_command(self, held: HeldCommand) -> None:
+        """Its exit code is that of the dry run: what the kernel refused is seen in nothing else."""
+        try:
+            with held.around() as confined:
+                self._run_command(confined.command, {**os.environ, **self._task.environ, **confined.environ})
+        except Refused:
+            raise  # nothing ran: there is nothing to report
+        except BaseException:
+            self._attempt.report = held.report(complete=False)
+            raise
+        complete = self._stop.cause is None and self._attempt.exit_code == 0
+        self._attempt.report = held.report(complete=complete)
 
     def _call_function(self) -> None:
         context = Context(
@@ -232,7 +249,7 @@ class Execution:
             open_database=self._open_database,
         )
         try:
-            with self._guard or contextlib.nullcontext(), self._seal or contextlib.nullcontext():
+            with self._held.around() if isinstance(self._held, HeldFunction) else contextlib.nullcontext():
                 self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
@@ -254,17 +271,9 @@ class Execution:
             _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if self._seal is None or self._guard is None:
+        if not isinstance(self._held, HeldFunction):
             return None
-        report = Report(
-            databases=(self._seal.report(),),
-            effects=tuple(context.suppressed),
-            guard=self._guard.name,
-            complete=complete,
-            not_covered=self._guard.not_covered,
-            attempts=self._guard.attempts,
-        )
-        return masked(report, self._mask)
+        return masked(self._held.report(tuple(context.suppressed), complete=complete), self._mask)
 
     def _beat(self) -> Run | None:
         run = self._run
@@ -318,8 +327,10 @@ class Execution:
             run = store.get(self._run.id)
             if run.fence == self._run.fence and run.status in EXECUTING | {Status.LOST}:
                 ended = self._ended(run, outcome, at)
+                back = run.status is Status.LOST  # somebody who could not see this process called it that
+                told = event.outcome(ended, self._services.observer, at, recovered=back)
                 try:
-                    run = store.save(ended, event.outcome(ended, self._services.observer, at))
+                    run = store.save(ended, told)
                 except StoreConflict:
                     continue
             spool.release(run.id)  # else another process answers for it by now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
@@ -89,12 +90,13 @@ def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
 
 
 def _rows(report: Report | None) -> JSONObject | None:
-    """Rows per table, of the first form: measured in a dry run only."""
+    """Rows per table, of the first form: measured in a dry run only. Tables of one name in several databases
+    are counted together, as the shards of one table are."""
     if report is None:
         return None
-    return {
-        table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
-        for database in _databases(report)
-        for table in database.tables
-        if table.changed
-    }
+    rows: dict[str, Counter[str]] = {}
+    for table in (table for database in _databases(report) for table in database.tables if table.changed):
+        rows.setdefault(table.table, Counter()).update(
+            inserted=table.inserted, updated=table.updated, deleted=table.deleted
+        )
+    return {name: dict(counts) for name, counts in rows.items()}

@@ -32,6 +32,8 @@ class Task:
     """Whether the function's first argument is the Context."""
     command: tuple[str, ...] | None = None
     """An argument list, run without a shell."""
+    dry_run_command: tuple[str, ...] | None = None
+    """What a dry run runs in the command's place; None where that is the command itself."""
     environ: dict[str, str] = field(default_factory=dict)
     """Variables that a command gets in addition to the app's own."""
 

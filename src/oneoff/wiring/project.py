@@ -46,6 +46,7 @@ def command_task(name: str, settings: CommandSettings) -> Task:
         lock=settings.lock,
         timeout=settings.timeout,
         command=settings.command,
+        dry_run_command=settings.dry_run_command,
         environ=dict(settings.environ),
     )
 

@@ -20,9 +20,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.seal import PostgresSeal
+from oneoff.databases.together import Together
 from oneoff.errors import DryRunUnavailable
 from tests.cli import Project
 from tests.integration.databases.postgres_shop import WRITE, Shop, dry
+from tests.integration.databases.seen import everything
 
 Send = Callable[..., None]
 
@@ -311,11 +313,10 @@ def test_a_handle_of_any_driver(shop: Shop, name: str) -> None:
     before = shop.fingerprint()
     databases = Databases()
     seal = databases.seal(handle)
-    assert isinstance(seal, PostgresSeal)
     with seal:
         assert databases.resolve(handle) is not None
         send(shop.url, WRITE)
-    report = seal.report()
+    report = everything(seal)
     assert shop.fingerprint() == before
     assert report.attempts == ()
     assert [(table.table, table.updated) for table in report.tables] == [("account", 20)]
@@ -334,9 +335,8 @@ def test_a_coroutine_that_gives_something_else(shop: Shop) -> None:
 def test_a_child_process_of_any_language(shop: Shop) -> None:
     """Variables lead ``psql`` and every client over libpq to the sealed database, and a URL the others."""
     before = shop.fingerprint()
-    seal = Databases().seal(shop.url)
-    assert isinstance(seal, PostgresSeal)
-    with seal:
+    seal = PostgresSeal(connect=lambda: psycopg.connect(shop.url), dispose=lambda: None)
+    with Together([seal]):
         address = seal.loopback()
         assert seal.loopback() == address
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.seal import PostgresSeal
 from oneoff.databases.postgres.wire.messages import fields, frame
 from oneoff.databases.postgres.wire.server import Address
+from oneoff.databases.together import Together
 from tests.integration.databases.raw_client import (
     FLUSH,
     SYNC,
@@ -53,6 +53,10 @@ class Wire:
         return "\n".join(self.seal.report().attempts)
 
 
+def _seal(url: str) -> PostgresSeal:
+    return PostgresSeal(connect=lambda: psycopg.connect(url), dispose=lambda: None)
+
+
 @pytest.fixture
 def wire(postgres: Server) -> Iterator[Wire]:
     with postgres.database() as name:
@@ -61,9 +65,8 @@ def wire(postgres: Server) -> Iterator[Wire]:
             "INSERT INTO item SELECT g, g FROM generate_series(1, 5) g",
             database=name,
         )
-        seal = Databases().seal(postgres.url(name))
-        assert isinstance(seal, PostgresSeal)
-        with seal:
+        seal = _seal(postgres.url(name))
+        with Together([seal]):
             yield Wire(seal=seal, server=postgres, database=name, address=seal.loopback())
         assert postgres.execute("SELECT count(*), sum(n) FROM item", database=name) == [(5, 15)]
 
@@ -304,10 +307,9 @@ def test_a_server_that_goes_away_is_named(wire: Wire) -> None:
 
 def test_latecomers_are_refused(postgres: Server, database_url: str) -> None:
     """Who is still connected when the dry run has ended, or comes only then, can do nothing any more."""
-    seal = Databases().seal(database_url)
-    assert isinstance(seal, PostgresSeal)
+    seal = _seal(database_url)
     stop = threading.Event()
-    with seal:
+    with Together([seal]):
         address = seal.loopback()
         client = Raw(address).admitted()
         late = Raw(address)

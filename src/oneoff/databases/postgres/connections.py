@@ -22,6 +22,7 @@ from psycopg import errors, sql
 
 from oneoff.databases.postgres.session import Session, notifications, one_line, turns_the_guard_off
 from oneoff.databases.postgres.tenants import Tenant, only_reads, screen, start
+from oneoff.databases.watching import Notes
 from oneoff.errors import DryRunStopped
 
 NEEDED = (
@@ -40,6 +41,8 @@ class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose cursors report what they do."""
 
     session: Session
+    """Of a sealed one only."""
+    notes: Notes
     sealed = False
     reads = False
     """Whether the next statement only reads, as far as its text tells."""
@@ -167,9 +170,8 @@ class WatchedCursor(psycopg.Cursor[Any]):
     @contextmanager
     def _watching(self, query: Any) -> Iterator[None]:
         connection: Any = self._conn
-        session: Session = connection.session
         text = _text(query)
-        screen(session, text)
+        screen(connection.notes, text)
         self._note_notifications(text)
         with connection.lock:
             if connection.sealed:
@@ -183,8 +185,8 @@ class WatchedCursor(psycopg.Cursor[Any]):
                 _judge(connection, text, error)
                 raise
             if connection.sealed:
-                session.statements.add(text, self.rowcount, time.perf_counter() - began)
-                session.check(start(text))
+                connection.session.statements.add(text, self.rowcount, time.perf_counter() - began)
+                connection.session.check(start(text))
 
     def _note_notifications(self, text: str) -> None:
         """A read-only transaction delivers them too: those to a database that is not sealed are stopped."""
@@ -193,7 +195,7 @@ class WatchedCursor(psycopg.Cursor[Any]):
             connection.session.note_notifications(text, text)
             return
         for notification in notifications(text):
-            raise connection.session.notes.attempt(
+            raise connection.notes.attempt(
                 f"{start(text)} {notification} of {connection.info.dbname},"
                 " which is not the app's declared database"
             )
@@ -202,17 +204,17 @@ class WatchedCursor(psycopg.Cursor[Any]):
 def sealed(session: Session, like: Any) -> Any:
     """A new connection of the class ``like`` over the sealed session."""
     connection = _connection_class(SealedConnection, like)(session.pgconn)
-    connection.session = session
+    connection.session, connection.notes = session, session.notes
     connection.tenant = Tenant(session)
     connection.lock = session.lock
     connection._prepared = session.connection._prepared  # names of prepared statements belong to the session
     return connection
 
 
-def watched(session: Session, connection: Any) -> Any:
+def watched(notes: Notes, connection: Any) -> Any:
     """The same physical connection to a database that is not sealed, in a class that reports attempts."""
     again = _connection_class(WatchedConnection, connection.__class__)(connection.pgconn)
-    again.session = session
+    again.notes = notes
     again.lock = threading.RLock()  # the cursor holds it around psycopg's own use of it
     del connection.pgconn  # it now belongs to the other object, which alone closes it
     return again
@@ -230,11 +232,11 @@ def _watched(factory: Any) -> Any:
     return type(factory.__name__, (WatchedCursor, factory), {})
 
 
-def refuse_writable(session: Session, connection: Any, query: Any) -> None:
+def refuse_writable(notes: Notes, connection: Any, query: Any) -> None:
     """Stop what makes a connection writable that is not sealed. Raises DryRunStopped."""
     text = _text(query)
     if turns_the_guard_off(text) and not getattr(connection, "sealed", False):
-        raise session.notes.attempt(
+        raise notes.attempt(
             f"{start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
             " that is not sealed"
         )
@@ -248,7 +250,7 @@ def _judge(connection: Any, text: str, error: errors.Error) -> None:
         except DryRunStopped as stopped:
             raise stopped from error
     elif error.sqlstate == _READ_ONLY:
-        connection.session.notes.attempt(
+        connection.notes.attempt(
             f"{start(text)} on {connection.info.dbname}, which is not the app's declared database:"
             f" {one_line(error)}"
         )

@@ -11,14 +11,20 @@ import os
 import sys
 from collections.abc import Callable, Hashable
 from contextlib import closing
-from importlib import import_module
 from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
 from oneoff import own
+from oneoff.databases.other_drivers import CONNECTS
 from oneoff.databases.postgres import loops, parameters, reading
-from oneoff.databases.postgres.admission import check_role, first, sealed_as
+from oneoff.databases.postgres.admission import (
+    check_role,
+    is_opening,
+    refuse_latecomers,
+    sealed_as,
+    watching,
+)
 from oneoff.databases.postgres.session import Row, Session, sql
 from oneoff.databases.postgres.wire.greeting import HIDES_LITERALS
 from oneoff.errors import DryRunUnavailable
@@ -27,54 +33,36 @@ Answer = tuple[Row, Any]
 """What a server says of itself, and where the connection leads."""
 _KEPT = ("application_name", "client_encoding", "options")
 """Of a connection's own parameters; the others say where it leads."""
+_led: list[str] = []
 _known: dict[Hashable, Answer] = {}
 _originals: dict[str, Any] = {}
 
 
-def check() -> None:
-    """Whether those that are installed can be led to the wire.
+class Led:
+    """For the time of a block inside of psycopg's own watch, the connections of one other driver are led."""
 
-    Raises:
-        DryRunUnavailable: one is built differently.
-    """
-    for module, names in _NEEDED.items():
-        found = _installed(module)
-        if found is not None and not all(hasattr(found, name) for name in names):
-            driver = module.partition(".")[0]
+    def __init__(self, driver: str) -> None:
+        """``driver``: which one, by its module, which is imported."""
+        self._driver = driver
+
+    def __enter__(self) -> None:
+        """Raises DryRunUnavailable where the driver is one that we do not know."""
+        module, name = _place(self._driver)
+        if not all(hasattr(module, needed) for needed in (name, *_NEEDED[self._driver])):
             raise DryRunUnavailable(
-                f"the installed {driver} is built differently from the versions that can be sealed",
+                f"the installed {self._driver} is built differently from the versions that can be sealed",
                 next_step="install asyncpg >= 0.29, psycopg2 >= 2.9, or report this version to the project",
             )
+        if self._driver not in _led:
+            _originals[self._driver] = getattr(module, name)
+            setattr(module, name, _OURS[self._driver])
+        _led.append(self._driver)
 
-
-def intercept() -> None:
-    """From now on those that are installed ask here where to connect."""
-    for module, (name, ours) in _OURS.items():
-        if found := _installed(module):
-            _originals[module] = getattr(found, name)
-            setattr(found, name, ours)
-
-
-def let_go() -> None:
-    """As it was before."""
-    for module, original in _originals.items():
-        setattr(sys.modules[module], _OURS[module][0], original)
-    _originals.clear()
-    _known.clear()
-    reading.close()
-
-
-def classes() -> tuple[type, ...]:
-    """Those that the connections of loaded drivers are made of."""
-    found = (getattr(sys.modules.get(module), name, None) for module, name in _CLASSES)
-    return tuple(cls for cls in found if isinstance(cls, type))
-
-
-def is_open(connection: Any) -> bool:
-    """Whether a connection of one of these classes can still be used."""
-    if hasattr(connection, "is_closed"):  # asyncpg's
-        return not (connection.is_closed() or connection._loop.is_closed())
-    return not connection.closed
+    def __exit__(self, *exc_info: object) -> None:
+        _led.remove(self._driver)
+        if self._driver not in _led:
+            setattr(*_place(self._driver), _originals.pop(self._driver))
+            _known.clear()
 
 
 def led(connection: Any) -> bool:
@@ -96,9 +84,12 @@ def conninfo(session: Session, given: dict[str, str], *, hides_literals: bool = 
 
 def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> Any:
     """Stands for ``psycopg2._connect``, which ``psycopg2.connect`` calls with a whole connection string."""
-    original, noting = _originals.get("psycopg2"), first()
-    if original is None or noting is None:  # let go in the meantime
+    refuse_latecomers()
+    original = _originals.get("psycopg2")
+    if original is None:  # let go in the meantime
         return sys.modules["psycopg2"]._connect(dsn, connection_factory=connection_factory, **how)
+    if is_opening():
+        return original(dsn, connection_factory=connection_factory, **how)
     extensions: Any = sys.modules["psycopg2.extensions"]
 
     def asked() -> Answer:
@@ -115,7 +106,7 @@ def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> A
         if key not in _known:
             with own.work():
                 _known[key] = asked()
-        session = _session(noting, *_known[key])
+        session = _session(*_known[key])
         dsn = conninfo(session, given, hides_literals=True)
     return original(dsn, connection_factory=connection_factory, **how)
 
@@ -123,10 +114,14 @@ def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> A
 async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: Any, **given: Any) -> Any:
     """Stands for ``asyncpg.connect_utils._connect``, by which ``connect`` and pools go."""
     utils: Any = sys.modules["asyncpg.connect_utils"]
-    original, noting = _originals.get("asyncpg.connect_utils"), first()
+    refuse_latecomers()
+    original = _originals.get("asyncpg")
     how = {"loop": loop, "connection_class": connection_class, "record_class": record_class}
-    if original is None or noting is None:
+    if original is None:
         return await utils._connect(**how, **given)
+    if is_opening():  # in a loop of ours
+        with own.work():
+            return await original(**how, **given)
     addresses, asked, _ = utils._parse_connect_arguments(**given)
     if all(own.is_lent(address) for address in addresses):
         return await original(**how, **given)
@@ -146,7 +141,7 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
     key = ("asyncpg", str(addresses), asked.user, asked.database)
     if key not in _known:
         _known[key] = await asyncio.wrap_future(loops.run(ask, around=own.work))
-    address = _session(noting, *_known[key]).address()
+    address = _session(*_known[key]).address()
     there = {
         "dsn": None, "host": address.host, "port": address.port, "user": address.user,
         "password": address.password, "database": address.database, "ssl": False, "direct_tls": False,
@@ -156,30 +151,24 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
     return await original(**how, **given | {name: there[name] for name in there if name in given})
 
 
-def _session(noting: Session, row: Row, keywords: Any) -> Session:
-    """The session of the database that a connection names. Raises DryRunUnavailable, psycopg.Error."""
+def _session(row: Row, keywords: Any) -> Session:
+    """The session of the database that a connection names.
+
+    Raises DryRunUnavailable, DryRunStopped, psycopg.Error.
+    """
     session = sealed_as(row)
     if session is None:
         where = f"postgresql {keywords['dbname']} on {keywords['host']}:{keywords['port']}"
-        return reading.reading(noting, row, keywords, where)
+        return reading.reading(watching[-1], row, keywords, where)
     check_role(session, session.database, row)
     return session
 
 
-def _installed(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        return None
+def _place(driver: str) -> tuple[Any, str]:
+    module, name = CONNECTS[driver]
+    return sys.modules[module], name
 
 
-_NEEDED = {
-    "psycopg2": ("_connect",),
-    "asyncpg.connect_utils": ("_connect", "_parse_connect_arguments"),
-}
-_CLASSES = (("psycopg2.extensions", "connection"), ("asyncpg.connection", "Connection"))
-_OURS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "psycopg2": ("_connect", _connect_psycopg2),
-    "asyncpg.connect_utils": ("_connect", _connect_asyncpg),
-}
-"""The one function of each driver that all of its connections go through."""
+_NEEDED = {"psycopg2": (), "asyncpg": ("_parse_connect_arguments",)}
+_OURS: dict[str, Callable[..., Any]] = {"psycopg2": _connect_psycopg2, "asyncpg": _connect_asyncpg}
+"""What stands for the one function of each driver that all of its connections go through."""

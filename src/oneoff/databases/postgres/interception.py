@@ -11,8 +11,17 @@ import psycopg
 from psycopg import errors, pq
 
 from oneoff.databases.postgres import connections, drivers, parameters, reading
-from oneoff.databases.postgres.admission import active, check_role, first, refusal, sealed_as
+from oneoff.databases.postgres.admission import (
+    active,
+    check_role,
+    is_opening,
+    refusal,
+    refuse_latecomers,
+    sealed_as,
+    watching,
+)
 from oneoff.databases.postgres.session import Session, ask, sql
+from oneoff.databases.undeclared import Undeclared
 from oneoff.errors import DryRunUnavailable
 
 OWN_MARK = "holds_oneoffs_records"
@@ -29,26 +38,49 @@ _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections a
 _BaseCursor: Any = psycopg.Cursor.__mro__[1]  # by which every statement of a cursor goes, whoever made that
 
 
-class Intercepted:
+class Watched:
     """For the time of a block psycopg's connections go through :func:`_admit`, and stay read-only."""
+
+    def __init__(self, undeclared: Undeclared) -> None:
+        self._undeclared = undeclared
+
+    def __enter__(self) -> None:
+        """Raises DryRunUnavailable where this is a psycopg that we do not know."""
+        _check_driver()
+        if not watching:
+            for (cls, name), ours in _OURS.items():
+                _originals[name] = cls.__dict__[name]
+                setattr(cls, name, ours)
+        watching.append(self._undeclared)
+
+    def __exit__(self, *exc_info: object) -> None:
+        watching.remove(self._undeclared)
+        reading.close(self._undeclared)
+        if not watching:
+            for cls, name in _OURS:
+                setattr(cls, name, _originals[name])
+
+
+class Intercepted:
+    """For the time of a block inside of :class:`Watched`, connections to this database are of its session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def __enter__(self) -> None:
-        if not active:
-            for (cls, name), ours in _OURS.items():
-                _originals[name] = cls.__dict__[name]
-                setattr(cls, name, ours)
-            drivers.intercept()
         active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
         active.remove(self._session)
-        if not active:
-            for cls, name in _OURS:
-                setattr(cls, name, _originals[name])
-            drivers.let_go()
+
+
+def _check_driver() -> None:
+    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
+    if missing:
+        raise DryRunUnavailable(
+            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
+            next_step="install psycopg >= 3.2, or report this version to the project",
+        )
 
 
 def refuse_open_connections() -> None:
@@ -57,23 +89,13 @@ def refuse_open_connections() -> None:
     Raises:
         DryRunUnavailable: there is one.
     """
-    others = drivers.classes()
-    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), (_Base, *others))]:
-        next_step = "open it inside the task"
-        if not issubclass(type(connection), _Base):
-            if not drivers.is_open(connection):
-                continue
-            where = f"a connection of {type(connection).__module__.partition('.')[0]}"
-        elif hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
+    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
+        if hasattr(type(connection), OWN_MARK) or connection.closed or _read_only(connection.pgconn):
             continue
-        else:
-            where = f"a connection to {describe(connection)}"
-            next_step += (
-                ", or start the task with `oneoff run`, which makes connections read-only before it imports"
-                " the app"
-            )
         raise DryRunUnavailable(
-            f"{where} was opened before the dry run began, and may write", next_step=next_step
+            f"a connection to {describe(connection)} was opened before the dry run began, and may write",
+            next_step="open it inside the task, or start the task with `oneoff run`, which makes"
+            " connections read-only before it imports the app",
         )
 
 
@@ -97,7 +119,7 @@ def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, N
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
     own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
     if value is not None and not value and not own:
-        raise active[0].notes.attempt(
+        raise watching[-1].notes.attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
     yield from _originals["_set_read_only_gen"](connection, value)
@@ -119,15 +141,15 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 def _refuse_writable(connection: Any, query: Any) -> None:
     if hasattr(connection, OWN_MARK):
         return
-    for session in active[:1]:  # none where the seal was left by another thread just now
-        connections.refuse_writable(session, connection, query)
+    for undeclared in watching[-1:]:  # none where the seal was left by another thread just now
+        connections.refuse_writable(undeclared.notes, connection, query)
 
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
     if not hasattr(cls, OWN_MARK):
-        first()
+        refuse_latecomers()
     connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
-    if hasattr(cls, OWN_MARK) or drivers.led(connection):
+    if hasattr(cls, OWN_MARK) or is_opening() or drivers.led(connection):
         return connection
     try:
         admitted = _admit(connection)
@@ -146,22 +168,19 @@ def _admit(connection: Any) -> Any:
     pgconn = connection.pgconn
     row = ask(pgconn, sql("identify"))[0]
     if row["read_only_default"] != "on":
-        raise refusal(
-            active[0],
-            NOT_READ_ONLY.format(describe(connection)),
-            USE_DIRECT_ADDRESS,
-        )
+        raise refusal(watching[-1].notes, NOT_READ_ONLY.format(describe(connection)), USE_DIRECT_ADDRESS)
     session = sealed_as(row)
     if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
     if session is None:
-        if not isinstance(connection, psycopg.Connection):
-            keywords = parameters.of_connection(connection) or {}
-            other = reading.reading(active[0], row, keywords, describe(connection))
-            return drivers.conninfo(other, connection.info.get_parameters())
-        active[0].notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
-        return connections.watched(active[0], connection)
-    check_role(session, describe(connection), row)
+        undeclared = watching[-1]
+        if isinstance(connection, psycopg.Connection):
+            undeclared.meet(describe(connection))
+            return connections.watched(undeclared.notes, connection)
+        keywords = parameters.of_connection(connection) or {}
+        session = reading.reading(undeclared, row, keywords, describe(connection))
+    else:
+        check_role(session, describe(connection), row)
     if not isinstance(connection, psycopg.Connection):
         return drivers.conninfo(session, connection.info.get_parameters())
     pgconn.finish()

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
+from oneoff import own
 from oneoff.threads import Ours
 
 T = TypeVar("T")
+
+
+class _Executor(ThreadPoolExecutor):
+    """A loop looks names up in threads of its own: here that is oneoff's own work."""
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        def call() -> T:
+            with own.work() if function is socket.getaddrinfo else nullcontext():
+                return function(*args, **kwargs)
+
+        return super().submit(call)
 
 
 def run(
@@ -28,6 +41,7 @@ def run(
     def work() -> None:
         try:
             with around(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.get_loop().set_default_executor(_Executor())
                 result = runner.run(what())
         except BaseException as error:
             future.set_exception(error)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import Any
 
+from oneoff.databases.postgres.admission import opening
 from oneoff.databases.postgres.parameters import Keywords, connect
 from oneoff.databases.postgres.session import Row, Session, ask, notifications
 from oneoff.databases.postgres.tenants import start
 from oneoff.databases.postgres.wire.server import WireServer
+from oneoff.databases.undeclared import Undeclared
 
 _NOT_DECLARED = "which is not the app's declared database"
 _READ_ONLY = "25006"
 
 _opening = threading.Lock()
-_open: dict[tuple[str | None, str | None], tuple[Reading, WireServer]] = {}
+_open: dict[tuple[Undeclared, str | None, str | None], tuple[Reading, ExitStack]] = {}
 
 
 class Reading(Session):
     """A physical connection with one transaction that can only read; all clients of a database share it."""
 
-    def __init__(self, connection: Any, identity: Row, database: str, noting: Session) -> None:
+    def __init__(self, connection: Any, identity: Row, database: str, undeclared: Undeclared) -> None:
         super().__init__(connection, identity, database)
-        self.notes = noting.notes
+        self.notes = undeclared.notes
 
     def open(self) -> None:
         """Begin the transaction. Raises psycopg.Error."""
@@ -40,27 +43,31 @@ class Reading(Session):
             self.notes.attempt(f"{start(shown)} would write to {self.database}, {_NOT_DECLARED}")
 
 
-def reading(noting: Session, identity: Row, keywords: Keywords, database: str) -> Session:
-    """The session of such a database, opened where it is not open yet.
+def reading(undeclared: Undeclared, identity: Row, keywords: Keywords, database: str) -> Session:
+    """The session of such a database in one dry run, opened where it is not open yet.
 
     Raises:
-        DryRunUnavailable: its connections are not read-only, although the dry run asks for it.
+        DryRunStopped: it may not be read.
         psycopg.Error: it cannot be reached.
     """
-    key = identity["identity"], identity["role"]
+    undeclared.meet(database)
+    key = undeclared, identity["identity"], identity["role"]
     with _opening:
         if key not in _open:
-            session = Reading(connect(keywords), identity, database, noting)
-            session.open()
-            server = WireServer(session)
-            session.address = server.address
-            _open[key] = session, server
+            with ExitStack() as undo:
+                with opening():
+                    connection = connect(keywords)
+                session = Reading(connection, identity, database, undeclared)
+                undo.callback(session.close)
+                session.open()
+                server = WireServer(session)
+                undo.callback(server.close)
+                session.address = server.address
+                _open[key] = session, undo.pop_all()
         return _open[key][0]
 
 
-def close() -> None:
-    """Leave them all."""
-    for session, server in _open.values():
-        server.close()
-        session.close()
-    _open.clear()
+def close(undeclared: Undeclared) -> None:
+    """Leave those of one dry run."""
+    for key in [key for key in _open if key[0] is undeclared]:
+        _open.pop(key)[1].close()

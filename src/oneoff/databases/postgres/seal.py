@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import psycopg
 from psycopg import errors
 
-from oneoff.databases.postgres import connections, drivers, effects
-from oneoff.databases.postgres.interception import (
-    NOT_READ_ONLY,
-    USE_DIRECT_ADDRESS,
-    Intercepted,
-    describe,
-    refuse_open_connections,
-)
-from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, Armed
+from oneoff import own
+from oneoff.databases.postgres import effects
+from oneoff.databases.postgres.admission import opening, sealed_as
+from oneoff.databases.postgres.interception import NOT_READ_ONLY, USE_DIRECT_ADDRESS, Intercepted, describe
+from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
 from oneoff.databases.postgres.wire.server import Address, WireServer
+from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -54,7 +49,7 @@ class PostgresSeal:
     def __init__(self, *, connect: Callable[[], Any], dispose: Callable[[], None]) -> None:
         """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
         self._connect = connect
-        self._dispose = dispose
+        self.dispose = dispose
         self._cleanup, self._watch = ExitStack(), ExitStack()
         self._session: Session | None = None
         self._before: effects.Schema = {}
@@ -67,12 +62,8 @@ class PostgresSeal:
         self._measured = False
 
     def __enter__(self) -> PostgresSeal:
-        """Raises DryRunUnavailable where the database cannot be sealed."""
-        _check_driver()
+        """Raises DryRunUnavailable where the database cannot be sealed, SealedAlready where it is by now."""
         with ExitStack() as watch, ExitStack() as undo:
-            watch.enter_context(Armed(os.environ))
-            self._dispose()
-            refuse_open_connections()
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
@@ -81,6 +72,7 @@ class PostgresSeal:
             for wire in wires:
                 watch.callback(wire.close)
             watch.enter_context(Intercepted(session))
+            watch.enter_context(own.lent_name(session.connection.info.host))  # asyncio does so in a thread
             undo.callback(self._dispose_quietly)
             self._session = session
             self._cleanup, self._watch = undo.pop_all(), watch.pop_all()
@@ -138,8 +130,12 @@ class PostgresSeal:
         try:
             identity = ask(connection.pgconn, sql("identify"))[0]
             database = describe(connection)
+            if sealed_as(identity):
+                raise SealedAlready
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
+            if identity["takes_no_writes"] == "t":
+                raise TakesNoWrites(database)
             if identity["may_make_temporary_tables"] != "t":
                 raise DryRunUnavailable(
                     f"the role {identity['role']} has no privilege TEMP on {database}, and without it the"
@@ -153,7 +149,8 @@ class PostgresSeal:
 
     def _connected(self) -> Any:
         try:
-            return self._connect()
+            with opening():
+                return self._connect()
         except DryRunUnavailable:
             raise
         except DryRunStopped as stopped:  # an earlier dry run of this process
@@ -211,7 +208,7 @@ class PostgresSeal:
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
-            self._dispose()
+            self.dispose()
 
 
 def _sequences(session: Session) -> effects.Sequences:
@@ -220,13 +217,3 @@ def _sequences(session: Session) -> effects.Sequences:
     except errors.Error as error:  # another session holds a lock on one
         session.notes.gap(f"whether sequences moved: {one_line(error)}")
         return {}
-
-
-def _check_driver() -> None:
-    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
-    if missing:
-        raise DryRunUnavailable(
-            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
-            next_step="install psycopg >= 3.2, or report this version to the project",
-        )
-    drivers.check()

@@ -13,11 +13,8 @@ from contextlib import contextmanager
 from itertools import count
 
 from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import (
-    Session,
-    moves_a_sequence,
-    turns_the_guard_off,
-)
+from oneoff.databases.postgres.session import Session, moves_a_sequence, turns_the_guard_off
+from oneoff.databases.watching import Notes
 
 SEAL = "_oneoff_seal"
 """The table whose row cannot be committed."""
@@ -86,7 +83,7 @@ class Tenant:
             ) from error
 
 
-def screen(session: Session, text: str, shown: str = "") -> None:
+def screen(notes: Notes, text: str, shown: str = "") -> None:
     """Stop a statement that no rollback would undo, or that means to get around the seal.
 
     Args:
@@ -97,9 +94,9 @@ def screen(session: Session, text: str, shown: str = "") -> None:
     """
     shown = shown or text
     if turns_the_guard_off(text if "set_config" in shown.lower() else shown):
-        raise session.notes.attempt(f"the task turns the dry run's guard off: {start(shown)}")
+        raise notes.attempt(f"the task turns the dry run's guard off: {start(shown)}")
     if moves_a_sequence(shown):
-        raise session.notes.attempt(
+        raise notes.attempt(
             f"{start(shown)} calls setval, and no rollback puts the sequence back;"
             " ALTER SEQUENCE … RESTART does the same, and can be undone"
         )

@@ -149,7 +149,7 @@ class Client:
         said = literals.said(split_text(body)[0].decode("utf-8", "replace"), hides=self._hides)
         known = command(said.text)
         if known is None or known.kind is not Kind.BEGIN:  # what it says of reading and writing is not sent
-            screen(self._house.session, *said)
+            screen(self._house.session.notes, *said)
         if known:
             self._doing.do(known, said)
         else:
@@ -166,7 +166,7 @@ class Client:
     def _parse(self, body: bytes) -> None:
         statement = self._names.prepare(body)
         if statement.command is None or statement.command.kind is not Kind.BEGIN:
-            screen(self._house.session, statement.said.text)
+            screen(self._house.session.notes, statement.said.text)
         if statement.command:
             self._reply(b"1")
         else:

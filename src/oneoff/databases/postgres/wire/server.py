@@ -101,7 +101,7 @@ class WireServer:
         Raises DryRunUnavailable where the session's connection cannot be shared, and OSError.
         """
         with self._opening:
-            listener = self._listener or self._open()
+            listener = self._listener or own.unheld(self._open)
         where = listener.getsockname()
         info = self._session.connection.info
         host, port = (str(Path(where).parent), _PORT) if isinstance(where, str) else where
@@ -115,11 +115,10 @@ class WireServer:
 
     def close(self) -> None:
         """Send everybody away. Does nothing where it was never opened."""
-        with own.work():
-            self._closing.close()
+        own.unheld(self._closing.close)
 
     def _open(self) -> socket.socket:
-        with own.work(), ExitStack() as undo:
+        with ExitStack() as undo:
             with self._session.lock:
                 channel = Channel(self._session.pgconn)
             folder = Path(tempfile.mkdtemp(prefix="oneoff-wire-"))  # only its owner may enter
