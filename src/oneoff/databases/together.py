@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from oneoff.databases import other_drivers
 from oneoff.databases.django import without_pools
 from oneoff.databases.hooks import CommitHooks
 from oneoff.databases.imports import WhenImported
@@ -119,6 +121,8 @@ class Together:
         yield Armed(os.environ)
         yield connections.Watched(self._undeclared, self._own)
         yield WhenImported("psycopg", self._psycopg)
+        for driver in other_drivers.CONNECTS:
+            yield WhenImported(driver, partial(self._other_driver, driver))
         yield WhenImported("django.db.backends.base.base", self._hooks.of_django)
         yield WhenImported("django.db.backends.postgresql.base", without_pools)
         yield WhenImported("sqlalchemy.orm", self._hooks.of_sqlalchemy)
@@ -127,6 +131,13 @@ class Together:
         from oneoff.databases.postgres.interception import Watched
 
         return Watched(self._undeclared)
+
+    def _other_driver(self, driver: str) -> contextlib.AbstractContextManager[object]:
+        try:
+            from oneoff.databases.postgres.drivers import Led
+        except ImportError:
+            return other_drivers.refused(driver, self._undeclared)
+        return Led(driver)
 
     def _seal(self, seals: ExitStack) -> None:
         standby: TakesNoWrites | None = None
@@ -151,7 +162,8 @@ class Together:
 
 
 def _refuse_open_connections() -> None:
-    """Of psycopg, whatever they lead to."""
+    """Of PostgreSQL's drivers, whatever they lead to."""
+    other_drivers.refuse_open_connections()
     if "psycopg" in sys.modules:
         from oneoff.databases.postgres.interception import refuse_open_connections
 
