@@ -11,6 +11,7 @@ from typing import Any
 
 from oneoff.databases.sqlite.places import named
 from oneoff.databases.watching import SetAside
+from oneoff.dryrun.measure import Measure
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import Seal
 from oneoff.types import without_password
@@ -56,8 +57,8 @@ class Databases:
             return given
         return handle
 
-    def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a handle.
+    def seal(self, handle: Any, measure: Measure | None = None) -> Seal:
+        """A seal for the database behind a handle, that measures effects as ``measure`` says.
 
         A function is called to look at what it gives; it may read SQLite files, and not write.
 
@@ -72,7 +73,7 @@ class Databases:
         if isinstance(database, Sqlite):
             from oneoff.databases.sqlite.seal import SqliteSeal
 
-            return SqliteSeal(database.path, dispose=database.dispose, own=self._own)
+            return SqliteSeal(database.path, dispose=database.dispose, own=self._own, measure=measure)
         try:
             from oneoff.databases.postgres.seal import PostgresSeal
         except ImportError as error:
@@ -80,7 +81,7 @@ class Databases:
                 "a dry run on PostgreSQL needs psycopg 3, which is not installed",
                 next_step='add "oneoff[postgres]" to what the app installs',
             ) from error
-        return PostgresSeal(connect=database.connect, dispose=database.dispose)
+        return PostgresSeal(connect=database.connect, dispose=database.dispose, measure=measure)
 
 
 def _recognise(handle: Any) -> Sqlite | Postgres:

@@ -18,6 +18,7 @@ from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.scratch import scratch
 from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
+from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunUnavailable
 from oneoff.threads import Newcomers
@@ -39,12 +40,18 @@ class SqliteSeal:
     level = "copy"
 
     def __init__(
-        self, path: Path, *, dispose: Callable[[], None], own: frozenset[Path] = frozenset()
+        self,
+        path: Path,
+        *,
+        dispose: Callable[[], None],
+        own: frozenset[Path] = frozenset(),
+        measure: Measure | None = None,
     ) -> None:
         """``dispose`` empties the app's pool; ``own`` are databases of oneoff itself, left alone."""
         self._path = path
         self._dispose = dispose
         self._own = own
+        self._measure = measure or Measure()
         self._notes = Notes()
         self._statements = StatementLog()
         self._difference: Difference | None = None
