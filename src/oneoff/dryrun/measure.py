@@ -28,6 +28,8 @@ class Measure:
     """Tell the rows' values, and not their keys and changed columns alone."""
     private: frozenset[str] = frozenset()
     """``TABLE.COLUMN``: columns whose values are never told, in any letter case."""
+    keeps: bool = False
+    """The run is a real one: what was measured is to stay."""
     scan_limit: int = SCAN_LIMIT_BYTES
     """Bytes: PostgreSQL tables up to this size are read through."""
 

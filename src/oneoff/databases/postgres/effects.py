@@ -14,12 +14,12 @@ from oneoff.dryrun.measure import Counted, Measure
 from oneoff.dryrun.report import Lock, RowSample, TableEffect
 
 EXACT = (
-    "exact net changes by primary key (of a table without one: by whole rows), triggers and cascades included;"
-    " work that was rolled back, and rows updated to the values that they had, are no change"
+    "exact net changes by primary key (of a table without one: by whole rows), triggers and cascades"
+    " included; work that was rolled back, and rows updated to the values that they had, are no change"
 )
 GROSS = (
-    "as the server counted them (pg_stat_xact_user_tables), triggers and cascades included; work that the task"
-    " itself rolled back is counted too"
+    "as the server counted them (pg_stat_xact_user_tables), triggers and cascades included; work that the"
+    " task itself rolled back is counted too"
 )
 NOT_COUNTED = "not measured: the server does not count rows (track_counts is off)"
 _NO_READERS, _MAY_WRITE = 8, 3

@@ -44,13 +44,15 @@ def commit(session: Session) -> None:
     result = pgconn.exec_(b"COMMIT")
     if result.status == pq.ExecStatus.COMMAND_OK and result.command_status == b"COMMIT":
         return
-    error = failed(result)
-    if pgconn.transaction_status != pq.TransactionStatus.UNKNOWN or _status(session, number) == "aborted":
-        raise NotCommitted(f"{session.database}: {one_line(error)}") from error
-    if _status(session, number) != "committed":
+    cause = failed(result)
+    lost = pgconn.transaction_status == pq.TransactionStatus.UNKNOWN
+    status = _status(session, number) if lost else "aborted"
+    if status == "aborted":
+        raise NotCommitted(f"{session.database}: {one_line(cause)}") from cause
+    if status != "committed":
         raise CommitUnknown(
             f"{session.database}: the connection was lost during COMMIT", next_step=_ASK.format(number)
-        ) from error
+        ) from cause
 
 
 _ASK = "ask the server, which knows for some time: SELECT pg_xact_status('{}')"
@@ -69,7 +71,7 @@ def _status(session: Session, number: str | None) -> str | None:
 
 
 def beside(session: Session) -> Any:
-    """Another connection to where the session's leads, that may only read. Raises psycopg.OperationalError."""
+    """Another connection to where the session's leads, that may only read. Raises psycopg.Error."""
     given = {
         option.keyword.decode(): option.val.decode()
         for option in session.pgconn.info
@@ -103,7 +105,7 @@ class Cap:
         if not self._session.ours:
             return
         self._session.notes.attempt(
-            f"the transaction was open for {self._seconds:.0f} s, and was ended: its locks keep others waiting"
+            f"the transaction was open for {self._seconds:.0f} s, and was ended: its locks hold others up"
         )
         self._session.pgconn.get_cancel().cancel()
         connection = socket.socket(fileno=os.dup(self._session.pgconn.socket))

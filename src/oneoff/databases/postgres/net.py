@@ -1,7 +1,7 @@
 """The net changes of an open transaction, row by row, as the server holds them.
 
-What the transaction has written carries its number in ``xmin``, and only it sees that. What it has replaced or
-deleted another connection still sees, and it does not. The two sets, joined by primary key, are the net
+What the transaction has written carries its number in ``xmin``, and only it sees that. What it has replaced
+or deleted another connection still sees, and it does not. The two sets, joined by primary key, are the net
 changes: work that was rolled back to a savepoint is in neither, and rows that others change meanwhile are
 told apart by their transaction's status. Its SQL is made here, because names of tables cannot be bound.
 """
@@ -32,9 +32,9 @@ _HEADER, _TAIL = 19, 22
 """Bytes of COPY's binary form: before the first row, and of a row's digest and place with their lengths.
 Source: https://www.postgresql.org/docs/current/sql-copy.html"""
 
-_Line = tuple[bytes, bytes, bytes]
-"""A row's key, the digest of its values, and its place (ctid)."""
-_Pair = tuple[bytes | None, bytes | None]
+_Line = tuple[bytes, bytes]
+"""A row's key, and the digest of its values with its place (ctid)."""
+_Pair = tuple[int | None, int | None]
 """The places of a row before and after."""
 
 
@@ -68,7 +68,8 @@ class NetRows:
     def count(self, table: Row) -> Counted:
         """Of one table that others may read. Raises psycopg.Error."""
         address, key = str(table["address"]), _key(table)
-        net = self._keyed(address, key) if key else self._keyless(address)
+        digest = _digest(json.loads(table["columns"] or "[]"))
+        net = self._keyed(address, key, digest) if key else self._keyless(address, digest)
         effect = TableEffect(
             table=str(table["name"]), inserted=net.inserted, updated=net.updated, deleted=net.deleted
         )
@@ -86,63 +87,62 @@ class NetRows:
         effect = TableEffect(table=str(table["name"]), inserted=rows)
         return Counted(effect=effect, samples=self._samples(table, _key(table), net))
 
-    def _keyed(self, address: str, key: Sequence[str]) -> _Net:
+    def _keyed(self, address: str, key: Sequence[str], digest: str) -> _Net:
         columns = ", ".join(f"t.{_quoted(column)}" for column in key)
         by = f"({columns})::text" if len(key) == 1 else f"ROW({columns})::text"
         net, unmatched = _Net(), array("Q")
-        for before, after in self._joined(address, by, lambda line: True):
+        for before, after in self._joined(address, f'{by} COLLATE "C" AS k, {digest}', lambda line: True):
             if before and after:
-                if before[1] != after[1]:
+                if before[1][:8] != after[1][:8]:
                     net.updated += 1
-                    self._sample(net, "updated", before[2], after[2])
+                    self._sample(net, "updated", before, after)
             elif after:
                 net.inserted += 1
-                self._sample(net, "inserted", None, after[2])
+                self._sample(net, "inserted", None, after)
             elif before:
-                unmatched.append(_number(before[2]))
+                unmatched.append(_number(before[1]))
         for place in self._gone(address, unmatched):
             net.deleted += 1
-            self._sample(net, "deleted", place, None)
+            if len(net.samples["deleted"]) < self._measure.sample:
+                net.samples["deleted"].append((place, None))
         return net
 
-    def _keyless(self, address: str) -> _Net:
+    def _keyless(self, address: str, digest: str) -> _Net:
         """Nothing says which row is which: they are compared as a bag of whole rows."""
         candidates = array("Q")
-        candidates.extend(_number(line[2]) for line in self._lines(self._outside, address, "''", _REPLACED))
+        places = self._lines(self._outside, address, "''::text AS k, 0::bigint", _REPLACED)
+        candidates.extend(_number(line[1]) for line in places)
         gone = set(self._gone(address, candidates))
         net = _Net()
-        by = "encode(sha256(convert_to(t::text, 'UTF8')), 'hex')"
-        for before, after in self._joined(address, by, lambda line: line[2] in gone):
+        whole = f"encode(sha256(convert_to(t::text, 'UTF8')), 'hex') COLLATE \"C\" AS k, {digest}"
+        for before, after in self._joined(address, whole, lambda line: _number(line[1]) in gone):
             if before and not after:
                 net.deleted += 1
-                self._sample(net, "deleted", before[2], None)
+                self._sample(net, "deleted", before, None)
             elif after and not before:
                 net.inserted += 1
-                self._sample(net, "inserted", None, after[2])
+                self._sample(net, "inserted", None, after)
         return net
 
     def _joined(
-        self, address: str, by: str, wanted: Callable[[_Line], bool]
+        self, address: str, columns: str, wanted: Callable[[_Line], bool]
     ) -> Iterator[tuple[_Line | None, _Line | None]]:
         """Replaced and new versions, merged by key; both servers' processes sort at the same time."""
-        before = filter(wanted, self._lines(self._outside, address, by, _REPLACED))
-        return _merged(before, self._lines(self._inside, address, by, self._own))
+        before = filter(wanted, self._lines(self._outside, address, columns, _REPLACED))
+        return _merged(before, self._lines(self._inside, address, columns, self._own))
 
-    def _lines(self, pgconn: Any, address: str, by: str, where: str) -> Iterator[_Line]:
+    def _lines(self, pgconn: Any, address: str, columns: str, where: str) -> Iterator[_Line]:
         """Started at once, read as they are asked for."""
-        query = (
-            f'SELECT {by} COLLATE "C" AS k, hashtextextended(t::text COLLATE "C", 0), t.ctid'
-            f" FROM ONLY {address} t WHERE {where} ORDER BY 1"
-        )
+        query = f"SELECT {columns}, t.ctid FROM ONLY {address} t WHERE {where} ORDER BY k"
         result = pgconn.exec_(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
         if result.status != pq.ExecStatus.COPY_OUT:
             raise failed(result)
         return _read(pgconn)
 
-    def _gone(self, address: str, places: array[int]) -> Iterator[bytes]:
+    def _gone(self, address: str, places: array[int]) -> Iterator[int]:
         """Those of the versions that others still see, and that the transaction itself does not see any more.
 
-        The outside is asked last: a version that another transaction has replaced meanwhile is gone there too.
+        The outside is asked last: what another transaction has replaced meanwhile is gone there too.
         """
         still_there = f"SELECT ctid::text AS place FROM ONLY {address} WHERE ctid = ANY ($1::tid[])".encode()
         for start in range(0, len(places), _BATCH):
@@ -157,9 +157,9 @@ class NetRows:
         listed = "{" + ",".join(f'"{place}"' for place in places) + "}"
         return {str(row["place"]) for row in ask(pgconn, query, listed.encode())}
 
-    def _sample(self, net: _Net, change: str, before: bytes | None, after: bytes | None) -> None:
+    def _sample(self, net: _Net, change: str, before: _Line | None, after: _Line | None) -> None:
         if len(net.samples[change]) < self._measure.sample:
-            net.samples[change].append((before, after))
+            net.samples[change].append((before and _number(before[1]), after and _number(after[1])))
 
     def _samples(self, table: Row, key: Sequence[str], net: _Net) -> tuple[RowSample, ...]:
         """Some of each kind of change in turn."""
@@ -178,17 +178,32 @@ class NetRows:
         )
 
     @staticmethod
-    def _values(pgconn: Any, address: str, place: bytes | None) -> Values | None:
+    def _values(pgconn: Any, address: str, place: int | None) -> Values | None:
         if place is None:
             return None
         query = f"SELECT row_to_json(t) AS row FROM ONLY {address} t WHERE ctid = $1::tid"
-        rows = ask(pgconn, query.encode(), _place(_number(place)).encode())
+        rows = ask(pgconn, query.encode(), _place(place).encode())
         values: Values | None = json.loads(str(rows[0]["row"]), parse_float=_decimal) if rows else None
         return values
 
 
 _REPLACED = "t.xmax <> '0'::xid"
 """Versions that somebody has locked, replaced or deleted, or once began to."""
+
+
+_PLAIN = {"boolean", "smallint", "integer", "bigint", "oid", "uuid", "date", "bytea"} | {
+    "timestamp without time zone", "timestamp with time zone", "time without time zone",
+}  # fmt: skip
+"""Types of which two equal values always have one text."""
+
+
+def _digest(columns: Sequence[tuple[str, str]]) -> str:
+    """An SQL expression: 64 bits that two rows have in common where all their values have the same texts."""
+    values = (
+        f"t.{_quoted(name)}" if kind in _PLAIN else f't.{_quoted(name)}::text COLLATE "C"'
+        for name, kind in columns
+    )
+    return f"hash_record_extended(ROW({', '.join(values)}), 0)"
 
 
 def gross(table: Row, why: str) -> TableEffect:
@@ -216,15 +231,13 @@ def _read(pgconn: Any) -> Iterator[_Line]:
         if first:
             row, first = row[_HEADER:], False
         if len(row) > _TAIL:  # else it is the two bytes of the end
-            yield row[6:-_TAIL], row[-18:-10], row[-6:]
+            yield row[6:-_TAIL], row[-18:]
     while (result := pgconn.get_result()) is not None:
         if result.status != pq.ExecStatus.COMMAND_OK:
             raise failed(result)
 
 
-def _merged(
-    before: Iterator[_Line], after: Iterator[_Line]
-) -> Iterator[tuple[_Line | None, _Line | None]]:
+def _merged(before: Iterator[_Line], after: Iterator[_Line]) -> Iterator[tuple[_Line | None, _Line | None]]:
     """Two sorted streams as one of pairs with an equal key; the other side is None where it has none."""
     old, new = next(before, None), next(after, None)
     while old is not None or new is not None:
@@ -240,16 +253,16 @@ def _merged(
 
 
 def _number(place: bytes) -> int:
-    return int.from_bytes(place, "big")
+    return int.from_bytes(place[-6:], "big")
 
 
 def _place(number: int) -> str:
     return f"({number >> 16},{number & 0xFFFF})"
 
 
-def _packed(place: str) -> bytes:
+def _packed(place: str) -> int:
     block, offset = place.strip("()").split(",")
-    return (int(block) << 16 | int(offset)).to_bytes(6, "big")
+    return int(block) << 16 | int(offset)
 
 
 def _decimal(text: str) -> float | str:
@@ -259,5 +272,3 @@ def _decimal(text: str) -> float | str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-

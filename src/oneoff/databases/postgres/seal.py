@@ -34,6 +34,10 @@ from oneoff.errors import DryRunStopped, DryRunUnavailable
 from oneoff.threads import Newcomers
 from oneoff.types import without_password
 
+_LIMITS = (
+    f"time limits: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock,"
+    f" {IDLE_SECONDS} s without a statement, {WHOLE_SECONDS} s in all"
+)
 _NOT_COVERED = (
     "sequences are not put back (nextval), and those that the role may not read are not looked at",
     "advisory locks of the session end with it",
@@ -48,8 +52,7 @@ _NOT_COVERED = (
     "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
     LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
-    f"time limits: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock,"
-    f" {IDLE_SECONDS} s without a statement, {WHOLE_SECONDS} s in all",
+    _LIMITS,
 )
 
 
@@ -76,12 +79,11 @@ class PostgresSeal:
         self._measured = self._over = False
 
     def costs(self) -> tuple[str, ...]:
-        limit = f"tables of up to {self._measure.scan_limit:,} bytes that it writes to are read through once"
-        return (
-            "PostgreSQL: rows are really written, and rolled back where this is a dry run: write-ahead log, dead"
-            " rows for VACUUM, and locks until the end",
-            *((f"PostgreSQL: for the exact effects {limit}",) if self._measure.rows else ()),
-        )
+        said = "PostgreSQL: rows are really written, with their write-ahead log, and locked until the end"
+        if not self._measure.rows:
+            return (said,)
+        limit = f"{self._measure.scan_limit:,} bytes"
+        return (said, f"PostgreSQL: each table of up to {limit} that it writes to is read through once more")
 
     def __enter__(self) -> PostgresSeal:
         """Raises DryRunUnavailable where the database cannot be sealed."""

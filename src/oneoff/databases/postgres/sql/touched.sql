@@ -25,7 +25,10 @@ SELECT c.oid::text AS oid,
        (SELECT json_agg(a.attname ORDER BY k.place)
         FROM pg_index i, unnest(i.indkey::smallint[]) WITH ORDINALITY k (number, place), pg_attribute a
         WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts
-          AND a.attrelid = c.oid AND a.attnum = k.number) AS key
+          AND a.attrelid = c.oid AND a.attnum = k.number) AS key,
+       (SELECT json_agg(json_build_array(a.attname, format_type(a.atttypid, NULL)) ORDER BY a.attnum)
+        FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM held
 JOIN mode USING (strength)
 JOIN pg_class c ON c.oid = held.oid
