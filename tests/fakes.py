@@ -11,6 +11,7 @@ from typing import Any
 
 from oneoff.audit.event import Event, decode, short_type
 from oneoff.commands.run import Options, Request
+from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import RunQuery, Services
@@ -131,9 +132,22 @@ class FakeLauncher:
 
 
 class FakeSeal:
-    """Holds nothing back; reports one changed table."""
+    """Holds nothing back; reports one changed table, and notes what was done to it."""
 
     level = "copy"
+
+    def __init__(self, measure: Measure | None = None) -> None:
+        self.wanted = measure
+        self.done: list[str] = []
+
+    def costs(self) -> tuple[str, ...]:
+        return ("it costs nothing",)
+
+    def measure(self) -> None:
+        self.done.append("measured")
+
+    def keep(self) -> None:
+        self.done.append("kept")
 
     def __enter__(self) -> FakeSeal:
         return self
@@ -171,10 +185,14 @@ class FakeDatabases:
             raise handle
         return handle
 
-    def seal(self, handle: Any) -> FakeSeal:
+    def __init__(self) -> None:
+        self.sealed: list[FakeSeal] = []
+
+    def seal(self, handle: Any, measure: Measure | None = None) -> FakeSeal:
         if self.resolve(handle) is None:
             raise DryRunUnavailable("the app declares no database")
-        return FakeSeal()
+        self.sealed.append(FakeSeal(measure))
+        return self.sealed[-1]
 
 
 class RacedStore(MemoryStore):

@@ -24,6 +24,7 @@ class App(Registry):
         database: The app's database: an SQLAlchemy engine, a URL, a DB-API connect function, or a callable
             that returns one of these. Tasks get it back, untouched, as ``ctx.db``; a dry run seals it.
         version: The app's version, recorded with every run; pyproject.toml's where none is given.
+        private: Columns whose values no report of effects tells, keys included: ``["customers.email"]``.
     """
 
     @overload

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
+from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
@@ -285,9 +286,9 @@ class Launcher(Protocol):
 
 
 class Seal(Protocol):
-    """One database for the time of a dry run: the task may do what it likes, and nothing stays.
+    """One database for the time of a run: the task may do what it likes, and nothing stays unless it is kept.
 
-    Used as a context manager around the task; the report is complete once it is closed.
+    Used as a context manager around the task; the report is complete once it is closed, or measured.
     """
 
     level: str
@@ -296,6 +297,20 @@ class Seal(Protocol):
     def __enter__(self) -> Seal: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+    def costs(self) -> tuple[str, ...]:
+        """What it will take, in words, to be said before it is entered."""
+
+    def measure(self) -> None:
+        """Inside the block, once the task has ended: its part is over, and the report is made."""
+
+    def keep(self) -> None:
+        """After :meth:`measure`, of a real run: make the task's work last, in one commit.
+
+        Raises:
+            NotCommitted: it could not be, and the database is as it was.
+            CommitUnknown: nobody can say.
+        """
 
     def report(self) -> DatabaseReport:
         """What the task did to this database, and what is not covered."""
@@ -327,8 +342,10 @@ class Databases(Protocol):
     def resolve(self, handle: Any) -> Any:
         """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
 
-    def seal(self, handle: Any) -> Seal:
-        """A seal for the database behind a handle; a function is called to see what it gives.
+    def seal(self, handle: Any, measure: Measure | None = None) -> Seal:
+        """A seal for the database behind a handle, that measures effects as ``measure`` says.
+
+        A function is called to see what it gives.
 
         Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
         :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.

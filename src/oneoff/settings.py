@@ -120,6 +120,10 @@ class Settings:
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
+    private: tuple[str, ...] = ()
+    """``TABLE.COLUMN``: columns whose values no report of effects tells."""
+    scan_limit: int = 1 << 30
+    """Bytes: a PostgreSQL table that is larger is not read through for its exact changes."""
     user_dir: Path | None = None
     """What oneoff keeps for this user: ``oneoff`` in ``$XDG_STATE_HOME``; None where no home is known.
 
@@ -168,7 +172,11 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     file, table, version = _find(start)
     root = file.parent if file else start
-    _only(table, {"app", "audit", "store", "environment", "environments", "tasks"}, "tool.oneoff")
+    _only(
+        table,
+        {"app", "audit", "store", "environment", "environments", "tasks", "private", "scan_limit"},
+        "tool.oneoff",
+    )
     store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
@@ -187,6 +195,8 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        private=_get(table, "private", _columns, "tool.oneoff") or (),
+        scan_limit=_get(table, "scan_limit", _bytes, "tool.oneoff") or Settings.scan_limit,
         audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
         user_dir=_user_dir(environ),
         version=version,
@@ -350,6 +360,20 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     """A text, or a list of them."""
     return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _columns(value: Any) -> tuple[str, ...]:
+    names = _texts(value)
+    if not isinstance(value, list) or not all(all(name.rpartition(".")[::2]) for name in names):
+        raise ValueError('a list of columns is wanted, such as ["customers.email"]')
+    return names
+
+
+def _bytes(value: Any) -> int:
+    found = re.fullmatch("([1-9][0-9]{0,5})(MB|GB|TB)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a size is wanted, such as "500MB" or "4GB"')
+    return int(found[1]) << {"MB": 20, "GB": 30, "TB": 40}[found[2]]
 
 
 def _days(value: Any) -> timedelta:

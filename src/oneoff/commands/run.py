@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 
 from oneoff import policy
 from oneoff.audit import event
+from oneoff.commands import effects
 from oneoff.commands.attend import attend, settle
+from oneoff.commands.effects import EffectsOptions
 from oneoff.commands.elsewhere import check_elsewhere
+from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
     AlreadyStarted,
     DryRunStopped,
@@ -61,6 +64,7 @@ class Options:
     detach: bool = False
     run_id: RunId | None = None
     break_glass: bool = False
+    effects: EffectsOptions = field(default_factory=EffectsOptions)
     command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
     """What was typed, with further options: the command that would have worked."""
     keep_stdout: bool = False
@@ -82,6 +86,8 @@ class Request:
     """Secrets as they were asked for or read; they go to another process by a pipe only."""
     options: Options = field(default_factory=Options)
     rerun_of: Run | None = None
+    expectation: Expectation | None = None
+    """What ``--expect`` names; found before anything is recorded."""
     elsewhere: Callable[[], Registry] | None = None
     """Loads the app as a process of its own would find it; None where it was found in that very way."""
 
@@ -98,6 +104,7 @@ def run(services: Services, request: Request) -> Run:
     if existing is not None:
         return _take_up(services, request, existing)
     environment = services.settings.environment_named(request.options.environment)
+    request = _with_expectation(services, request)
     values = request.values()
     wish = _record_of(services, request, environment, values)
     try:
@@ -119,6 +126,13 @@ def run(services: Services, request: Request) -> Run:
         if services.store.get(requested.id).status is not Status.REQUESTED:
             raise  # launched already: whoever watches it lets go of it
         _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
+
+
+def _with_expectation(services: Services, request: Request) -> Request:
+    options = request.options
+    elsewhere = options.detach or options.break_glass
+    effects.check(options.effects, request.task, dry_run=options.dry_run, elsewhere=elsewhere)
+    return replace(request, expectation=effects.expected(services, options.effects, request.task))
 
 
 def refuse(services: Services, request: Request, refusal: OneoffError) -> NoReturn:
@@ -220,6 +234,12 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
                 f"run {existing.id} {state} already, {_where(existing)}",
                 next_step=f"`oneoff wait {existing.id}` waits for its end",
             ),
+        )
+    if request.options.effects.given:
+        _not_this_one(
+            services,
+            existing,
+            AlreadyStarted(f"run {existing.id} was launched without options of its effects"),
         )
     if existing.release.code != code_digest(request.task):
         _not_this_one(
@@ -331,7 +351,7 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     mask = Mask.of(values)
     with _masking(mask):
-        seal = _seal(services, request, mask) if run.dry_run else None
+        seal = _seal(services, request, mask) if run.dry_run or request.options.effects.kept else None
     with Signals(Stop()) as signals:
         try:
             claimed = _claim(services, run)
@@ -347,6 +367,7 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             signals=signals,
             open_database=lambda: services.databases.resolve(request.registry.database),
             seal=seal,
+            expectation=request.expectation,
         )
         ended = execution.perform(keep_stdout=request.options.keep_stdout)
         with finishing():
@@ -394,11 +415,12 @@ def _seal(services: Services, request: Request, mask: Mask) -> Seal:
             f"{request.task.name} is a command: nothing can stop what another program writes",
             next_step="make it a Python task, or try it against a copy of the data",
         )
-    databases = services.databases
+    databases, options = services.databases, request.options
+    measure = effects.measure(services, request.registry, options.effects, dry_run=options.dry_run)
     try:
         # The app's own code runs here, and may print.
         with contextlib.redirect_stdout(sys.stderr), services.guard(mask):
-            return databases.seal(request.registry.database)
+            return databases.seal(request.registry.database, measure)
     except OneoffError:
         raise
     except (Exception, SystemExit, DryRunStopped) as error:

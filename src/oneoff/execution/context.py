@@ -28,6 +28,7 @@ class Context:
         report_progress: Callable[[int, int | None, str], None],
         stop: Stop,
         open_database: Callable[[], Any],
+        effects_last: bool = False,
     ) -> None:
         self.run_id = run_id
         self.actor = actor
@@ -37,6 +38,8 @@ class Context:
         self.log = log
         """Takes a message and fields: ``ctx.log.info("deleting", before=day)``."""
         self.suppressed: list[SuppressedEffect] = []
+        self._effects_last = effects_last
+        self._held_back: list[Callable[[], Any]] = []
         self._report_progress = report_progress
         self._stop = stop
         self._open_database = open_database
@@ -78,14 +81,24 @@ class Context:
         """Do something outside the database: send a mail, call a service, write a file.
 
         In a real run the function is called and its result returned. In a dry run it is recorded in the
-        report and not called, and ``dry_result`` is returned in its place.
+        report and not called, and ``dry_result`` is returned in its place. A real run that commits once, at
+        its end (``--effects``, ``--expect``), returns ``dry_result`` too, and calls the function after that.
         """
-        if not self.dry_run:
+        if not self.dry_run and not self._effects_last:
             return function(*args, **kwargs)
+        if not self.dry_run:
+            self._held_back.append(lambda: function(*args, **kwargs))
         name = getattr(function, "__qualname__", repr(type(function).__qualname__))
         module = getattr(function, "__module__", None)
         self.suppressed.append(
             SuppressedEffect(description=str(description), call=f"{module}.{name}" if module else name)
         )
-        self.log.info("not done in a dry run", effect=description)
+        self.log.info(
+            "not done in a dry run" if self.dry_run else "done after the commit", effect=description
+        )
         return dry_result
+
+    def call_held_back(self) -> None:
+        """Do what waited for the commit, in order; what the first that fails raises comes through."""
+        while self._held_back:
+            self._held_back.pop(0)()

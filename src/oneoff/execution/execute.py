@@ -25,9 +25,11 @@ from typing import Any, NoReturn
 
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
+from oneoff.dryrun.expect import Expectation
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     DryRunUnavailable,
+    NotCommitted,
     OneoffError,
     OutcomeUnrecorded,
     RunNotFound,
@@ -109,18 +111,22 @@ class Execution:
         signals: Signals,
         open_database: Callable[[], Any] = lambda: None,
         seal: Seal | None = None,
+        expectation: Expectation | None = None,
     ) -> None:
         self._run = run
         self._task = task
         self._values = values
         self._mask = Mask.of(values)
-        self._guard = services.guard(self._mask) if seal is not None else None
+        self._guard = services.guard(self._mask) if run.dry_run else None
         """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
         self._open_database = open_database
         self._seal = seal
+        self._expectation = expectation
+        self._exceeded: tuple[str, ...] = ()
+        self._committed: bool | None = None if run.dry_run else False
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -175,6 +181,8 @@ class Execution:
         with contextlib.suppress(OSError, ValueError):  # nobody listens
             mode = " as a dry run" if self._run.dry_run else ""
             print(f"run {self._run.id} starts{mode}: {self._run.in_words}", file=sys.stderr, flush=True)
+            for cost in self._seal.costs() if self._seal else ():
+                print(f"  {cost}", file=sys.stderr, flush=True)
         self._supervised()
 
     def _print_traceback(self) -> None:
@@ -230,10 +238,13 @@ class Execution:
             report_progress=self._meter.update,
             stop=self._stop,
             open_database=self._open_database,
+            effects_last=self._seal is not None and not self._run.dry_run,
         )
         try:
             with self._guard or contextlib.nullcontext(), self._seal or contextlib.nullcontext():
-                self._call(context)
+                self._to_its_end(context)
+            if self._committed:
+                context.call_held_back()
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
         except BaseException as error:
@@ -241,6 +252,38 @@ class Execution:
             self._attempt.report = self._report(context, complete=whole)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
+
+    def _to_its_end(self, context: Context) -> None:
+        """Call the task; of a real run that is sealed, make its work last if nothing speaks against it."""
+        leaving: SystemExit | None = None
+        try:
+            self._call(context)
+        except SystemExit as error:
+            if error.code:
+                raise
+            leaving = error
+        if self._seal is not None and not self._run.dry_run and not self._stop.seen:
+            self._commit(self._seal)
+        if leaving is not None:
+            raise leaving
+
+    def _commit(self, seal: Seal) -> None:
+        """Raises NotCommitted, CommitUnknown."""
+        seal.measure()
+        found = (seal.report(),)
+        if any(database.attempts for database in found):
+            return
+        if self._expectation is not None:
+            self._exceeded = self._expectation.exceeded_by(found)
+        if self._exceeded:
+            raise NotCommitted(f"it exceeds its dry run, and nothing was committed: {self._exceeded[0]}")
+        with self._signals.shielded():
+            self._attempt.committing = True
+            try:
+                seal.keep()
+                self._committed = True
+            finally:
+                self._attempt.committing = False
 
     def _call(self, context: Context) -> None:
         """A task that forks comes back here twice; the child leaves before it touches what is the run's."""
@@ -254,15 +297,19 @@ class Execution:
             _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if self._seal is None or self._guard is None:
+        if self._seal is None:
             return None
+        guard = self._guard
         report = Report(
             databases=(self._seal.report(),),
             effects=tuple(context.suppressed),
-            guard=self._guard.name,
+            guard=guard.name if guard else "none",
+            committed=self._committed,
+            expected=self._expectation.name if self._expectation else None,
+            exceeded=self._exceeded,
             complete=complete,
-            not_covered=self._guard.not_covered,
-            attempts=self._guard.attempts,
+            not_covered=guard.not_covered if guard else (),
+            attempts=guard.attempts if guard else (),
         )
         return masked(report, self._mask)
 
@@ -327,9 +374,11 @@ class Execution:
 
     def _ended(self, run: Run, outcome: Outcome, at: datetime) -> Run:
         report = self._attempt.report
+        document = report.document() if report else None
         return replace(
             run.ended(outcome, at),
-            dry_run_report=report.document() if report else None,
+            dry_run_report=document if run.dry_run else None,
+            effects_report=None if run.dry_run else document,
             progress=self._meter.current if self._began is not None else None,
         )
 
@@ -386,9 +435,12 @@ def _shortened(run: Run) -> Run:
     """What fits into the room set aside, where the disk has no more."""
     outcome = run.outcome
     if outcome is None or outcome.traceback is None:
-        return replace(run, dry_run_report=None)
+        return replace(run, dry_run_report=None, effects_report=None)
     return replace(
-        run, outcome=replace(outcome, traceback=outcome.traceback[-SHORT_TRACEBACK:]), dry_run_report=None
+        run,
+        outcome=replace(outcome, traceback=outcome.traceback[-SHORT_TRACEBACK:]),
+        dry_run_report=None,
+        effects_report=None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
-from oneoff.errors import DryRunStopped, Refused, RunStopped
+from oneoff.errors import CommitUnknown, DryRunStopped, Refused, RunStopped
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -23,6 +23,8 @@ class Attempt:
     exit_code: int | None = None
     signal: str | None = None
     report: Report | None = None
+    committing: bool = False
+    """It is in the middle of the one commit of a run whose effects are measured."""
 
 
 def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int, mask: Mask = NO_SECRETS) -> Outcome:
@@ -42,6 +44,12 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
     known = Outcome(
         status=Status.SUCCEEDED, exit_code=exit_code, rows=_rows(attempt.report), duration_ms=duration_ms
     )
+    if attempt.committing or isinstance(attempt.error, CommitUnknown):
+        why = error or "the process was ended in the middle of its commit"
+        return replace(known, status=Status.LOST, error=f"it is not known whether it was committed: {why}")
+    committed = attempt.report is not None and attempt.report.committed is True
+    if committed and error is None:
+        return known
     if stop.cause is not None and (stop.seen or stop.forced or attempt.command):
         return replace(known, status=stop.cause.status, error=_stopped(stop.cause.words, error))
     if isinstance(attempt.error, Refused):
@@ -51,7 +59,8 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
     attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
-        tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
+        held = "the dry run held" if _is_dry(attempt.report) else "nothing was committed"
+        tried = f"{held}, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)
     if error is not None:
         return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error, mask))
@@ -84,14 +93,20 @@ def _traceback(error: BaseException | None, mask: Mask) -> str | None:
     return None if error is None or isinstance(error, SystemExit) else own_traceback(error, mask)
 
 
+def _is_dry(report: Report | None) -> bool:
+    return report is not None and report.committed is None
+
+
 def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
     return report.databases if report else ()
 
 
 def _rows(report: Report | None) -> JSONObject | None:
-    """Rows per table, of the first form: measured in a dry run only."""
-    if report is None:
+    """Rows per table where they were measured; a real run that did not commit has changed none."""
+    if report is None or not all(database.measured for database in report.databases):
         return None
+    if report.committed is False:
+        return {}
     return {
         table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
         for database in _databases(report)

@@ -51,6 +51,7 @@ def test_the_document_is_plain_json() -> None:
         "inserted": 0,
         "updated": 12,
         "deleted": 128430,
+        "note": "",
     }
     assert document["effects"] == [{"description": "notify support", "call": "shop.mail.send"}]
 
