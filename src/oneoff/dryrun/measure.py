@@ -11,6 +11,8 @@ from oneoff.types import JSON
 
 SAMPLE = 5
 """Changed rows of each table that are told, where nothing else is said."""
+_LONGEST = 500
+"""Characters of one value that are told."""
 SCAN_LIMIT_BYTES = 1 << 30
 """A table larger than this is not read through for its exact changes. Reading a gibibyte takes seconds, while
 the run's locks are held."""
@@ -59,7 +61,9 @@ def sampled(
     row = after or before or {}
 
     def told(column: str, value: JSON) -> JSON:
-        return SECRET_MARK if measure.hidden(table, column) and value is not None else value
+        if measure.hidden(table, column) and value is not None:
+            return SECRET_MARK
+        return f"{value[:_LONGEST]}…" if isinstance(value, str) and len(value) > _LONGEST else value
 
     changed: tuple[str, ...] = ()
     if before is not None and after is not None:

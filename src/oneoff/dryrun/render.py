@@ -1,4 +1,4 @@
-"""The report of a run's effects as text, from its JSON document: the store keeps that, and nothing else of it.
+"""The report of a run's effects as text, from its JSON document: the store keeps that, and no more of it.
 
 Reports that an earlier version stored have not all of the fields.
 """
