@@ -248,7 +248,7 @@ class Execution:
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
         except BaseException as error:
-            whole = isinstance(error, SystemExit) and not error.code
+            whole = isinstance(error, NotCommitted) or (isinstance(error, SystemExit) and not error.code)
             self._attempt.report = self._report(context, complete=whole)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
@@ -276,7 +276,8 @@ class Execution:
         if self._expectation is not None:
             self._exceeded = self._expectation.exceeded_by(found)
         if self._exceeded:
-            raise NotCommitted(f"it exceeds its dry run, and nothing was committed: {self._exceeded[0]}")
+            more = f" and {len(self._exceeded) - 1} more" if len(self._exceeded) > 1 else ""
+            raise NotCommitted(f"nothing was committed, the dry run is exceeded: {self._exceeded[0]}{more}")
         with self._signals.shielded():
             self._attempt.committing = True
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
-from oneoff.errors import CommitUnknown, DryRunStopped, Refused, RunStopped
+from oneoff.errors import CommitUnknown, DryRunStopped, NotCommitted, Refused, RunStopped
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -57,6 +57,9 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
         return replace(known, status=Status.REFUSED, error=words)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
+    if isinstance(attempt.error, NotCommitted):
+        words = "; ".join(filter(None, (attempt.error.message, attempt.error.next_step)))
+        return replace(known, status=Status.FAILED, error=words)
     attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
         held = "the dry run held" if _is_dry(attempt.report) else "nothing was committed"

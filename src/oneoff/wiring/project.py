@@ -29,7 +29,12 @@ def load_registry(settings: Settings, app: str | None) -> Registry:
         where = settings.file or f"{settings.root} and the folders above"
         raise AppNotFound(f"no app is named, and no command task in {where}")
     found = _import(reference, settings) if reference else Registry(settings.root.name)
-    registry = Registry(found.name, database=found.database, version=found.version or settings.version)
+    registry = Registry(
+        found.name,
+        database=found.database,
+        version=found.version or settings.version,
+        private=found.private,
+    )
     for task in found:
         registry.add(task)
     for name, command in settings.tasks.items():

@@ -40,7 +40,7 @@ def commit(session: Session) -> None:
     try:
         number = ask(pgconn, b"SELECT pg_current_xact_id()::text AS number")[0]["number"]
     except errors.Error as error:
-        raise NotCommitted(f"{session.database}: {one_line(error)}") from error
+        raise NotCommitted(f"nothing was committed, {session.database}: {one_line(error)}") from error
     result = pgconn.exec_(b"COMMIT")
     if result.status == pq.ExecStatus.COMMAND_OK and result.command_status == b"COMMIT":
         return
@@ -48,7 +48,7 @@ def commit(session: Session) -> None:
     lost = pgconn.transaction_status == pq.TransactionStatus.UNKNOWN
     status = _status(session, number) if lost else "aborted"
     if status == "aborted":
-        raise NotCommitted(f"{session.database}: {one_line(cause)}") from cause
+        raise NotCommitted(f"nothing was committed, {session.database}: {one_line(cause)}") from cause
     if status != "committed":
         raise CommitUnknown(
             f"{session.database}: the connection was lost during COMMIT", next_step=_ASK.format(number)

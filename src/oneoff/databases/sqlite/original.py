@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 5.0
 _PAGES = 1000
 _NOT_COPIED = ("journal_mode", "page_size", "auto_vacuum", "encoding")
 """Settings of a whole file that a backup into it does not change, or not safely."""
-_CHANGED = "{} was written to by others while the task worked on its copy"
+_CHANGED = "nothing was committed: {} was written to by others while the task worked on its copy"
 
 
 class Original:
@@ -55,7 +55,7 @@ class Original:
                     self._lock()
                     self._bring(source, self._connection)
         except sqlite3.Error as error:
-            raise NotCommitted(f"{self._path}: {error}") from error
+            raise NotCommitted(f"nothing was committed: {self._path}: {error}") from error
 
     def _opened(self) -> sqlite3.Connection:
         connection = plain(f"{self._path.as_uri()}?mode=rw")
@@ -85,14 +85,17 @@ class Original:
             nonlocal locked
             if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 if time.monotonic() > deadline:
-                    raise NotCommitted(f"{self._path} is locked by others", next_step="run it again")
+                    raise NotCommitted(
+                        f"nothing was committed: {self._path} is locked by others", next_step="run it again"
+                    )
             elif watch and not locked:
                 self._check_unchanged()
                 locked = True
 
         (total,) = source.execute("PRAGMA page_count").fetchone()
         if watch and total < 2:
-            raise NotCommitted(f"{self._path} would hold no table any more")
+            raise NotCommitted(f"nothing was committed: {self._path} would hold no table any more")
+        target.execute("PRAGMA busy_timeout = 50")  # milliseconds: who waits is the loop, which gives up
         pages = min(_PAGES, max(total - 1, 1))  # the last step commits, and the first one asks
         source.backup(target, pages=pages, progress=progress, sleep=0.02)
 
@@ -102,8 +105,8 @@ class Original:
                 was, is_ = (self._setting(connection, name) for connection in (old, new))
                 if was != is_:
                     raise NotCommitted(
-                        f"the task changed the {name} of {self._path} ({was} -> {is_}), and that cannot be"
-                        " brought over from a copy",
+                        f"nothing was committed: the task changed the {name} of {self._path} ({was} ->"
+                        f" {is_}), which cannot be brought over from a copy",
                         next_step="do that in a run without --effects",
                     )
 

@@ -40,7 +40,7 @@ _NOT_COVERED = (
 _LOCK = Lock(
     table="(the whole file)",
     mode="write",
-    blocks="none here: it is the copy. A real run keeps every other writer waiting, from its first write on",
+    blocks="nobody here, it is a copy; without one every other writer, from the first write to the commit",
 )
 
 
@@ -111,7 +111,7 @@ class SqliteSeal:
         """Bring the copy over, unless the original has changed since. Raises NotCommitted."""
         names = ", ".join(sorted(thread.name for thread in self._newcomers.alive()))
         if names:
-            raise NotCommitted(f"the task left threads running, which may still write: {names}")
+            raise NotCommitted(f"nothing was committed: the task left threads running ({names})")
         if not unchanged(self._before, self._copy):
             self._kept_open.replace(self._before, self._copy)
         self._kept = True
