@@ -93,9 +93,7 @@ class Context:
         self.suppressed.append(
             SuppressedEffect(description=str(description), call=f"{module}.{name}" if module else name)
         )
-        self.log.info(
-            "not done in a dry run" if self.dry_run else "done after the commit", effect=description
-        )
+        self.log.info("not done in a dry run" if self.dry_run else "waits for the commit", effect=description)
         return dry_result
 
     def call_held_back(self) -> None:
