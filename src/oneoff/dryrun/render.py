@@ -21,6 +21,11 @@ _OUTSIDE: dict[bool | None, str] = {
     True: "Outside the database, called after the commit",
     False: "Outside the database, not called",
 }
+_COMMITTED: dict[bool | None, str] = {
+    None: "NOT KNOWN whether this was committed, or not in every database: see the error.",
+    True: "Effects of the run, committed at its end.",
+    False: "NOTHING WAS COMMITTED: these are the effects that the run would have had.",
+}
 _SQL_WIDTH = 100
 _VALUE_WIDTH = 60
 
@@ -53,9 +58,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
-    committed = document.get("committed")
-    if committed is not None:
-        yield from _real(document, committed=committed)
+    if document.get("real"):
+        yield from _real(document)
         return
     databases: Sequence[Mapping[str, Any]] = document["databases"]
     levels = list(dict.fromkeys(database["level"] for database in databases))
@@ -65,16 +69,12 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Dry run, level {level}: {_LEVELS[level]}."
 
 
-def _real(document: Mapping[str, Any], *, committed: bool) -> Iterator[str]:
+def _real(document: Mapping[str, Any]) -> Iterator[str]:
     if document.get("expected"):
         within = "goes beyond" if document["exceeded"] else "was held against"
         yield f"The run {within} the report of {document['expected']}."
         yield from (f"  {problem}" for problem in document["exceeded"])
-    yield (
-        "Effects of the run, committed at its end."
-        if committed
-        else "NOTHING WAS COMMITTED: these are the effects that the run would have had."
-    )
+    yield _COMMITTED[document["committed"]]
 
 
 def _database(database: Mapping[str, Any]) -> Iterator[str]:

@@ -114,8 +114,10 @@ class Report:
     effects: tuple[SuppressedEffect, ...] = ()
     guard: str = "none"
     """What stops effects outside the database: none, audit hook, landlock."""
+    real: bool = False
+    """Of a real run whose effects were measured."""
     committed: bool | None = None
-    """Of a real run whose effects were measured: whether they stayed. None of a dry run."""
+    """Of a real run: whether its effects stayed; None where that is not known, or true of some databases."""
     expected: str | None = None
     """Of a real run: the report that it was held against."""
     exceeded: tuple[str, ...] = ()

@@ -28,10 +28,12 @@ from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.expect import Expectation
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
+    CommitUnknown,
     DryRunUnavailable,
     NotCommitted,
     OneoffError,
     OutcomeUnrecorded,
+    PartlyCommitted,
     RunNotFound,
     RunStopped,
     StoreConflict,
@@ -127,6 +129,7 @@ class Execution:
         self._expectation = expectation
         self._exceeded: tuple[str, ...] = ()
         self._committed: bool | None = None if run.dry_run else False
+        """Of a real run None where nobody knows."""
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -248,7 +251,9 @@ class Execution:
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
         except BaseException as error:
-            whole = isinstance(error, NotCommitted) or (isinstance(error, SystemExit) and not error.code)
+            whole = isinstance(error, NotCommitted | CommitUnknown) or (
+                isinstance(error, SystemExit) and not error.code
+            )
             self._attempt.report = self._report(context, complete=whole)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
@@ -279,10 +284,15 @@ class Execution:
             more = f" and {len(self._exceeded) - 1} more" if len(self._exceeded) > 1 else ""
             raise NotCommitted(f"nothing was committed, the dry run is exceeded: {self._exceeded[0]}{more}")
         with self._signals.shielded():
-            self._attempt.committing = True
+            self._attempt.committing, self._committed = True, None
             try:
                 seal.keep()
                 self._committed = True
+            except PartlyCommitted:
+                raise
+            except NotCommitted:
+                self._committed = False
+                raise
             finally:
                 self._attempt.committing = False
 
@@ -305,6 +315,7 @@ class Execution:
             databases=(self._seal.report(),),
             effects=tuple(context.suppressed),
             guard=guard.name if guard else "none",
+            real=not self._run.dry_run,
             committed=self._committed,
             expected=self._expectation.name if self._expectation else None,
             exceeded=self._exceeded,

@@ -62,7 +62,7 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
         return replace(known, status=Status.FAILED, error=words)
     attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
-        held = "the dry run held" if _is_dry(attempt.report) else "nothing was committed"
+        held = "nothing was committed" if attempt.report and attempt.report.real else "the dry run held"
         tried = f"{held}, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)
     if error is not None:
@@ -96,10 +96,6 @@ def _traceback(error: BaseException | None, mask: Mask) -> str | None:
     return None if error is None or isinstance(error, SystemExit) else own_traceback(error, mask)
 
 
-def _is_dry(report: Report | None) -> bool:
-    return report is not None and report.committed is None
-
-
 def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
     return report.databases if report else ()
 
@@ -108,8 +104,8 @@ def _rows(report: Report | None) -> JSONObject | None:
     """Rows per table where they were measured; a real run that did not commit has changed none."""
     if report is None or not all(database.measured for database in report.databases):
         return None
-    if report.committed is False:
-        return {}
+    if report.real and not report.committed:
+        return {} if report.committed is False else None
     return {
         table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
         for database in _databases(report)

@@ -303,7 +303,7 @@ def test_a_file_that_others_lock_is_given_up(tmp_path: Path) -> None:
     path = _file(tmp_path, "wal", 10)
     seal = Databases().seal(f"sqlite:///{path}", _KEEPS)
     code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN IMMEDIATE')"
-    command = [sys.executable, "-c", f"{code}; print(1, flush=True); input()", path]
+    command = [sys.executable, "-c", f"{code}; print(1, flush=True); input()", str(path)]
     with seal:
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM item")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from oneoff.dryrun.measure import Measure, sampled
 from oneoff.dryrun.report import RowSample
+from oneoff.types import JSON
 
-_OLD = {"id": 1, "email": "ann@shop.example", "visits": 3, "gone": 1}
-_NEW = {"id": 1, "email": "bob@shop.example", "visits": 3, "new": None}
+_OLD: dict[str, JSON] = {"id": 1, "email": "ann@shop.example", "visits": 3, "gone": 1}
+_NEW: dict[str, JSON] = {"id": 1, "email": "bob@shop.example", "visits": 3, "new": None}
 
 
 def test_keys_and_the_names_of_changed_columns() -> None:

@@ -189,10 +189,14 @@ def test_secrets_are_masked_in_sampled_rows() -> None:
 def test_a_real_run_says_whether_it_was_committed() -> None:
     """And which report it was held against, with every way in which it went beyond it."""
     text = _text(
-        replace(_REPORT, committed=False, expected="run x", exceeded=("t: 2 deleted", "u: 1 deleted"))
+        replace(
+            _REPORT, real=True, committed=False, expected="run x", exceeded=("t: 2 deleted", "u: 1 deleted")
+        )
     )
     assert text.startswith(
         "The run goes beyond the report of run x.\n  t: 2 deleted\n  u: 1 deleted\nNOTHING WAS COMMITTED"
     )
     assert "Outside the database, not called" in text
-    assert _text(replace(_REPORT, committed=True)).startswith("Effects of the run, committed at its end.")
+    text = _text(replace(_REPORT, real=True, committed=True))
+    assert text.startswith("Effects of the run, committed at its end.")
+    assert _text(replace(_REPORT, real=True)).startswith("NOT KNOWN whether")
