@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres import effects
@@ -118,6 +121,64 @@ def test_the_report_on_sqlite_is_the_difference_of_two_dumps(sqlite_path: Path, 
     assert set(report.tables) == difference(before, _dump_sqlite(sqlite_path))
     assert report.measured
     assert report.attempts == ()
+
+
+_KEYS, _LETTERS = st.integers(1, 12), st.sampled_from("ab")
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("INSERT OR IGNORE INTO {0} VALUES (?, ?)"), _KEYS, _LETTERS),
+        st.tuples(st.just("REPLACE INTO {0} VALUES (?, ?)"), _KEYS, _LETTERS),
+        st.tuples(st.just("UPDATE {0} SET v = ? WHERE id < ?"), _LETTERS, _KEYS),
+        st.tuples(st.just("UPDATE {0} SET id = id + 100 WHERE id = ? AND v = ?"), _KEYS, _LETTERS),
+        st.tuples(st.just("DELETE FROM {0} WHERE id = ? OR v = ?"), _KEYS, _LETTERS),
+        st.sampled_from([("SAVEPOINT s",), ("ROLLBACK TO s",), ("RELEASE s",), ("COMMIT",), ("ROLLBACK",)]),
+    ),
+    max_size=14,
+)
+_TABLES = {"keyed": "id", "narrow": "id", "plain": "rowid"}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.tuples(st.sampled_from(sorted(_TABLES)), _STEPS), max_size=4))
+def test_random_tasks_on_sqlite_are_counted_exactly(tmp_path: Path, steps: list[Any]) -> None:
+    """Any mix of statements and savepoints over tables with a key, without a rowid, and without a key."""
+    path = tmp_path / "random.db"
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE keyed (id INTEGER PRIMARY KEY, v TEXT);"
+            "CREATE TABLE narrow (id INT PRIMARY KEY, v TEXT) WITHOUT ROWID;"
+            "CREATE TABLE plain (id INT, v TEXT)"
+        )
+        for table in _TABLES:
+            connection.executemany(f"INSERT INTO {table} VALUES (?, 'a')", [(n,) for n in range(1, 9)])
+        connection.commit()
+
+    def task() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            for table, chosen in steps:
+                for statement, *values in chosen:
+                    if statement in ("RELEASE s", "ROLLBACK TO s"):
+                        connection.execute("SAVEPOINT s")  # so that there is one
+                    connection.execute(statement.format(table), values)
+                    if statement in ("COMMIT", "ROLLBACK"):
+                        connection.execute("BEGIN")
+            connection.execute("COMMIT")
+
+    def dump() -> Dump:
+        with closing(sqlite3.connect(path)) as connection:
+            return {
+                table: {row[0]: row for row in connection.execute(f"SELECT {key}, * FROM {table}")}
+                for table, key in _TABLES.items()
+            }
+
+    seal = Databases().seal(f"sqlite:///{path}")
+    with seal:
+        task()
+    before = dump()
+    task()
+    assert set(seal.report().tables) == difference(before, dump())
 
 
 def test_schema_changes_on_sqlite_are_named(sqlite_path: Path) -> None:

@@ -393,7 +393,7 @@ def random_database(postgres: Server) -> Iterator[str]:
         yield name
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, seed=st.integers(0, 2**32))
 def test_random_tasks_are_counted_exactly(
     postgres: Server, random_database: str, steps: list[tuple[Any, ...]], seed: int

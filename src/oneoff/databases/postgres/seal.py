@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from oneoff import own
 from oneoff.databases.postgres import connections, effects, ending
 from oneoff.databases.postgres.interception import (
     NOT_READ_ONLY,
@@ -110,7 +111,8 @@ class PostgresSeal:
         self._cleanup.enter_context(session.quiet())
         try:
             session.check("unseen")
-            self._read_effects(session)
+            with own.work():
+                self._read_effects(session)
         except DryRunStopped:
             self._counting = "not measured: the sealed transaction did not live until the end of the task"
         except errors.Error as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from oneoff import own
 from oneoff.databases.sqlite.compare import Difference, compare, unchanged
 from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
 from oneoff.databases.sqlite.guard import FileGuard
@@ -102,8 +103,9 @@ class SqliteSeal:
         if not self._measure.rows:
             return
         try:
-            self._difference = compare(self._before, self._copy)
-            self._samples = samples(self._before, self._copy, self._difference.tables, self._measure)
+            with own.work():
+                self._difference = compare(self._before, self._copy)
+                self._samples = samples(self._before, self._copy, self._difference.tables, self._measure)
         except (sqlite3.Error, OSError) as error:
             self._notes.attempt(f"the copy could not be compared: {error}")
 
