@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from tests.postgres import Server, make_store
+
 from oneoff.audit import event as events
 from oneoff.audit.event import Event, Observer, canonical, columns, full_type
-from oneoff.audit.merkle import Place, growth, leaf_hash
+from oneoff.audit.merkle import Growth, leaf_hash
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Actor, Outcome, Process, Release, Run
 from oneoff.runs.status import Status
 from oneoff.stores import queries
+from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.sqlite import SqliteStore
 from oneoff.types import JSONObject, RunId, TaskName, rfc3339
 
@@ -27,7 +31,7 @@ TASKS = tuple(f"task-{number}" for number in range(20))
 ACTORS = tuple(f"person-{number}" for number in range(20))
 ENVIRONMENTS = ("local", "staging", "production")
 TABLES = tuple(f"table_{number}" for number in range(20))
-_SQL = queries.load("sqlite.sql") | queries.load("sqlite_tree.sql")
+_SQL = queries.load("sqlite.sql")
 
 
 def fill(path: Path, runs: int) -> SqliteStore:
@@ -58,39 +62,84 @@ def fill(path: Path, runs: int) -> SqliteStore:
     return SqliteStore.open(path)
 
 
+def fill_postgres(server: Server, name: str, runs: int) -> PostgresStore:
+    """The same in a new database of this server."""
+    server.execute(f"CREATE DATABASE {name}")
+    url, owner = make_store(server, name), server.url(name)
+    with psycopg.connect(owner, autocommit=True, options="") as connection:
+        indexes = connection.execute(
+            "SELECT indexdef, indexname FROM pg_indexes WHERE schemaname = 'oneoff'"
+            " AND indexname NOT IN (SELECT conname FROM pg_constraint)"
+        ).fetchall()
+        for _, index in indexes:
+            connection.execute(f"DROP INDEX oneoff.{index}".encode())
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO oneoff.actor (subject, kind, name) VALUES (%s, 'human', %s)",
+                [(subject(number), name) for number, name in enumerate(ACTORS)],
+            )
+        size = 0
+        for page in _pages(runs):
+            size += len(page.events)
+            for table, rows in (
+                ("run", page.runs),
+                ("audit_event", page.events),
+                ("audit_event_table", page.tables),
+            ):
+                _copy(connection, table, rows)
+        connection.execute(b"UPDATE oneoff.audit_head SET size = %s", [size])
+        for definition, _ in indexes:
+            connection.execute(definition.encode())
+        connection.execute("VACUUM ANALYZE")
+    return PostgresStore.open(url)
+
+
+def _copy(connection: psycopg.Connection[Any], table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    names = list(rows[0]) if rows else []
+    into = f"COPY oneoff.{table} ({', '.join(names)}) FROM STDIN".encode()
+    if rows:
+        with connection.cursor().copy(into) as copy:
+            for row in rows:
+                copy.write_row([row[name] for name in names])
+
+
 def subject(number: int) -> str:
     """The opaque id of the actor of this number."""
     return f"{number:016x}"
 
 
 def _rows(connection: sqlite3.Connection, runs: int) -> int:
-    size, peaks = 0, dict[Place, bytes]()
-    made = _made(runs)
-    while page := list(islice(made, 1000)):
-        entries, nodes, tables = list[JSONObject](), [], []
-        for _, of_run in page:
-            for beside, body in of_run:
-                leaf = leaf_hash(body)
-                entries.append({**beside, "seq": size, "body": body, "leaf": leaf})  # type: ignore[dict-item]
-                names = beside["tables"]
-                assert isinstance(names, list)
-                tables += [(size, name, beside["time"]) for name in names]
-                peaks[0, size] = leaf
-                new = growth(size, leaf, partial(_taken, peaks))
-                if new:
-                    del peaks[0, size]
-                    peaks.update(list(new.items())[-1:])
-                nodes += [(*place, node) for place, node in new.items()]
-                size += 1
-        connection.executemany(_SQL["insert_run"], [values for values, _ in page])
-        connection.executemany(_SQL["insert_event"], entries)
-        connection.executemany("INSERT INTO audit_node VALUES (?, ?, ?)", nodes)
-        connection.executemany("INSERT INTO audit_event_table VALUES (?, ?, ?)", tables)
+    size = 0
+    for page in _pages(runs):
+        size += len(page.events)
+        connection.executemany(_SQL["insert_run"], page.runs)
+        connection.executemany(
+            _SQL["insert_event"], [{**event, "id": event["event_id"]} for event in page.events]
+        )
+        connection.executemany("INSERT INTO audit_event_table VALUES (:seq, :name, :time)", page.tables)
     return size
 
 
-def _taken(peaks: dict[Place, bytes], places: Sequence[Place]) -> dict[Place, bytes]:
-    return {place: peaks.pop(place) for place in places}
+@dataclass
+class _Page:
+    """Rows of three tables, by the names of their columns."""
+
+    runs: list[Mapping[str, Any]] = field(default_factory=list)
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    tables: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+def _pages(runs: int) -> Iterator[_Page]:
+    growth, size, made = Growth(), 0, _made(runs)
+    while some := list(islice(made, 1000)):
+        page = _Page(runs=[values for values, _ in some])
+        for beside, body in (told for _, of_run in some for told in of_run):
+            row: dict[str, Any] = {**beside, "seq": size, "body": body, "hashes": growth.add(leaf_hash(body))}
+            page.tables += [{"seq": size, "name": name, "time": row["time"]} for name in row.pop("tables")]
+            row["event_id"] = row.pop("id")
+            page.events.append(row)
+            size += 1
+        yield page
 
 
 _Told = list[tuple[JSONObject, bytes]]

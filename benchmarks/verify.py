@@ -14,12 +14,13 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.fill import START, fill
+from tests.postgres import serve
+
+from benchmarks.fill import START, fill, fill_postgres
 from oneoff.audit.receipt import make
 from oneoff.audit.verify import verify
-from oneoff.protocols import EventQuery, RunQuery
+from oneoff.protocols import EventQuery, RunQuery, Store
 from oneoff.runs.status import ACTIVE, Status
-from oneoff.stores.sqlite import SqliteStore
 
 RUNS = 1_000_000
 FEW = 1_000
@@ -34,20 +35,30 @@ MEMORY_MIB = 64
 
 def main(runs: int) -> int:
     """Measure, print, and say by the exit code whether every limit holds."""
+    held = list[bool]()
     with tempfile.TemporaryDirectory() as name:
         few, many = fill(Path(name) / "few.db", FEW), fill(Path(name) / "many.db", runs)
-        held = [_verify(many), _receipts(many)]
-        held += [_filter(words, look, few, many) for words, look in filters(runs).items()]
+        held += _measured("SQLite", runs, few, many)
+    with serve(shared_buffers="256MB", max_wal_size="8GB") as server:
+        held += _measured(
+            "PostgreSQL", runs, fill_postgres(server, "few", FEW), fill_postgres(server, "many", runs)
+        )
     return 0 if all(held) else 1
 
 
-def _verify(store: SqliteStore) -> bool:
+def _measured(name: str, runs: int, few: Store, many: Store) -> list[bool]:
+    print(f"{name}, {runs:,} runs", flush=True)
+    looks = filters(runs).items()
+    return [_verify(many), _receipts(many), *(_filter(words, look, few, many) for words, look in looks)]
+
+
+def _verify(store: Store) -> bool:
     bodies = [event.body for event in islice(store.events(), 50_000)]
     hashing = min(_seconds(lambda: [sha256(body).digest() for body in bodies]) for _ in range(5))
     per_hash = hashing / len(bodies)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    found = verify(store.events(), store.checkpoint, lambda _: False, hashes=store.hashes)
+    found = verify(store.events(), store.checkpoint, lambda _: False)
     seconds = time.perf_counter() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert found.ok, found.problems
@@ -58,7 +69,7 @@ def _verify(store: SqliteStore) -> bool:
     )
 
 
-def _receipts(store: SqliteStore) -> bool:
+def _receipts(store: Store) -> bool:
     taken = []
     for run in store.find(RunQuery(limit=100)):
         taken.append(
@@ -75,7 +86,7 @@ def _receipts(store: SqliteStore) -> bool:
     return _holds("a receipt, in ms", statistics.median(taken) * 1000, RECEIPT_MS)
 
 
-def filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
+def filters(runs: int) -> dict[str, Callable[[Store], object]]:
     """Each is asked in a way that has enough to show among few runs, too."""
     early = START + timedelta(seconds=min(runs, FEW) * 10)
     listings = {
@@ -103,7 +114,7 @@ def filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
         "since": EventQuery(since=early, limit=20),
         "until": EventQuery(until=early, limit=20),
     }
-    looks: dict[str, Callable[[SqliteStore], object]] = {}
+    looks: dict[str, Callable[[Store], object]] = {}
     for words, query in listings.items():
         looks[f"runs, {words}"] = partial(_find, query=query)
     for words, search in searches.items():
@@ -111,15 +122,15 @@ def filters(runs: int) -> dict[str, Callable[[SqliteStore], object]]:
     return looks
 
 
-def _find(store: SqliteStore, query: RunQuery) -> object:
+def _find(store: Store, query: RunQuery) -> object:
     return store.find(query)
 
 
-def _search(store: SqliteStore, query: EventQuery) -> object:
+def _search(store: Store, query: EventQuery) -> object:
     return store.search(query)
 
 
-def _filter(words: str, look: Callable[[SqliteStore], object], few: SqliteStore, many: SqliteStore) -> bool:
+def _filter(words: str, look: Callable[[Store], object], few: Store, many: Store) -> bool:
     ratios = []
     for _ in range(31):
         small, large = _seconds(lambda: look(few)), _seconds(lambda: look(many))

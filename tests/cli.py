@@ -74,12 +74,17 @@ class Project:
         out, err = (stream.decode(errors="surrogateescape") for stream in (ended.stdout, ended.stderr))
         return Ended(ended.returncode, out, err)
 
-    def start(self, *arguments: str, program: tuple[str, ...] = (ONEOFF,)) -> subprocess.Popen[str]:
+    def start(
+        self,
+        *arguments: str,
+        program: tuple[str, ...] = (ONEOFF,),
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
         """Start ``oneoff ARGUMENTS``; the caller waits for it."""
         return subprocess.Popen(
             [*program, *arguments],
             cwd=self.root,
-            env=self.environ(None),
+            env=self.environ(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

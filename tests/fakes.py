@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from oneoff.audit.event import Event, decode, short_type
 from oneoff.commands.run import Options, Request
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, TableEffect
+from oneoff.dryrun.seams import ConfinedCommand, Reader
 from oneoff.errors import DryRunUnavailable
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
@@ -135,8 +137,10 @@ class FakeSeal:
     """Holds nothing back; reports one changed table, and notes what was done to it."""
 
     level = "copy"
+    effects = attempts = not_covered = ()
 
-    def __init__(self, measure: Measure | None = None) -> None:
+    def __init__(self, *databases: str, measure: Measure | None = None) -> None:
+        self.databases = databases
         self.wanted = measure
         self.done: list[str] = []
 
@@ -149,15 +153,19 @@ class FakeSeal:
     def keep(self) -> None:
         self.done.append("kept")
 
+    def call_hooks(self) -> None:
+        self.done.append("hooks called")
+
     def __enter__(self) -> FakeSeal:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Nothing was held."""
 
-    def report(self) -> DatabaseReport:
-        return DatabaseReport(
-            database="fake", level=self.level, tables=(TableEffect(table="users", deleted=3),)
+    def reports(self) -> tuple[DatabaseReport, ...]:
+        return tuple(
+            DatabaseReport(database=name, level=self.level, tables=(TableEffect(table="users", deleted=3),))
+            for name in self.databases
         )
 
 
@@ -176,9 +184,12 @@ class FakeGuard:
     def __exit__(self, *exc_info: object) -> None:
         """Nothing was held."""
 
+    def around_task(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class FakeDatabases:
-    """Every handle but None can be sealed; one that is an exception is raised."""
+    """Every handle can be sealed, None as no database at all; one that is an exception is raised."""
 
     def resolve(self, handle: Any) -> Any:
         if isinstance(handle, BaseException):
@@ -189,10 +200,28 @@ class FakeDatabases:
         self.sealed: list[FakeSeal] = []
 
     def seal(self, handle: Any, measure: Measure | None = None) -> FakeSeal:
-        if self.resolve(handle) is None:
-            raise DryRunUnavailable("the app declares no database")
-        self.sealed.append(FakeSeal(measure))
+        handle = self.resolve(handle)
+        names = () if handle is None else handle if isinstance(handle, tuple) else ("fake",)
+        self.sealed.append(FakeSeal(*names, measure=measure))
         return self.sealed[-1]
+
+    def reader(self, url: str) -> Reader:
+        if "reader" not in url:
+            raise DryRunUnavailable("that role can write")
+        return Reader(port=5432, report=DatabaseReport(database=url, level="preview", measured=False))
+
+
+class FakeConfinement:
+    """Holds nothing back; runs the command as it is."""
+
+    level = "preview"
+    name = "landlock"
+    not_covered: tuple[str, ...] = ("everything",)
+
+    def around(
+        self, command: Sequence[str], environ: Mapping[str, str]
+    ) -> AbstractContextManager[ConfinedCommand]:
+        return nullcontext(ConfinedCommand(command=tuple(command), environ=environ))
 
 
 class RacedStore(MemoryStore):
@@ -231,7 +260,8 @@ class World:
             spool=self.spool,
             processes=self.processes,
             databases=FakeDatabases(),
-            guard=lambda mask: FakeGuard(),
+            guard=lambda mask, environment: FakeGuard(),
+            confine=lambda ports: FakeConfinement(),
             launcher=self.launcher,
             clock=self.clock,
             asker=self.asker,

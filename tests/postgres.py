@@ -66,7 +66,8 @@ class Server:
             self.process = None
 
     def url(self, database: str, user: str = "postgres") -> str:
-        return f"postgresql://{user}@/{database}?host={self.socket}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://{user}@/{database}?host={self.socket}{port}"
 
     def execute(self, *statements: str, database: str = "postgres") -> list[Any]:
         """Run statements from outside of any dry run; the rows of the last one that has some."""
@@ -199,6 +200,11 @@ def store_url(postgres: Server) -> Iterator[str]:
     """The URL of a fresh store in PostgreSQL, for the app's role."""
     with postgres.database() as name:
         yield make_store(postgres, name)
+
+
+def let_go(server: Server, url: str) -> None:
+    """As its owner, let events of the store be pruned as soon as they are there."""
+    server.execute("UPDATE oneoff.store_version SET retention_days = 0", database=database_of(url))
 
 
 def make_store(server: Server, database: str, role: str = "shop") -> str:

@@ -32,6 +32,13 @@ def in_tree(leaf: bytes, place: int, size: int, proof: list[bytes], root: bytes)
     return last == 0 and node == root
 
 
+def proven(entry: dict, size: int, root: bytes) -> dict | None:
+    """The event of this entry; None where it is not at its place of the tree."""
+    body, proof = entry["event"].encode(), [bytes.fromhex(node) for node in entry["proof"]]
+    leaf = sha256(b"\x00" + body).digest()
+    return json.loads(body) if in_tree(leaf, entry["place"], size, proof, root) else None
+
+
 def problem(receipt: dict, kept: str | None) -> str | None:
     """Why the receipt shows nothing; None where it holds."""
     size_text, _, root_text = receipt["checkpoint"].partition(":")
@@ -42,14 +49,16 @@ def problem(receipt: dict, kept: str | None) -> str | None:
         return "it has no events"
     last = -1
     for entry in receipt["events"]:
-        place, body = entry["place"], entry["event"].encode()
-        leaf = sha256(b"\x00" + body).digest()
-        proof = [bytes.fromhex(node) for node in entry["proof"]]
-        if place <= last or not in_tree(leaf, place, size, proof, root):
+        place, event = entry["place"], proven(entry, size, root)
+        if event is None or place <= last:
             return f"event {place} is not in the log of its checkpoint"
-        if json.loads(body)["subject"] != receipt["run"]:
+        if event["subject"] != receipt["run"]:
             return f"event {place} is of another run"
         last = place
+    if "pruned" in receipt:
+        cut, first = proven(receipt["pruned"], size, root), receipt["events"][0]["place"]
+        if cut is None or cut["type"] != "dev.oneoff.audit.log.pruned.v1" or cut["data"]["to"] > first:
+            return f"event {receipt['pruned']['place']} does not state that events before {first} were pruned"
     return None
 
 
@@ -76,6 +85,9 @@ def main(arguments: list[str]) -> int:
     for entry in receipt["events"]:
         event = json.loads(entry["event"])
         print(entry["place"], ascii(event.get("time")), ascii(event.get("type")))
+    if "pruned" in receipt:
+        data = json.loads(receipt["pruned"]["event"])["data"]
+        print(f"That is what is kept: the events before {data['to']} were pruned: {data['reason']!a}")
     print(f"ok: run {receipt['run']!a} in the log of the checkpoint {receipt['checkpoint']}")
     if len(arguments) == 1:
         print("Whether that checkpoint is genuine shows only by one that you kept: give it as well.")

@@ -21,8 +21,9 @@ class App(Registry):
 
     Args:
         name: What the records call the app.
-        database: The app's database: an SQLAlchemy engine, a URL, a DB-API connect function, or a callable
-            that returns one of these. Tasks get it back, untouched, as ``ctx.db``; a dry run seals it.
+        database: The app's databases: an SQLAlchemy engine, a URL, a Django alias, a DB-API connect function,
+            a list or tuple of these, or a callable that returns any of them. Tasks get it back, untouched, as
+            ``ctx.db``; a dry run seals it. Where it is None, a dry run fails once its task opens a database.
         version: The app's version, recorded with every run; pyproject.toml's where none is given.
         private: Columns whose values no report of effects tells, keys included: ``["customers.email"]``.
     """

@@ -24,6 +24,7 @@
     ├── NotCommitted                1   a run that commits once, at its end, could not: nothing of it stayed
     │   └── PartlyCommitted             of several databases the first ones had committed by then
     ├── CommitUnknown               7   the connection was lost in the middle of that commit
+    ├── CommandFailed               1   a command of a framework ended with words and an exit code of its own
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
     ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
     ├── AnchorFailed                1   a place outside the store did not take a checkpoint
@@ -196,6 +197,15 @@ class Interrupted(OneoffError):
     """Ctrl-C came while no task was at work in this process."""
 
     exit_code = 130
+
+
+class CommandFailed(OneoffError):
+    """The command failed."""
+
+    def __init__(self, message: str = "", *, next_step: str = "", code: int = 1) -> None:
+        super().__init__(message, next_step=next_step)
+        self.code = code
+        """What the command itself would exit with."""
 
 
 class OutcomeUnrecorded(OneoffError):

@@ -1,15 +1,21 @@
 """What is oneoff's own in a process that a dry run guards: threads, sockets and folders.
 
 A guard stops what the task does outside its databases, by events that do not say who caused them. Whatever
-oneoff itself does there, or lends to the task, is named here, and let through.
+oneoff itself does there, or lends to the task, is named here, and let through. A guard may also take rights
+from the task's thread, and from all that it starts, for ever (Landlock): what oneoff has to do afterwards is
+then done by a thread that was there before, and kept them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from _queue import SimpleQueue
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _thread = threading.local()
 _sockets: list[object] = []
@@ -60,3 +66,70 @@ def lent_folder(folder: Path) -> Iterator[None]:
 def may_write(path: str) -> bool:
     """Whether the task may write this file: its absolute path, with no link left in it."""
     return any(path.startswith(folder) for folder in _folders)
+
+
+def lent_folders() -> tuple[str, ...]:
+    """Those below which the task may write."""
+    return tuple(_folders)
+
+
+def dedicate() -> None:
+    """This process is there for one command of oneoff's own and ends with it: threads may lose rights."""
+    global _dedicated
+    _dedicated = True
+
+
+def is_dedicated() -> bool:
+    """Whether :func:`dedicate` was called."""
+    return _dedicated
+
+
+def keep_rights() -> None:
+    """From now on :func:`unheld` does its work in a thread that has the rights of now."""
+    global _keeper
+    if _keeper is None:
+        _keeper = _Keeper()
+        _keeper.start()
+
+
+def keeps_rights() -> bool:
+    """Whether :func:`keep_rights` was called."""
+    return _keeper is not None
+
+
+def unheld(call: Callable[[], T]) -> T:
+    """Do oneoff's own work with the rights that this process began with; returns or raises what it does."""
+    if _keeper is None or _keeper is threading.current_thread():
+        with work():
+            return call()
+    return _keeper.do(call)
+
+
+class _Keeper(threading.Thread):
+    """Does what it is asked to, one thing after another."""
+
+    def __init__(self) -> None:
+        super().__init__(name="oneoff-keeper", daemon=True)
+        self._asked: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[Any]]] = SimpleQueue()
+
+    def run(self) -> None:
+        with work():
+            while True:
+                call, answer = self._asked.get()
+                try:
+                    answer.put((call(), None))
+                except BaseException as error:  # for whoever asked
+                    answer.put((None, error))
+
+    def do(self, call: Callable[[], T]) -> T:
+        answer: SimpleQueue[Any] = SimpleQueue()
+        self._asked.put((call, answer))
+        result, error = answer.get()
+        if error is not None:
+            raise error
+        found: T = result
+        return found
+
+
+_dedicated = False
+_keeper: _Keeper | None = None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oneoff.settings import EnvironmentSettings
+from oneoff.settings import GUARDS, LEVELS, EnvironmentSettings
 from oneoff.tasks.task import Task
+
+NOT_NEEDED = "none needed"
+"""How a run is confirmed that nobody had to confirm."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ def accepted(demand: Demand, *, yes: bool, confirm: str | None) -> str | None:
     return "--yes" if yes else None
 
 
+def unasked(task: Task, *, yes: bool) -> str:
+    """How a run is confirmed of which nothing is demanded; a framework's command may still ask as it goes."""
+    return "--yes" if yes and task.origin else NOT_NEEDED
+
+
 def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_run: bool) -> str | None:
     """Why this reason does not do, or None where it does."""
     if dry_run or environment.reason is None:
@@ -42,4 +51,20 @@ def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_
         return f"{environment.name} wants a reason"
     if re.fullmatch(environment.reason, reason) is None:
         return f"{environment.name} wants a reason that matches {environment.reason!r}, not {reason!r}"
+    return None
+
+
+def shortfall(required: Iterable[str], *, level: str, guard: str) -> str | None:
+    """The first of the required levels and guards that a dry run falls short of; None where it does not.
+
+    Args:
+        required: any of :data:`~oneoff.settings.LEVELS` and :data:`~oneoff.settings.GUARDS`.
+        guard: as the report calls it.
+    """
+    in_force = {level, guard.replace(" ", "-")}
+    for wanted in required:
+        scale = LEVELS if wanted in LEVELS else GUARDS
+        stronger = scale[scale.index(wanted) :]
+        if in_force.isdisjoint(stronger):
+            return wanted
     return None

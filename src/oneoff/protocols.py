@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from oneoff.audit.event import Event, Observer, StoredEvent
 from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
-from oneoff.dryrun.measure import Measure
-from oneoff.dryrun.report import DatabaseReport
+from oneoff.dryrun.seams import Confinement, Databases, Guard
 from oneoff.errors import StoreUnavailable
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
-from oneoff.settings import Settings
+from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.types import JSONObject, RunId, rfc3339
 
 if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
@@ -159,6 +158,7 @@ class Store(Protocol):
 
         Raises:
             StoreConflict: the start is there or beyond already, or the log is shorter.
+            Refused: the store has a time of retention of its own, and an event is younger.
         """
 
     def forget(self) -> bool:
@@ -206,11 +206,37 @@ Phase: TypeAlias = Literal["pre", "post", "all"]
 class StoreAdmin(Protocol):
     """Makes and upgrades the place where records are kept. Both say in words what was done."""
 
-    def init(self, role: str | None) -> list[str]:
-        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable."""
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
+        """Make the store for the app's role; twice changes nothing. Raises StoreUnavailable.
+
+        Args:
+            retention_days: how long the store itself lets no event be pruned, whatever the settings say.
+        """
 
     def upgrade(self, phase: Phase) -> list[str]:
         """Bring the store up to date. Raises StoreUnavailable."""
+
+
+class Laboratory(Protocol):
+    """A throw-away store, and somebody with every right to it: what ``audit selftest`` tries attacks on.
+
+    Every method raises StoreUnavailable.
+    """
+
+    name: str
+    """What kind of store it is."""
+
+    def open(self) -> Store:
+        """The store as the product opens it; closed by the caller before anything else is done here."""
+
+    def keep(self, name: str) -> None:
+        """Make a backup of the whole store."""
+
+    def put_back(self, name: str) -> None:
+        """Replace the whole store by this backup."""
+
+    def change(self, what: str, **values: int | str | bytes) -> None:
+        """Do what the block ``what`` of ``stores/sql/attacks.sql`` says, with the guards of the log off."""
 
 
 class Spool(Protocol):
@@ -285,73 +311,6 @@ class Launcher(Protocol):
         """Start it; secrets travel by a pipe, never by arguments or environment."""
 
 
-class Seal(Protocol):
-    """One database for the time of a run: the task may do what it likes, and nothing stays unless it is kept.
-
-    Used as a context manager around the task; the report is complete once it is closed, or measured.
-    """
-
-    level: str
-    """``preview``, ``sealed`` or ``copy``: what is in force, never what was hoped for."""
-
-    def __enter__(self) -> Seal: ...
-
-    def __exit__(self, *exc_info: object) -> None: ...
-
-    def costs(self) -> tuple[str, ...]:
-        """What it will take, in words, to be said before it is entered."""
-
-    def measure(self) -> None:
-        """Inside the block, once the task has ended: its part is over, and the report is made."""
-
-    def keep(self) -> None:
-        """After :meth:`measure`, of a real run: make the task's work last, in one commit.
-
-        Raises:
-            NotCommitted: it could not be, and the database is as it was.
-            CommitUnknown: nobody can say.
-        """
-
-    def report(self) -> DatabaseReport:
-        """What the task did to this database, and what is not covered."""
-
-
-class Guard(Protocol):
-    """Stops what a dry run's task would do outside its database.
-
-    Used as a context manager around the task; a try raises :class:`~oneoff.errors.DryRunStopped`.
-    """
-
-    name: str
-    """As the report calls it; says what is in force."""
-    not_covered: tuple[str, ...]
-    """What it does not hold."""
-
-    @property
-    def attempts(self) -> tuple[str, ...]:
-        """What was tried and stopped, also where the task swallowed that it was."""
-
-    def __enter__(self) -> Guard: ...
-
-    def __exit__(self, *exc_info: object) -> None: ...
-
-
-class Databases(Protocol):
-    """Finds out what the app's database handle is, and seals it."""
-
-    def resolve(self, handle: Any) -> Any:
-        """What ``ctx.db`` is for this handle: a factory such as ``create_app`` is called, all else stays."""
-
-    def seal(self, handle: Any, measure: Measure | None = None) -> Seal:
-        """A seal for the database behind a handle, that measures effects as ``measure`` says.
-
-        A function is called to see what it gives.
-
-        Raises :class:`~oneoff.errors.DryRunUnavailable`, with the reason, where none can be enforced, and
-        :class:`~oneoff.errors.DryRunStopped` where the function does what it may not.
-        """
-
-
 class Keys(Protocol):
     """Signs checkpoints and checks signatures. Every method raises :class:`~oneoff.errors.KeyUnusable`."""
 
@@ -400,8 +359,10 @@ class Services:
     spool: Spool
     processes: Processes
     databases: Databases
-    guard: Callable[[Callable[[str], str]], Guard]
-    """A guard for one dry run; it is given what masks the run's secrets in a text."""
+    guard: Callable[[Callable[[str], str], EnvironmentSettings], Guard]
+    """A guard for one dry run: by what masks the run's secrets in a text, and the environment."""
+    confine: Callable[[Collection[int]], Confinement]
+    """For one command, which may connect to these ports; raises DryRunUnavailable where it cannot be held."""
     launcher: Launcher
     clock: Clock
     asker: Asker

@@ -1,15 +1,16 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
 This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
-say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps; all others are
-claims about who is at work, recorded and never believed.
+say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps, and
+``DJANGO_SETTINGS_MODULE`` and ``FLASK_APP`` for a project whose framework reads them; all others are claims
+about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,13 @@ from typing import Any, TypeVar
 from oneoff.errors import InvalidSettings, UsageError
 
 T = TypeVar("T")
+
+_KEYS = frozenset(
+    {
+        *("app", "audit", "database", "discover", "environment", "environments", "include", "private"),
+        *("scan_limit", "store", "tasks"),
+    }
+)
 
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
@@ -46,6 +54,13 @@ _PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
 """What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
 
 
+LEVELS = ("static", "preview", "sealed", "copy")
+"""How a dry run may be held, from the weakest to the strongest."""
+GUARDS = ("audit-hook", "landlock")
+"""What may hold a task outside of its databases, from the weaker to the stronger."""
+_ENVIRONMENT = {"protected", "reason", "break_glass", "require_level", "dry_run_hosts", "preview_environ"}
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+
 RETENTION = timedelta(days=400)
 """More than a year: PCI DSS 10.5.1 wants twelve months."""
 
@@ -61,6 +76,13 @@ class EnvironmentSettings:
     """A regular expression that the whole of ``--reason`` has to match; None where no reason is wanted."""
     break_glass: bool = False
     """``--break-glass`` may run a task here while the store cannot be reached."""
+    require_level: tuple[str, ...] = ()
+    """What a dry run has to be held by at least, of :data:`LEVELS` and :data:`GUARDS`."""
+    preview_environ: Mapping[str, str] = field(default_factory=dict)
+    """For the dry run of a command: variables, and those of this process that hold their values, each the URL
+    of a database as a role that can only read."""
+    dry_run_hosts: tuple[str, ...] = ()
+    """``NAME:PORT`` of what the task of a dry run may reach; its report names them as not covered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +91,8 @@ class CommandSettings:
 
     command: tuple[str, ...]
     """An argument list, run without a shell in the folder of the settings file."""
+    dry_run_command: tuple[str, ...] | None = None
+    """What a dry run runs in its place, held as the command would be."""
     help: str = ""
     confirm: str | None = None
     lock: str | None = None
@@ -111,6 +135,18 @@ class Settings:
     file: Path | None = None
     app: str | None = None
     """``MODULE:NAME`` of the app."""
+    database: str | None = None
+    """A URL, or the ``MODULE:NAME`` of a handle: the database of an app that is no ``oneoff.App``."""
+    discover: bool = True
+    """Whether the commands of a Django project or a Flask app are tasks."""
+    include: tuple[str, ...] = ()
+    """Patterns of commands that are tasks though they come with a framework or a library."""
+    project: str = ""
+    """What the project is called: ``project.name`` of pyproject.toml, else its folder."""
+    django_settings: str | None = None
+    """``DJANGO_SETTINGS_MODULE``."""
+    flask_app: str | None = None
+    """``FLASK_APP``."""
     store: Path
     """The store's file; with :attr:`store_url`, the place that it would have: :attr:`state_dir` is there."""
     store_url: str | None = None
@@ -170,13 +206,10 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         InvalidSettings: the file is no TOML, has an unknown key or a value of the wrong type.
     """
-    file, table, version = _find(start)
+    file, table = _find(start)
     root = file.parent if file else start
-    _only(
-        table,
-        {"app", "audit", "store", "environment", "environments", "tasks", "private", "scan_limit"},
-        "tool.oneoff",
-    )
+    project = _project(root)
+    _only(table, _KEYS, "tool.oneoff")
     store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
@@ -188,6 +221,12 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         root=root,
         file=file,
         app=environ.get("ONEOFF_APP") or _get(table, "app", _text, "tool.oneoff"),
+        database=_get(table, "database", _text, "tool.oneoff"),
+        discover=_get(table, "discover", _boolean, "tool.oneoff") is not False,
+        include=_get(table, "include", _texts, "tool.oneoff") or (),
+        project=project.get("name") or root.name,
+        django_settings=environ.get("DJANGO_SETTINGS_MODULE") or None,
+        flask_app=environ.get("FLASK_APP") or None,
         store=root / _path(DEFAULT_STORE if is_url else store),
         store_url=store if is_url else None,
         environment=_get(table, "environment", _text, "tool.oneoff") or "local",
@@ -199,7 +238,7 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         scan_limit=_get(table, "scan_limit", _bytes, "tool.oneoff") or Settings.scan_limit,
         audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
         user_dir=_user_dir(environ),
-        version=version,
+        version=project.get("version"),
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
     )
 
@@ -220,21 +259,22 @@ def _path(text: str) -> Path:
         raise InvalidSettings(f"the path {text} names the home of nobody known here") from error
 
 
-def _find(start: Path) -> tuple[Path | None, dict[str, Any], str | None]:
+def _find(start: Path) -> tuple[Path | None, dict[str, Any]]:
     for folder in (start, *start.parents):
         for name in FILES:
             path = folder / name
             document = _read(path)
             tool = _subtable(document, "tool", path)
             if "oneoff" in tool:
-                return path, _subtable(tool, "oneoff", path, above="tool."), _project_version(folder)
-    return None, {}, None
+                return path, _subtable(tool, "oneoff", path, above="tool.")
+    return None, {}
 
 
-def _project_version(folder: Path) -> str | None:
+def _project(folder: Path) -> dict[str, str]:
+    """The texts of ``[project]`` in pyproject.toml."""
     path = folder / "pyproject.toml"
-    version = _subtable(_read(path), "project", path).get("version")
-    return version if isinstance(version, str) else None
+    table = _subtable(_read(path), "project", path)
+    return {key: value for key, value in table.items() if isinstance(value, str)}
 
 
 def _subtable(table: dict[str, Any], key: str, path: Path, *, above: str = "") -> dict[str, Any]:
@@ -264,23 +304,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
     where = f"tool.oneoff.environments.{name}"
-    _only(table, {"protected", "reason", "break_glass"}, where)
+    _only(table, _ENVIRONMENT, where)
     return EnvironmentSettings(
         name=name,
         protected=_get(table, "protected", _boolean, where) or False,
         reason=_get(table, "reason", _pattern, where),
         break_glass=_get(table, "break_glass", _boolean, where) or False,
+        require_level=_get(table, "require_level", _levels, where) or (),
+        dry_run_hosts=_get(table, "dry_run_hosts", _hosts, where) or (),
+        preview_environ=_get(table, "preview_environ", _variables, where) or {},
     )
 
 
 def _command(name: str, table: dict[str, Any]) -> CommandSettings:
     where = f"tool.oneoff.tasks.{name}"
-    _only(table, {"command", "help", "confirm", "lock", "timeout", "environ"}, where)
+    _only(table, {"command", "dry_run_command", "help", "confirm", "lock", "timeout", "environ"}, where)
     command = _get(table, "command", _arguments, where)
     if not command:
         raise InvalidSettings(f'[{where}] needs a command, a list such as ["npm", "run", "db:migrate"]')
     return CommandSettings(
         command=command,
+        dry_run_command=_get(table, "dry_run_command", _arguments, where),
         help=_get(table, "help", _text, where) or "",
         confirm=_get(table, "confirm", _text, where),
         lock=_get(table, "lock", _text, where),
@@ -327,7 +371,7 @@ def _tables(table: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _only(table: dict[str, Any], known: set[str], where: str) -> None:
+def _only(table: dict[str, Any], known: Set[str], where: str) -> None:
     """A misspelt ``protected`` must not be a silent no."""
     for key in table:
         if key not in known:
@@ -374,6 +418,27 @@ def _bytes(value: Any) -> int:
     if found is None:
         raise ValueError('a size is wanted, such as "500MB" or "4GB"')
     return int(found[1]) << {"MB": 20, "GB": 30, "TB": 40}[found[2]]
+
+
+def _levels(value: Any) -> tuple[str, ...]:
+    wanted = _texts(value)
+    if not set(wanted) <= {*LEVELS, *GUARDS}:
+        raise ValueError(f"one or more of {', '.join((*LEVELS, *GUARDS))} are wanted")
+    return wanted
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(map(_is_host, value)):
+        raise ValueError('a list of hosts with their ports is wanted, such as ["redis:6379"]')
+    return tuple(value)
+
+
+def _is_host(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and bool(_HOST.fullmatch(value))
+        and 0 < int(value.rpartition(":")[2]) <= 65_535
+    )
 
 
 def _days(value: Any) -> timedelta:

@@ -12,9 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from oneoff.stores.postgres import PostgresStore
 from tests.acceptance.test_docs import PROJECT, Reader
 from tests.cli import ONEOFF, PATIENCE, Ended, Project, eventually
 from tests.postgres import Server, serve
+from tests.records import note
 
 SETTINGS = """
 [tool.oneoff]
@@ -183,6 +185,25 @@ def test_what_is_missing_is_said(server: Server, tmp_path: Path) -> None:
         assert project.files_with("hunter2") == []
 
 
+def test_the_owner_says_what_may_be_pruned(shop: tuple[Shop, str], server: Server) -> None:
+    """Not the settings, nor the time in an event: the server's own time of it, and who owns the store."""
+    project, _ = shop
+    settings = project.root / "oneoff.toml"
+    settings.write_text(settings.read_text() + '[tool.oneoff.audit]\nretention = "1d"\n')
+    store = PostgresStore.open(project.urls["ONEOFF_STORE"])
+    store.record(note())  # of long ago, by its own account
+    store.close()
+    refused = project("audit", "prune", "--reason", "room", "--yes")
+    assert (refused.code, "keeps every event for 400 days" in refused.err) == (3, True)
+    owner = project.urls["ONEOFF_STORE"].replace("shop@", "postgres@")
+    done = project.good("store", "init", "--owner-url", owner, "--retention", "30").out
+    assert "the store is there, version 1\nno event is pruned within 30 days\n" in done
+    refused = project("audit", "prune", "--reason", "room", "--yes")
+    assert (refused.code, "for 30 days" in refused.err, "--retention" in refused.err) == (3, True, True)
+    assert project.good("audit", "verify", "-o", "json").json["pruned"] is None
+    assert project("store", "init", "--owner-url", owner, "--retention", "0").code == 2
+
+
 def test_a_store_in_a_file_needs_neither(tmp_path: Path) -> None:
     """Both verbs do what the first run does; --owner-url and --role are refused."""
     project = Project(tmp_path)
@@ -193,6 +214,7 @@ def test_a_store_in_a_file_needs_neither(tmp_path: Path) -> None:
     refused = project("store", "init", "--owner-url", "postgresql://h/x")
     assert (refused.code, "a file has no --owner-url" in refused.err) == (2, True)
     assert project("store", "init", "--role", "shop").code == 2
+    assert project("store", "init", "--retention", "30").code == 2
 
 
 def test_a_server_stopped_in_the_middle(tmp_path: Path) -> None:

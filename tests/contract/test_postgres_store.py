@@ -9,14 +9,15 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.stores.postgres import PostgresStore
-from tests.contract.no_pruning import NoPruning
 from tests.contract.shared_contract import SharedStoreContract
+from tests.postgres import Server, let_go
 from tests.records import ANN, OBSERVER, START, make_run, note
 
 
-class TestPostgresStore(NoPruning, SharedStoreContract):
+class TestPostgresStore(SharedStoreContract):
     @pytest.fixture
-    def address(self, store_url: str) -> str:
+    def address(self, postgres: Server, store_url: str) -> str:
+        let_go(postgres, store_url)
         return store_url
 
     @pytest.fixture

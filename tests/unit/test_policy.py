@@ -1,6 +1,18 @@
 from __future__ import annotations
 
-from oneoff.policy import Demand, accepted, confirmation, reason_problem
+from dataclasses import replace
+
+import pytest
+
+from oneoff.policy import (
+    NOT_NEEDED,
+    Demand,
+    accepted,
+    confirmation,
+    reason_problem,
+    shortfall,
+    unasked,
+)
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.task import Task
 from oneoff.types import TaskName
@@ -58,3 +70,35 @@ def test_a_reason_has_to_match_as_a_whole() -> None:
     for reason in (None, "", "OPS-", "see OPS-12", "OPS-12 "):
         assert reason_problem(PRODUCTION, reason, dry_run=False) is not None
     assert reason_problem(LOCAL, None, dry_run=False) is None
+
+
+@pytest.mark.parametrize(
+    ("required", "missing"),
+    [
+        ([], None),
+        (["static"], None),
+        (["sealed"], None),
+        (["copy"], "copy"),
+        (["audit-hook"], None),
+        (["landlock"], "landlock"),
+        (["sealed", "landlock"], "landlock"),
+        (["copy", "landlock"], "copy"),
+    ],
+)
+def test_what_a_dry_run_is_held_by_is_compared_with_what_is_wanted(
+    required: list[str], missing: str | None
+) -> None:
+    """Levels and guards each have a scale of their own; stronger than wanted is enough."""
+    assert shortfall(required, level="sealed", guard="audit hook") == missing
+
+
+def test_the_strongest_is_enough_for_everything() -> None:
+    """A copy is more than a sealed transaction, and Landlock comes with the audit hook."""
+    assert shortfall(["static", "preview", "sealed", "audit-hook"], level="copy", guard="landlock") is None
+
+
+def test_yes_is_kept_for_a_command_that_may_ask_as_it_goes() -> None:
+    """A framework's command may ask what nobody knew of; a task that is declared asks nothing by itself."""
+    command = replace(PLAIN, origin="carts (Django)")
+    assert unasked(command, yes=True) == "--yes"
+    assert unasked(command, yes=False) == unasked(PLAIN, yes=True) == NOT_NEEDED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,8 +82,27 @@ def test_an_app_costs_no_click() -> None:
 def test_the_whole_needs_click_alone() -> None:
     """Loading every module that a run on a laptop needs brings no library but click."""
     modules = "oneoff.app oneoff.cli.main oneoff.cli.run oneoff.cli.runs oneoff.cli.audit oneoff.cli.tasks"
-    modules += " oneoff.cli.doctor oneoff.testing oneoff.stores.sqlite"
+    modules += " oneoff.cli.doctor oneoff.testing oneoff.stores.sqlite oneoff.wiring.project"
+    modules += " oneoff.frameworks.clicks oneoff.frameworks.django oneoff.frameworks.flask"
     assert foreign(loaded_by("\n".join(f"import {module}" for module in modules.split()))) == set()
+
+
+def test_an_app_pays_for_no_framework(tmp_path: Path) -> None:
+    """Where the project is none of Django's or Flask's, nothing is loaded that reads their commands."""
+    (tmp_path / "admin.py").write_text("import oneoff\nadmin = oneoff.App('shop')\n")
+    loaded = loaded_by(
+        "from pathlib import Path; from oneoff.settings import Settings\n"
+        "from oneoff.wiring.project import load_registry\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "load_registry(Settings(root=folder, store=folder / 'store.db'), 'admin:admin')"
+    )
+    assert {
+        "oneoff.frameworks.django",
+        "oneoff.frameworks.flask",
+        "oneoff.frameworks.clicks",
+    } & loaded == set()
+    assert {"click", "argparse"} & loaded == set()
+    assert foreign(loaded) == {"admin"}
 
 
 def test_help_loads_little() -> None:

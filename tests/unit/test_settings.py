@@ -114,6 +114,13 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("[tool.oneoff.environments.p]\nprotected = 'yes'", "true or false"),
         ("[tool.oneoff.environments.p]\nreason = '('", "not a regular expression"),
         ("[tool.oneoff.environments]\np = 3", "one table for each name"),
+        ("[tool.oneoff.environments.p]\nrequire_level = 'high'", "static, preview, sealed, copy, audit-hook"),
+        ("[tool.oneoff.environments.p]\nrequire_level = 3", "a text is wanted"),
+        ("[tool.oneoff.environments.p]\ndry_run_hosts = 'redis:1'", "a list of hosts with their ports"),
+        ("[tool.oneoff.environments.p]\ndry_run_hosts = ['redis']", "a list of hosts with their ports"),
+        ("[tool.oneoff.environments.p]\ndry_run_hosts = ['redis:99999']", "a list of hosts with their ports"),
+        ("[tool.oneoff.environments.p]\npreview_environ = ['A']", "a table of texts"),
+        ("[tool.oneoff.tasks.t]\ncommand = ['a']\ndry_run_command = 'b'", "a list of texts"),
         ("[tool.oneoff.tasks.t]\nhelp = 'x'", "needs a command"),
         ("[tool.oneoff.tasks.t]\ncommand = 'ls -l'", "no shell"),
         ("[tool.oneoff.tasks.t]\ncommand = ['ls']\ntimeout = 0", "above 0"),
@@ -139,6 +146,30 @@ def test_a_variable_of_a_command_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"environ.*\bA\b") as raised:
         load(tmp_path, {})
     assert "hunter2" not in raised.value.message
+
+
+def test_what_a_dry_run_is_held_by(tmp_path: Path) -> None:
+    """One level or several, the hosts that are let through, and what a command gets to read."""
+    (tmp_path / "oneoff.toml").write_text(
+        "[tool.oneoff.environments.p]\n"
+        'require_level = ["sealed", "landlock"]\n'
+        'dry_run_hosts = ["redis:6379", "[::1]:80"]\n'
+        'preview_environ = { DATABASE_URL = "READ_URL" }\n'
+        "[tool.oneoff.environments.q]\n"
+        'require_level = "copy"\n'
+        "[tool.oneoff.tasks.t]\n"
+        'command = ["migrate"]\n'
+        'dry_run_command = ["migrate", "--plan"]\n'
+    )
+    settings = load(tmp_path, {})
+    assert settings.environments["p"] == EnvironmentSettings(
+        name="p",
+        require_level=("sealed", "landlock"),
+        dry_run_hosts=("redis:6379", "[::1]:80"),
+        preview_environ={"DATABASE_URL": "READ_URL"},
+    )
+    assert settings.environments["q"].require_level == ("copy",)
+    assert settings.tasks["t"].dry_run_command == ("migrate", "--plan")
 
 
 def test_a_folder_that_cannot_be_looked_into_is_named(

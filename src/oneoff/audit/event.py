@@ -15,10 +15,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
+from oneoff.audit.merkle import HASH_BYTES
 from oneoff.runs.run import Actor, Outcome, Run
 from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
@@ -58,7 +60,11 @@ class Event:
     data: JSONObject
 
 
-@dataclass(frozen=True, kw_only=True)
+COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
+"""The index columns beside an event. Each follows from its bytes."""
+
+
+@dataclass(slots=True)  # not frozen: verification makes one for each event of the log
 class StoredEvent:
     """An event in its place in the log."""
 
@@ -66,10 +72,20 @@ class StoredEvent:
     """0-based and gapless."""
     body: bytes
     """The canonical bytes, never serialised again once stored."""
-    leaf: bytes
-    """SHA-256(0x00 || body), the leaf hash of RFC 6962 §2.1."""
-    columns: JSONObject
-    """The index columns beside the body; verification derives them from the body again."""
+    hashes: bytes
+    """The leaf hash of RFC 6962 §2.1, SHA-256(0x00 || body), and behind it those of the subtrees that this
+    event completes, as :func:`oneoff.audit.merkle.grown` gives them."""
+    beside: tuple[JSON, ...]
+    """The values of :data:`COLUMNS`, in their order; verification derives them from the body again."""
+
+    @property
+    def leaf(self) -> bytes:
+        return self.hashes[:HASH_BYTES]
+
+    @property
+    def columns(self) -> JSONObject:
+        """The index columns by their names."""
+        return dict(zip(COLUMNS, self.beside, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +117,7 @@ def outcome(
     """How the run ended.
 
     Args:
-        recovered: the process's own outcome, recorded later by another; it may follow a ``lost``.
+        recovered: the process's own outcome, recorded later by another, or after a ``lost``.
         evidence: for a run that is lost, why it is believed to be.
     """
     return _event(
@@ -192,43 +208,58 @@ def decode(body: bytes) -> JSONObject:
 
 
 def columns(envelope: JSONObject) -> JSONObject:
-    """The index columns of an event: the store writes them, verification compares them."""
+    """The index columns of an event by their names."""
+    return dict(zip(COLUMNS, beside(envelope), strict=True))
+
+
+def beside(envelope: JSONObject) -> tuple[JSON, ...]:
+    """What stands in the index columns of an event: the store writes it, verification compares it."""
     # Called for each event of a log that is verified: nothing is looked at twice.
     data = envelope.get("data")
     data = data if isinstance(data, dict) else {}
     initiator, target, outcome = data.get("initiator"), data.get("target"), data.get("outcome")
-    target = target if isinstance(target, dict) else {}
-    actor = initiator.get("subject") if isinstance(initiator, dict) else None
-    task, environment = target.get("task"), target.get("environment")
-    status: JSON = None
+    actor = task = environment = status = None
     measured: bool | None = (
         None  # whether an outcome counts the rows that changed; None for what is no outcome
     )
     tables: list[JSON] = []
+    if isinstance(initiator, dict):
+        actor = _text_or_none(initiator.get("subject"))
+    if isinstance(target, dict):
+        task, environment = _text_or_none(target.get("task")), _text_or_none(target.get("environment"))
     if isinstance(outcome, dict):
-        status, rows = outcome.get("status"), outcome.get("rows")
+        status, rows = _text_or_none(outcome.get("status")), outcome.get("rows")
         measured = None if rows is None else isinstance(rows, dict)
         if isinstance(rows, dict):
             tables += sorted(name for name, counts in rows.items() if isinstance(counts, dict))
-    return {
-        "id": envelope.get("id"),
-        "type": short_type(envelope.get("type")),
-        "run_id": envelope.get("subject"),
-        "actor": actor if isinstance(actor, str) else None,
-        "task": task if isinstance(task, str) else None,
-        "environment": environment if isinstance(environment, str) else None,
-        "time": envelope.get("time"),
-        "status": status if isinstance(status, str) else None,
-        "measured": measured,
-        "tables": tables,
-    }
+    return (
+        envelope.get("id"),
+        short_type(envelope.get("type")),
+        envelope.get("subject"),
+        actor,
+        task,
+        environment,
+        envelope.get("time"),
+        status,
+        measured,
+        tables,
+    )
+
+
+def _text_or_none(value: JSON) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def short_type(full: Any) -> Any:
     """``requested`` of ``dev.oneoff.audit.run.requested.v1``, ``log.queried`` of
     ``dev.oneoff.audit.log.queried.v1``; whatever else stays as it is.
     """
-    if isinstance(full, str) and full.startswith(_TYPE_PREFIX) and full.endswith(_TYPE_SUFFIX):
+    return _short_type(full) if isinstance(full, str) else full
+
+
+@lru_cache(maxsize=256)  # there are few, and many events
+def _short_type(full: str) -> str:
+    if full.startswith(_TYPE_PREFIX) and full.endswith(_TYPE_SUFFIX):
         return full.removeprefix(_TYPE_PREFIX).removesuffix(_TYPE_SUFFIX).removeprefix(_OF_RUNS)
     return full
 

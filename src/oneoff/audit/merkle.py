@@ -104,15 +104,43 @@ def peaks(start: int, end: int) -> list[Place]:
     return found
 
 
-def growth(index: int, leaf: bytes, hashes: Hashes) -> dict[Place, bytes]:
-    """The subtrees, above the leaves, that become complete with the leaf at ``index``: one on average."""
-    levels = range((~index & (index + 1)).bit_length() - 1)  # the trailing ones of index
-    lefts = hashes([(level, (index >> level) - 1) for level in levels]) if levels else {}
-    made, node = dict[Place, bytes](), leaf
-    for level in levels:
-        node = node_hash(lefts[level, (index >> level) - 1], node)
-        made[level + 1, index >> level + 1] = node
-    return made
+def completed(index: int) -> list[Place]:
+    """The complete subtrees whose last leaf is the one at ``index``: the leaf itself, and those above it.
+
+    Each complete subtree has one last leaf, so a log that keeps the hashes of these with each leaf keeps all.
+    """
+    levels = (~index & (index + 1)).bit_length()  # one more than the trailing ones of index
+    return [(level, index >> level) for level in range(levels)]
+
+
+def last_leaf(place: Place) -> int:
+    """The leaf with which this subtree becomes complete."""
+    level, position = place
+    return (position + 1 << level) - 1
+
+
+def grown(index: int, leaf: bytes, hashes: Hashes) -> bytes:
+    """The hashes of what the leaf at ``index`` completes, one behind the other, the leaf's own first."""
+    lefts = [(level, (index >> level) - 1) for level, _ in completed(index)[:-1]]
+    found, made = hashes(lefts) if lefts else {}, [leaf]
+    for left in lefts:
+        made.append(node_hash(found[left], made[-1]))
+    return b"".join(made)
+
+
+class Growth:
+    """A tree that grows from its first leaf on: the newest hash of each level is all that takes."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._newest: dict[int, bytes] = {}
+
+    def add(self, leaf: bytes) -> bytes:
+        """What :func:`grown` gives for the next leaf."""
+        made = grown(self._size, leaf, lambda places: {place: self._newest[place[0]] for place in places})
+        self._newest[len(made) // HASH_BYTES - 1] = made[-HASH_BYTES:]
+        self._size += 1
+        return made
 
 
 def root_at(size: int, hashes: Hashes) -> bytes:

@@ -20,9 +20,12 @@ from oneoff.audit.merkle import (
     leaf_hash,
     verify_inclusion,
 )
+from oneoff.audit.verify import Pruned
 from oneoff.types import JSONObject
 
 FORMAT = "oneoff-receipt/1"
+BEGINNINGS = frozenset({"requested", "breakglass.opened"})
+"""The first event of a run is one of these, so a receipt that has it lacks nothing before it."""
 _ORIGIN = "oneoff/"
 
 
@@ -46,6 +49,13 @@ class Shown:
     """The checkpoint as a signed note, where there was one; not looked at here."""
     events: tuple[tuple[int, JSONObject], ...]
     """Each with its place."""
+    pruned: Pruned | None
+    """What the log says of its own beginning, where the run has events that went with it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the run begins here."""
+        return self.types[0] in BEGINNINGS
 
     @property
     def types(self) -> list[Any]:
@@ -60,26 +70,33 @@ def make(
     hashes: Hashes,
     *,
     note: str | None = None,
+    pruned: StoredEvent | None = None,
 ) -> JSONObject:
     """The receipt of a run, checked before it is handed out.
+
+    Args:
+        pruned: the event that states the cut, where the first events of the run were before it.
 
     Raises:
         WrongReceipt: the log is damaged, so that it cannot prove what it holds.
     """
+
+    def proven(event: StoredEvent) -> JSONObject:
+        return {
+            "place": event.seq,
+            "event": event.body.decode(errors="replace"),
+            "proof": [node.hex() for node in inclusion_proof(event.seq, checkpoint.size, hashes)],
+        }
+
+    stated: JSONObject = {} if pruned is None else {"pruned": proven(pruned)}
     receipt: JSONObject = {
         "format": FORMAT,
         "origin": f"{_ORIGIN}{log}",
         "run": run_id,
         "checkpoint": str(checkpoint),
         "note": note,
-        "events": [
-            {
-                "place": event.seq,
-                "event": event.body.decode(errors="replace"),
-                "proof": [node.hex() for node in inclusion_proof(event.seq, checkpoint.size, hashes)],
-            }
-            for event in events
-        ],
+        **stated,
+        "events": [proven(event) for event in events],
     }
     check(json.dumps(receipt))
     return receipt
@@ -102,6 +119,7 @@ def check(text: str) -> Shown:
         if not origin.startswith(_ORIGIN):
             raise ValueError("its origin is no log of oneoff")
         events = tuple(_event(entry) for entry in entries)
+        stated = _event(document["pruned"]) if "pruned" in document else None
     except KeyError as error:
         raise WrongReceipt(f"the receipt lacks {error}") from None
     except (TypeError, ValueError) as error:
@@ -113,6 +131,7 @@ def check(text: str) -> Shown:
         checkpoint=checkpoint,
         note=note,
         events=tuple((place, envelope) for place, envelope, _, _ in events),
+        pruned=None if stated is None else _cut(checkpoint, stated, before=events[0][0]),
     )
 
 
@@ -126,13 +145,30 @@ def _check_events(run_id: str, checkpoint: Checkpoint, events: Iterable[_Entry])
         if place <= last:
             raise WrongReceipt(f"the events are not in their order: {place} stands after {last}")
         last = place
-        if not verify_inclusion(leaf, place, proof, checkpoint):
-            raise WrongReceipt(
-                f"event {place} is not in the log of the checkpoint {checkpoint}: the event, its place, its "
-                "proof or the checkpoint was changed"
-            )
+        _check_place(checkpoint, leaf, place, proof)
         if envelope.get("subject") != run_id:
             raise WrongReceipt(f"event {place} belongs to {envelope.get('subject')}, not to run {run_id}")
+
+
+def _check_place(checkpoint: Checkpoint, leaf: bytes, place: int, proof: list[bytes]) -> None:
+    if not verify_inclusion(leaf, place, proof, checkpoint):
+        raise WrongReceipt(
+            f"event {place} is not in the log of the checkpoint {checkpoint}: the event, its place, its "
+            "proof or the checkpoint was changed"
+        )
+
+
+def _cut(checkpoint: Checkpoint, stated: _Entry, *, before: int) -> Pruned:
+    """What this event states: that the log began after some place, not after the one that is shown."""
+    place, envelope, leaf, proof = stated
+    _check_place(checkpoint, leaf, place, proof)
+    try:
+        cut = Pruned.of(place, envelope)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        cut = None
+    if short_type(envelope.get("type")) != "log.pruned" or cut is None or cut.to > before:
+        raise WrongReceipt(f"event {place} does not state that the events before {before} were pruned")
+    return cut
 
 
 def _document(text: str) -> Mapping[str, Any]:

@@ -37,7 +37,7 @@ class Cut:
         """What the event ``log.pruned`` says.
 
         Args:
-            note: a signed checkpoint of the log at ``to``, where a key for that is configured.
+            note: a signed checkpoint of the log at ``to``; None where no key is configured.
         """
         signed: JSONObject = {} if note is None else {"note": note}
         return signed | {

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from oneoff.audit.event import StoredEvent, columns, decode
-from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, Hashes, Place, node_hash
+from oneoff.audit.event import COLUMNS, StoredEvent, beside, decode
+from oneoff.audit.merkle import EMPTY_ROOT, HASH_BYTES, Checkpoint, completed, node_hash
 from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
+_TYPE = COLUMNS.index("type")
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
-_HASHES_AT_ONCE = 2_000
-"""Hashes of the tree that are looked up together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,8 @@ class Verification:
     """The largest of the checkpoints kept elsewhere that holds: nothing before it was changed since."""
     pruned: Pruned | None = None
     """What the log says of the events that are gone from its beginning."""
+    vouched: str | None = None
+    """How that is vouched for; None where nobody looked, or where its signature is wrong, a problem."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -56,6 +57,8 @@ class Verification:
 class Pruned:
     """The statement of a ``log.pruned`` event: the events before ``to`` are gone."""
 
+    place: int
+    """Of the event itself."""
     to: int
     root: str
     """Of the events before ``to``, in hexadecimal digits."""
@@ -65,18 +68,23 @@ class Pruned:
     reason: str
     open: frozenset[RunId]
     """Runs that had started before ``to`` and ended later."""
+    note: str | None
+    """A signed checkpoint of the log at ``to``, not looked at here."""
 
     @classmethod
-    def of(cls, envelope: JSONObject) -> Pruned:
+    def of(cls, place: int, envelope: JSONObject) -> Pruned:
         """The statement in an event; raises AttributeError, KeyError, TypeError or ValueError."""
         data: Any = envelope["data"]
+        note = data.get("note")
         return cls(
+            place=place,
             to=int(data["to"]),
             root=str(data["root"]),
             at=str(envelope["time"]),
             by=str(data["initiator"]["subject"]),
             reason=str(data["reason"]),
             open=frozenset(RunId(str(run_id)) for run_id in data["open"]),
+            note=None if note is None else str(note),
         )
 
 
@@ -86,7 +94,6 @@ def verify(
     accounted: Callable[[RunId], bool],
     *,
     kept: Iterable[Checkpoint] = (),
-    hashes: Hashes | None = None,
     pruned: Iterable[bytes] = (),
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
@@ -101,17 +108,15 @@ def verify(
             executes, or where its outcome was recorded while this was reading.
         kept: sizes and roots that somebody kept from earlier times; the log has to begin with just those
             events still (the consistency of RFC 6962 §2.1.2, by computing the earlier roots again).
-        hashes: the tree as the store holds it. A hash in it that is wrong is no change of an event, but
-            proofs fail.
-        pruned: the leaf hashes of the events before the first one that is kept, in order. The log itself has
-            to say that they were pruned.
+        pruned: the hashes of the events before the first one that is kept, in order, each as
+            :attr:`StoredEvent.hashes` has them. The log itself has to say that they were pruned.
     """
     expected = checkpoint()
-    reading = _Reading(hashes=hashes, expected=expected, kept=sorted(set(kept), key=_size))
+    reading = _Reading(expected=expected, kept=sorted(set(kept), key=_size))
     reading.look()
     try:
-        for leaf in pruned:
-            reading.grow(leaf)
+        for hashes in pruned:
+            reading.grow(hashes[:HASH_BYTES], hashes)
     except StoreCorrupted as error:
         reading.problem(f"the hashes of the pruned events cannot be read: {error}")
     reading.begin()
@@ -139,15 +144,14 @@ def _size(checkpoint: Checkpoint) -> int:
 class _Reading:
     """What has been read so far."""
 
-    hashes: Hashes | None
     expected: Checkpoint
     kept: Sequence[Checkpoint]
     """By size."""
     size: int = 0
     peaks: list[bytes] = field(default_factory=list)
     """The complete subtrees of what was read, largest first."""
-    made: dict[Place, bytes] = field(default_factory=dict)
-    """Subtrees that are computed, and not compared yet."""
+    tree_fits: bool = True
+    """Whether no stored hash was found wrong; above one that is, all are."""
     start: Checkpoint = field(default_factory=lambda: Checkpoint(0, EMPTY_ROOT))
     """Of the events that were pruned."""
     pruned: Pruned | None = None
@@ -173,41 +177,43 @@ class _Reading:
         if seq != self.next_seq:
             self.bad(self.next_seq, f"event {self.next_seq} is missing: event {seq} comes in its place")
         self.next_seq = seq + 1
-        leaf = sha256(b"\x00" + body).digest()
-        if leaf != event.leaf:
+        leaf, hashes = sha256(b"\x00" + body).digest(), event.hashes
+        if leaf != hashes[:HASH_BYTES]:
             self.bad(seq, f"event {seq} was changed: its body does not fit its hash")
-        self.grow(leaf)
+        self.grow(leaf, hashes)
         try:
             envelope = decode(body)
         except ValueError as error:
             self.bad(seq, f"event {seq} cannot be read: {error}")
             return
-        derived = columns(envelope)
-        if derived != event.columns:
-            self.differ(seq, derived, event.columns)
-        if derived["type"] == "log.pruned":
+        derived = beside(envelope)
+        if derived != event.beside:
+            self.differ(seq, derived, event.beside)
+        type_ = derived[_TYPE]
+        if type_ == "starting":
+            self.begun(seq, envelope)
+        elif type_ == "outcome":
+            self.ended(seq, envelope)
+        elif type_ == "log.pruned":
             self.state(seq, envelope)
-        else:
-            self.pair(seq, envelope, derived["type"])
 
-    def differ(self, seq: int, derived: JSONObject, beside: JSONObject) -> None:
-        for name, value in derived.items():
-            if beside.get(name) != value:
-                found = beside.get(name)
+    def differ(self, seq: int, derived: Sequence[JSON], stored: Sequence[JSON]) -> None:
+        for name, value, found in zip(COLUMNS, derived, stored, strict=True):
+            if found != value:
                 self.bad(seq, f"event {seq} says {name} {value!r}, and the column beside it {found!r}")
 
-    def grow(self, leaf: bytes) -> None:
-        """One more leaf, and the subtrees that it completes."""
-        index, level, node = self.size, 0, leaf
+    def grow(self, leaf: bytes, hashes: bytes) -> None:
+        """One more leaf, and the subtrees that it completes, beside the hashes that are stored of them."""
+        index, node, made = self.size, leaf, leaf
         while index & 1:
-            node, index, level = node_hash(self.peaks.pop(), node), index >> 1, level + 1
-            self.made[level, index] = node
+            node, index = node_hash(self.peaks.pop(), node), index >> 1
+            made += node
         self.peaks.append(node)
+        if made != hashes and self.tree_fits:
+            self.compare_tree(made, hashes)
         self.size += 1
         if self.size == self.next_look:
             self.look()
-        if len(self.made) >= _HASHES_AT_ONCE:
-            self.compare_tree()
 
     def root(self) -> bytes:
         if not self.peaks:
@@ -247,49 +253,30 @@ class _Reading:
         )
 
     def end(self) -> None:
-        self.compare_tree()
         for checkpoint in self.kept:
             if checkpoint.size > self.size:
                 self.problem(f"the log had {checkpoint.size} events once, and now it has {self.size}")
 
-    def compare_tree(self) -> None:
-        """Compare the subtrees computed since the last time; the first wrong one says where to look."""
-        made, self.made = self.made, {}
-        if self.hashes is None or not made:
+    def compare_tree(self, made: bytes, hashes: bytes) -> None:
+        """Name the first hash that does not fit, unless an event that does not has said why."""
+        if self.first_bad is not None:
             return
-        try:
-            found = self.hashes(list(made))
-        except StoreCorrupted:
-            place = next(place for place in made if self.lacks(place))
-            self.wrong_hash(place, "is missing")
-            return
-        if found != made:
-            wrong = next(place for place, node in made.items() if found[place] != node)
-            self.wrong_hash(wrong, "is not the one of its events")
-
-    def lacks(self, place: Place) -> bool:
-        assert self.hashes is not None
-        try:
-            self.hashes([place])
-        except StoreCorrupted:
-            return True
-        return False
-
-    def wrong_hash(self, place: Place, what: str) -> None:
-        self.hashes = None  # all above it differ too
-        if self.first_bad is not None:  # an event that does not fit has said why
-            return
-        level, position = place
-        first, last = position << level, (position + 1 << level) - 1
+        self.tree_fits = False
+        for level, _ in completed(self.size):
+            here = slice(level * HASH_BYTES, (level + 1) * HASH_BYTES)
+            if made[here] != hashes[here]:
+                break
+        what = "is not the one of its events" if hashes[here] else "is missing"
+        first = self.size + 1 - (1 << level)
         self.problem(
-            f"the stored hash over the events {first} to {last} {what}: one of them was changed together "
-            "with its own hash, or the hash itself was; proofs through it fail"
+            f"the stored hash over the events {first} to {self.size} {what}: one of them was changed "
+            "together with its own hash, or the hash itself was; proofs through it fail"
         )
 
     def state(self, seq: int, envelope: JSONObject) -> None:
         """Take down what the log says of its own beginning."""
         try:
-            stated = Pruned.of(envelope)
+            stated = Pruned.of(seq, envelope)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self.bad(seq, f"event {seq} does not say what was pruned: {error!r}")
             return
@@ -297,6 +284,10 @@ class _Reading:
             self.problem(
                 f"event {seq} says that the events before {stated.to} were pruned, and the log begins with "
                 f"event {self.start.size}"
+            )
+        elif stated.to == self.start.size and self.pruned is not None:
+            self.bad(
+                seq, f"event {seq} states again what event {self.pruned.place} states: one of them is false"
             )
         elif stated.to == self.start.size:
             self.pruned = stated
@@ -317,30 +308,31 @@ class _Reading:
                 self.without_start(seq, run_id)
         self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
 
-    def pair(self, seq: int, envelope: JSONObject, type_: JSON) -> None:
-        """Keep account of starts and outcomes."""
-        if type_ == "starting":
-            run_id = RunId(str(envelope.get("subject")))
-            if run_id in self.open:
-                self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
-            self.open[run_id] = seq
-        elif type_ == "outcome":
-            run_id = RunId(str(envelope.get("subject")))
-            status, recovered = _outcome_of(envelope)
-            lost, was_lost = status == Status.LOST, run_id in self.lost
-            # A run that was launched may be lost before it starts; whoever was lost may come back once.
-            if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-                if self.start.size and run_id not in self.early:
-                    # Its start, or that it is lost, may have been pruned; the statement comes later.
-                    self.early[run_id] = seq if not recovered else None
-                else:
-                    self.without_start(seq, run_id)
-            elif run_id not in self.open:
-                self.early[run_id] = None
-            self.open.pop(run_id, None)
-            self.lost.discard(run_id)
-            if lost:
-                self.lost.add(run_id)
+    def begun(self, seq: int, envelope: JSONObject) -> None:
+        """A start, which opens an account."""
+        run_id = RunId(str(envelope.get("subject")))
+        if run_id in self.open:
+            self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
+        self.open[run_id] = seq
+
+    def ended(self, seq: int, envelope: JSONObject) -> None:
+        """An outcome, which closes it."""
+        run_id = RunId(str(envelope.get("subject")))
+        status, recovered = _outcome_of(envelope)
+        lost, was_lost = status == Status.LOST, run_id in self.lost
+        # A run that was launched may be lost before it starts; whoever was lost may come back once.
+        if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
+            if self.start.size and run_id not in self.early:
+                # Its start, or that it is lost, may have been pruned; the statement comes later.
+                self.early[run_id] = seq if not recovered else None
+            else:
+                self.without_start(seq, run_id)
+        elif run_id not in self.open:
+            self.early[run_id] = None
+        self.open.pop(run_id, None)
+        self.lost.discard(run_id)
+        if lost:
+            self.lost.add(run_id)
 
     def without_start(self, seq: int, run_id: RunId) -> None:
         self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")
@@ -348,7 +340,6 @@ class _Reading:
     def bad(self, seq: int, text: str) -> None:
         """A problem of this very event."""
         if self.first_bad is None:
-            self.compare_tree()  # as far as nothing explains a difference yet
             self.first_bad = seq
         self.problem(text)
 

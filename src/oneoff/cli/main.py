@@ -34,4 +34,5 @@ COMMANDS = {
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Run an app's admin processes: previewed, confirmed, recorded."""
-    ctx.obj = Session(options["app"])
+    ctx.obj = session = Session(options["app"], dedicated=True)
+    ctx.call_on_close(session.close)

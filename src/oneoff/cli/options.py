@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from oneoff.errors import InvalidParameters, Problem
+from oneoff.errors import InvalidParameters, Problem, UsageError
 from oneoff.protocols import Asker
+from oneoff.settings import GUARDS, LEVELS
 from oneoff.tasks import parameters
 from oneoff.tasks.parameters import Parameter
 
@@ -23,6 +24,12 @@ def run_options() -> list[click.Option]:
     """The options that every run has."""
     return [
         click.Option(["--dry-run"], is_flag=True, help="Preview: execute, and let nothing stay."),
+        click.Option(
+            ["--require-level"],
+            type=click.Choice([*LEVELS, *GUARDS]),
+            multiple=True,
+            help="Refuse a dry run that is held by less; repeat it for several.",
+        ),
         click.Option(["--yes"], is_flag=True, help="Answer the task's question with yes."),
         click.Option(["--confirm"], metavar="ENV", help="Confirm for a protected environment, by its name."),
         click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),
@@ -60,9 +67,21 @@ def run_options() -> list[click.Option]:
     ]
 
 
-def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Option]:
+_PLACED = "placed"
+"""Where click keeps what stands on the command line without an option."""
+
+
+def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Parameter]:
     """A task's own options. All values stay texts here: its parameters read them, all errors at once."""
-    return [_option(parameter) for parameter in task_parameters]
+    options: list[click.Parameter] = [_option(parameter) for parameter in task_parameters]
+    places = [
+        f"[{parameter.name.upper()}]{'...' if parameter.multiple else ''}"
+        for parameter in task_parameters
+        if parameter.positional
+    ]
+    if places:
+        options.append(click.Argument([_PLACED], nargs=-1, metavar=" ".join(places)))
+    return options
 
 
 def _option(parameter: Parameter) -> click.Option:
@@ -121,6 +140,7 @@ def collect_texts(task_parameters: tuple[Parameter, ...], given: Given, asker: A
     values: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     problems: list[Problem] = []
+    given = {**given, **_by_place(task_parameters, given)}
     for parameter in task_parameters:
         raw = given.get(_slot(parameter.name))
         try:
@@ -134,6 +154,29 @@ def collect_texts(task_parameters: tuple[Parameter, ...], given: Given, asker: A
         if parameter.secret:
             secrets[parameter.name] = value
     return Texts(values, secrets, tuple(problems))
+
+
+def _by_place(task_parameters: tuple[Parameter, ...], given: Given) -> Given:
+    """What stands without an option, for the positional parameters whose options are not there.
+
+    Raises:
+        UsageError: there is more than they take.
+    """
+    words = list(given.get(_PLACED, ()))
+    found: Given = {}
+    open_places = [
+        parameter
+        for parameter in task_parameters
+        if parameter.positional and not given.get(_slot(parameter.name))
+    ]
+    for number, parameter in enumerate(open_places, start=1):
+        taken = max(len(words) - len(open_places[number:]), 0) if parameter.multiple else 1
+        if words[:taken]:
+            found[_slot(parameter.name)] = tuple(words[:taken]) if parameter.multiple else words[0]
+            del words[:taken]
+    if words:
+        raise UsageError(f"the task takes no further argument, and {words[0]!r} is one")
+    return found
 
 
 def _text(parameter: Parameter, raw: Any) -> Any:

@@ -38,8 +38,8 @@ from oneoff.tasks.task import RAW, Task
 from oneoff.types import RunId, TaskName
 from oneoff.wiring.services import arm_dry_run
 
-_SEALED = frozenset({"--dry-run", "--effects", "--expect"})
-"""Options with which a database is sealed."""
+_READ_ONLY = frozenset({"--dry-run", "--expect"})
+"""Options with which databases that are not declared can be read only."""
 FOUND_EFFECTS = 10
 """Exit code of a dry run with ``--exit-code`` that found effects."""
 
@@ -54,12 +54,10 @@ class TaskGroup(ShowingGroup):
         return task_command(_session(ctx).registry.get(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if any(arg.partition("=")[0] in _SEALED for arg in args):
+        if any(arg.partition("=")[0] in _READ_ONLY for arg in args):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
-        with showing_errors():
-            with _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
-                _ = _session(ctx).registry
+        with showing_errors(), _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
             return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -74,7 +72,7 @@ def _recorded(session: Session, wish: Callable[[], Request | None]) -> Iterator[
         yield
     except (AppBroken, AppNotFound) as error:
         with suppress(OneoffError):  # what is wrong with the app is what has to be told
-            asked = wish() if session.reference else None
+            asked = wish() if session.reference or isinstance(error, AppBroken) else None
             if asked is not None:
                 refuse(session.services, asked, error)
         raise
@@ -96,7 +94,7 @@ def _read_loosely(ctx: click.Context, args: list[str]) -> Request | None:
 
 
 def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | None = None) -> Request:
-    app = Registry(session.reference or "")
+    app = Registry(session.reference or session.settings.project)
     return Request(task=Task(name=TaskName(name)), registry=app, options=options, rerun_of=rerun_of)
 
 
@@ -156,7 +154,14 @@ def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
 
 
 def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
-    run_id = given["run_id"]
+    run_id, require_level = given["run_id"], tuple(given["require_level"])
+    if require_level and not given["dry_run"]:
+        raise UsageError("--require-level is about a dry run", next_step="add --dry-run, or leave it out")
+    if require_level and given["detach"]:
+        raise UsageError(
+            "--require-level does not reach the process that --detach starts",
+            next_step="leave --detach out, or give the environment a require_level in the settings",
+        )
     return Options(
         environment=given["environment"],
         dry_run=given["dry_run"],
@@ -173,6 +178,7 @@ def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str
             expect=given["expect"],
             tolerance=given["tolerance"],
         ),
+        require_level=require_level,
         command_with=_command_with(ctx, command),
         keep_stdout=given["output"] == "json",
     )
@@ -261,6 +267,8 @@ def run_command() -> None:
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
+    if given["dry_run"]:
+        ctx.with_resource(arm_dry_run())
     if not command and given["run_id"]:  # a launched one: its record knows the command
         command = get(session.services, given["run_id"]).command or ()
     if not command:
@@ -275,7 +283,7 @@ def _raw(command: tuple[str, ...]) -> Task:
 
 def _no_app(session: Session) -> Registry:
     """A raw command needs no app; its records are the project's."""
-    return Registry(session.settings.root.name)
+    return Registry(session.settings.project)
 
 
 @click.command(
@@ -294,7 +302,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     earlier = get(session.services, given["run"])
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     given["environment"] = given["environment"] or earlier.environment
-    if given["dry_run"] or given["effects"] or given["expect"]:
+    if given["dry_run"] or given["expect"]:
         ctx.with_resource(arm_dry_run())
     options = _options(ctx, given)
     if earlier.task == RAW:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class Session:
     """Settings, registry and services, each opened at first use: help needs none of them."""
 
-    def __init__(self, app: str | None, *, registry: Registry | None = None) -> None:
+    def __init__(self, app: str | None, *, registry: Registry | None = None, dedicated: bool = False) -> None:
+        """``dedicated``: the process is there for this invocation alone."""
+        self._dedicated = dedicated
         self._app = app
         self._registry = registry
         self.embedded = registry is not None
@@ -71,8 +73,11 @@ class Session:
     def services(self) -> Services:
         """The store and all around it, for a verb that records something; raises StoreUnavailable."""
         if self._services is None:
+            from oneoff import own
             from oneoff.wiring.services import local_services
 
+            if self._dedicated:
+                own.dedicate()
             self._services = local_services(
                 self.settings,
                 asker=self.asker,
@@ -80,6 +85,14 @@ class Session:
                 app=self._app,
             )
         return self._services
+
+    def close(self) -> None:
+        """Let go of the store where this thread has lost the rights to do so at the process's end."""
+        if self._services is not None:
+            from oneoff import own
+
+            if own.keeps_rights():
+                own.unheld(self._services.store.close)
 
     @property
     def reading(self) -> Services:

@@ -29,11 +29,19 @@ def store_command() -> None:
 @store_command.command("init")
 @owner_option
 @click.option("--role", metavar="NAME", help="PostgreSQL: the app's role; else that of ONEOFF_STORE.")
+@click.option(
+    "--retention",
+    metavar="DAYS",
+    type=click.IntRange(1, 99_999),
+    help="PostgreSQL: no event is pruned within so many days, whatever the app's settings say; at first 400.",
+)
 @output_option
 @click.pass_obj
-def init_command(session: Session, /, owner_url: str | None, role: str | None, output: str) -> None:
-    """Make the store; where it is there already, only grant its rights again."""
-    _print(init(session.settings, _admin(session, owner_url), role), output)
+def init_command(
+    session: Session, /, owner_url: str | None, role: str | None, retention: int | None, output: str
+) -> None:
+    """Make the store; where it is there already, only grant its rights again, or set its retention."""
+    _print(init(session.settings, _admin(session, owner_url), role, retention), output)
 
 
 @store_command.command("upgrade")

@@ -6,11 +6,12 @@ import click
 
 from oneoff.cli.output import emit, fields, output_option, table
 from oneoff.cli.runs import run_text
-from oneoff.cli.session import Session
+from oneoff.cli.session import Session, tell
 from oneoff.commands.runs import LATEST, get
 from oneoff.errors import OneoffError, RunNotFound, TaskNotFound, UsageError
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
+from oneoff.tasks.registry import Registry
 from oneoff.tasks.schema import json_schema
 from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
@@ -26,6 +27,8 @@ def task_document(task: Task) -> JSONObject:
         "lock": task.lock,
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
         "command": list(task.command) if task.command else None,
+        "origin": task.origin or None,
+        "hides": list(task.hides),
     }
 
 
@@ -35,15 +38,17 @@ def task_document(task: Task) -> JSONObject:
 def tasks_command(session: Session, /, output: str) -> None:
     """List the tasks of this app."""
     registry = session.registry
-    emit(
-        [task_document(task) for task in registry],
-        lambda: (
-            table(["TASK", "SUMMARY"], [(task.name, task.summary) for task in registry])
-            if len(registry)
-            else f"{registry.name} has no tasks yet"
-        ),
-        output,
-    )
+    emit([task_document(task) for task in registry], lambda: _listed(registry), output)
+    for other in registry.left_out:
+        tell(f"no task: {other.name}: {other.why}{f' ({other.error!r})' if other.error else ''}")
+
+
+def _listed(registry: Registry) -> str:
+    if not len(registry):
+        return f"{registry.name} has no tasks yet"
+    listed = table(["TASK", "SUMMARY"], [(task.name, task.summary) for task in registry])
+    hidden = [f"{task.name} hides that of {other}" for task in registry for other in task.hides]
+    return "\n".join([listed, *(["", *hidden] if hidden else [])])
 
 
 @click.command("show")
@@ -92,6 +97,8 @@ def task_text(task: Task) -> str:
         [
             ("task", task.name),
             ("command", " ".join(task.command or ())),
+            ("comes from", task.origin),
+            ("hides", ", ".join(task.hides)),
             ("asks", task.confirm),
             ("lock", task.lock),
             ("time limit", task.timeout),

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 from oneoff.audit.event import StoredEvent, decode, short_type
-from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.merkle import Checkpoint, completed
+from oneoff.audit.note import origin_of
 from oneoff.audit.verify import Verification
 from oneoff.audit.verify import verify as verify_events
 from oneoff.audit.witness import Change, Discrepancy
 from oneoff.commands.attend import attend, require_store, say_no_store
+from oneoff.commands.checkpoints import vouch
 from oneoff.commands.looks import record_look
-from oneoff.errors import StoreUnavailable
+from oneoff.errors import EvidenceUnfit, RunNotFound, StoreUnavailable
 from oneoff.execution.witness import sight
 from oneoff.protocols import EventQuery, Services, Store
 from oneoff.runs.status import EXECUTING
 from oneoff.types import JSONObject, RunId, rfc3339
 
-_LEAVES_AT_ONCE = 500
+_EVENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,11 @@ def _filters(store: Store, query: EventQuery) -> JSONObject:
     return asked
 
 
-def verified(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verification:
+def verified(
+    services: Services, *, kept: Iterable[Checkpoint] = (), keys: Sequence[str] = ()
+) -> Verification:
     """As :func:`verify`, for somebody who asked for it: recorded with what was found."""
-    found = verify(services, kept=kept)
+    found = verify(services, kept=kept, keys=keys)
     if services.unwritable is None and found.ok:  # what does not fit is evidence
         finish(services)
     about: JSONObject = {"size": found.size, "root": found.root.hex(), "ok": found.ok}
@@ -89,12 +93,13 @@ def finish(services: Services) -> None:
             pass
 
 
-def verify(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verification:
+def verify(services: Services, *, kept: Iterable[Checkpoint] = (), keys: Sequence[str] = ()) -> Verification:
     """Compute the whole log again from its bytes and compare it with what is known of it.
 
     Args:
         kept: sizes and roots that somebody kept; what was rewritten since then shows only by them. What this
             user saw last is among them without being asked for.
+        keys: public keys for the signature below what was pruned; else those of the settings.
 
     Raises:
         StoreUnavailable: there is no store, so there is nothing that could fit together.
@@ -104,10 +109,23 @@ def verify(services: Services, *, kept: Iterable[Checkpoint] = ()) -> Verificati
     attend(services)
     same = seen is not None and seen.log == services.store.log_name()
     found = _compute(services, [*kept, seen.checkpoint] if seen and same else kept)
+    found = _vouched(services, found, keys)
     if seen is None or same:
         return found
     other = Discrepancy(change=Change.REPLACED, seen=seen, present=sight(services))
     return replace(found, problems=(str(other), *found.problems))
+
+
+def _vouched(services: Services, found: Verification, keys: Sequence[str]) -> Verification:
+    """With how the statement of what was pruned is vouched for; a signature that is wrong is a problem."""
+    if found.pruned is None:
+        return found
+    origin = origin_of(services.store.log_name())
+    try:
+        vouched = vouch(found.pruned, keys, origin=origin, settings=services.settings, own_keys=services.keys)
+    except EvidenceUnfit as error:
+        return replace(found, problems=(*found.problems, error.message))
+    return replace(found, vouched=vouched)
 
 
 def _compute(services: Services, kept: Iterable[Checkpoint]) -> Verification:
@@ -119,25 +137,25 @@ def _compute(services: Services, kept: Iterable[Checkpoint]) -> Verification:
             store.checkpoint,
             accounted=lambda run_id: _accounted(services, run_id),
             kept=kept,
-            hashes=store.hashes,
-            pruned=_leaves(store, start),
+            pruned=_pruned(store, start),
         )
         if store.start() == start:  # else it was pruned while it was read
             return found
 
 
-def _leaves(store: Store, end: int) -> Iterator[bytes]:
-    """The leaf hashes of the events before ``end``, which are kept when events are pruned."""
-    for first in range(0, end, _LEAVES_AT_ONCE):
-        places = [(0, seq) for seq in range(first, min(end, first + _LEAVES_AT_ONCE))]
-        found = store.hashes(places)
-        yield from (found[place] for place in places)
+def _pruned(store: Store, end: int) -> Iterator[bytes]:
+    """The hashes of the events before ``end``, which are kept when events are pruned."""
+    for first in range(0, end, _EVENTS_AT_ONCE):
+        places = [completed(seq) for seq in range(first, min(end, first + _EVENTS_AT_ONCE))]
+        found = store.hashes([place for of_one in places for place in of_one])
+        yield from (b"".join(found[place] for place in of_one) for of_one in places)
 
 
 def _accounted(services: Services, run_id: RunId) -> bool:
     """Whether a start without an outcome is no gap: the run executes, or has ended while the log was read."""
-    if services.store.get(run_id).status in EXECUTING:
-        return True
+    with suppress(RunNotFound):  # a record that is gone accounts for nothing
+        if services.store.get(run_id).status in EXECUTING:
+            return True
     return any(
         short_type(decode(stored.body)["type"]) == "outcome"
         for stored in services.store.events(run_id=run_id)

@@ -6,10 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from oneoff.audit import event
-from oneoff.audit.evidence import Evidence, Statement, read
+from oneoff.audit.evidence import UNSIGNED, Evidence, Statement, read
 from oneoff.audit.note import VerifyKey, checkpoint_text, origin_of
+from oneoff.audit.verify import Pruned
 from oneoff.commands.attend import require_store
-from oneoff.errors import InvalidSettings, KeyUnusable, OneoffError, StoreUnavailable, UsageError
+from oneoff.errors import (
+    EvidenceUnfit,
+    InvalidSettings,
+    KeyUnusable,
+    OneoffError,
+    StoreUnavailable,
+    UsageError,
+)
 from oneoff.execution.failure import summary
 from oneoff.protocols import Keys, Services
 from oneoff.settings import Settings
@@ -108,17 +116,50 @@ def weigh(
         UsageError: there is no checkpoint in it, or a key is none.
         EvidenceUnfit: it is of another log, or its signature is not the key's.
     """
-    given = [_key(key) for key in keys]
     try:
         return read(
             text,
             origin=origin,
-            keys=given or configured_keys(settings) or _own_key(own_keys),
+            keys=_known_keys(keys, settings, own_keys),
             fits=lambda *signed: own_keys().fits(*signed),
-            signed=bool(given),
+            signed=bool(keys),
         )
     except ValueError as error:
         raise UsageError(f"{_brief(text)!r} is no checkpoint: {error}") from None
+
+
+def vouch(
+    stated: Pruned, keys: Sequence[str], *, origin: str, settings: Settings, own_keys: Callable[[], Keys]
+) -> str:
+    """How the statement of what was pruned is vouched for: as :attr:`Evidence.vouched` says it.
+
+    One without a signature is no wrong one: the key may be younger.
+
+    Raises:
+        EvidenceUnfit: its note is none, of another log or another cut, or not signed by one of the keys.
+    """
+    known = _known_keys(keys, settings, own_keys)
+    if stated.note is None:
+        return UNSIGNED
+    what = f"event {stated.place} states what was pruned, and"
+    try:
+        [signed] = read(
+            stated.note, origin=origin, keys=known, fits=lambda *given: own_keys().fits(*given), signed=True
+        )
+    except ValueError as error:
+        raise EvidenceUnfit(f"{what} its note is none: {error}") from None
+    except EvidenceUnfit as error:
+        raise EvidenceUnfit(f"{what} {error.message}") from None
+    if str(signed.checkpoint) != f"{stated.to}:{stated.root}":
+        raise EvidenceUnfit(
+            f"{what} its note is of the checkpoint {signed.checkpoint}, not of {stated.to}:{stated.root}"
+        )
+    return signed.vouched
+
+
+def _known_keys(keys: Sequence[str], settings: Settings, own_keys: Callable[[], Keys]) -> Sequence[VerifyKey]:
+    """Those that are given; else the configured ones, else the installation's own."""
+    return [_key(key) for key in keys] or configured_keys(settings) or _own_key(own_keys)
 
 
 def configured_keys(settings: Settings) -> list[VerifyKey]:

@@ -176,7 +176,7 @@ def _break_glass(sources: Sources) -> str:
 def _dry_run(sources: Sources) -> str:
     database = sources.registry.database
     if database is None:
-        return "not possible: the app names no database"
+        return "the app names no database: a task that opens one fails its dry run"
     databases = _reading(sources).databases
     return f"level {databases.seal(databases.resolve(database)).level}"
 

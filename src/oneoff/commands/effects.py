@@ -74,6 +74,7 @@ def measure(services: Services, registry: Registry, wish: EffectsOptions, *, dry
         values=wish.values,
         private=frozenset((*registry.private, *services.settings.private)),
         keeps=not dry_run,
+        holds_others=dry_run or wish.expect is not None,
         scan_limit=services.settings.scan_limit,
     )
 

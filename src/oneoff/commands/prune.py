@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from oneoff.audit import event
-from oneoff.audit.merkle import root_at
+from oneoff.audit.merkle import Checkpoint, root_at
+from oneoff.audit.note import checkpoint_text, origin_of
 from oneoff.audit.retention import Cut, longest
 from oneoff.audit.verify import Verification
 from oneoff.commands.attend import attend
 from oneoff.commands.audit import finish, verify
+from oneoff.commands.checkpoints import publish
 from oneoff.errors import NotConfirmed, ReasonRequired, Refused
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.status import ACTIVE
@@ -70,28 +72,46 @@ def _check_fits(found: Verification) -> None:
 
 
 def prune(
-    services: Services, planned: Plan, *, reason: str | None, yes: bool, note: str | None = None
+    services: Services, planned: Plan, *, reason: str | None, yes: bool, stdout_taken: bool = False
 ) -> None:
     """Delete what was planned, and record that.
 
-    The start of the log and the event that states it move together; the bodies are deleted after that, in
-    short transactions. Killed in between, the next prune or verify deletes the rest.
+    First every anchor gets the present checkpoint, which covers all that goes. The start of the log and the
+    event that states it, signed where a key is configured, move together; the bodies are deleted after that,
+    in short transactions. Killed in between, the next prune or verify deletes the rest.
 
     Args:
-        note: a signed checkpoint of the log at the cut.
+        stdout_taken: standard output belongs to a document.
 
     Raises:
-        ReasonRequired, NotConfirmed: nothing was deleted.
+        ReasonRequired, NotConfirmed, KeyUnusable: nothing was deleted.
+        Refused: an anchor has not kept the checkpoint, or the store keeps an event for longer.
         StoreConflict: somebody else pruned meanwhile.
     """
     if not reason:
         raise ReasonRequired("pruning wants a reason", next_step="add --reason '…'")
+    note = _signed(services, planned)
     if not yes:
         _ask(services, planned.cut)
+    if not publish(services, stdout_taken=stdout_taken):
+        raise Refused(
+            "not every anchor has kept a checkpoint of what would be pruned: nothing was deleted",
+            next_step="mend the anchor; `oneoff audit checkpoint --anchor` tries it",
+        )
     statement = planned.cut.statement(planned.root, planned.before, reason, note)
     told = event.of_log("pruned", services.actor, services.observer, services.clock.now(), **statement)
     services.store.prune(planned.cut.to, told)
     finish(services)
+    publish(services, stdout_taken=stdout_taken)
+
+
+def _signed(services: Services, planned: Plan) -> str | None:
+    """The signed checkpoint of the log at the cut; None where no key is configured."""
+    if services.settings.audit.key is None:
+        services.say("the statement of what is pruned is not signed: no key is configured")
+        return None
+    origin = origin_of(services.store.log_name())
+    return str(services.keys().sign(checkpoint_text(origin, Checkpoint(planned.cut.to, planned.root))))
 
 
 def _ask(services: Services, cut: Cut) -> None:

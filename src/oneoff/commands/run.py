@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from oneoff import policy
+from oneoff import own, policy
 from oneoff.audit import event
 from oneoff.commands import effects
 from oneoff.commands.attend import attend, settle
@@ -18,8 +17,6 @@ from oneoff.commands.elsewhere import check_elsewhere
 from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
     AlreadyStarted,
-    DryRunStopped,
-    DryRunUnavailable,
     InvalidParameters,
     LockHeld,
     LogChanged,
@@ -34,10 +31,12 @@ from oneoff.errors import (
     UsageError,
 )
 from oneoff.execution.execute import Execution, claim
-from oneoff.execution.failure import in_words, summary
+from oneoff.execution.failure import in_words
+from oneoff.execution.held import HeldCommand, HeldFunction
+from oneoff.execution.kept import KeptFunction
 from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
-from oneoff.protocols import Asker, Seal, Services
+from oneoff.protocols import Asker, Services
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
@@ -65,6 +64,8 @@ class Options:
     run_id: RunId | None = None
     break_glass: bool = False
     effects: EffectsOptions = field(default_factory=EffectsOptions)
+    require_level: tuple[str, ...] = ()
+    """What a dry run has to be held by at least, besides what its environment demands."""
     command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
     """What was typed, with further options: the command that would have worked."""
     keep_stdout: bool = False
@@ -301,7 +302,10 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
     options = request.options
     problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
     demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
-    how = policy.accepted(demand, yes=options.yes, confirm=options.confirm) if demand else "none needed"
+    if demand is None:
+        how: str | None = policy.unasked(request.task, yes=options.yes)
+    else:
+        how = policy.accepted(demand, yes=options.yes, confirm=options.confirm)
     if options.confirm not in (None, environment.name):
         raise NotConfirmed(
             f"--confirm {options.confirm} does not name the environment, which is {environment.name}",
@@ -351,7 +355,8 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     mask = Mask.of(values)
     with _masking(mask):
-        seal = _seal(services, request, mask) if run.dry_run or request.options.effects.kept else None
+        kept = request.options.effects.kept
+        held = _hold(services, request, run, mask) if run.dry_run or kept else None
     with Signals(Stop()) as signals:
         try:
             claimed = _claim(services, run)
@@ -366,8 +371,7 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
             services,
             signals=signals,
             open_database=lambda: services.databases.resolve(request.registry.database),
-            seal=seal,
-            expectation=request.expectation,
+            held=held,
         )
         ended = execution.perform(keep_stdout=request.options.keep_stdout)
         with finishing():
@@ -375,12 +379,35 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
         return ended
 
 
+def _hold(
+    services: Services, request: Request, run: Run, mask: Mask
+) -> HeldFunction | HeldCommand | KeptFunction:
+    from oneoff.commands import dryrun  # an ordinary run needs none of it
+
+    options, registry = request.options, request.registry
+    measure = effects.measure(services, registry, options.effects, dry_run=run.dry_run)
+    if not run.dry_run:
+        return dryrun.hold_to_the_end(
+            services, registry, mask=mask, measure=measure, expectation=request.expectation
+        )
+    environment = services.settings.environment_named(run.environment)
+    return dryrun.hold(
+        services,
+        request.task,
+        registry,
+        environment,
+        mask=mask,
+        measure=measure,
+        require=options.require_level,
+    )
+
+
 def _anchor(services: Services, request: Request) -> None:
     """Whoever rewrites the log from here on cannot rewrite what an anchor has of it."""
     if services.anchors:
         from oneoff.commands.checkpoints import publish  # nothing else of a run needs it
 
-        publish(services, stdout_taken=request.options.keep_stdout)
+        own.unheld(lambda: publish(services, stdout_taken=request.options.keep_stdout))
 
 
 def _claim(services: Services, run: Run) -> Run:
@@ -407,28 +434,6 @@ def _masking(mask: Mask) -> Iterator[None]:
     except OneoffError as error:
         error.reword(mask)
         raise
-
-
-def _seal(services: Services, request: Request, mask: Mask) -> Seal:
-    if request.task.command is not None:
-        raise DryRunUnavailable(
-            f"{request.task.name} is a command: nothing can stop what another program writes",
-            next_step="make it a Python task, or try it against a copy of the data",
-        )
-    databases, options = services.databases, request.options
-    measure = effects.measure(services, request.registry, options.effects, dry_run=options.dry_run)
-    try:
-        # The app's own code runs here, and may print.
-        with contextlib.redirect_stdout(sys.stderr), services.guard(mask):
-            return databases.seal(request.registry.database, measure)
-    except OneoffError:
-        raise
-    except (Exception, SystemExit, DryRunStopped) as error:
-        raise DryRunUnavailable(
-            f"the app's database cannot be opened: {summary(error, mask)}",
-            next_step="a function that gives the database is called before the task, to see what it gives: it"
-            " may read, and neither write nor start a process",
-        ) from error
 
 
 def _launch(services: Services, request: Request, run: Run) -> Run:

@@ -7,11 +7,18 @@ from oneoff.protocols import Phase, StoreAdmin
 from oneoff.settings import Settings
 
 
-def init(settings: Settings, admin: StoreAdmin, role: str | None) -> list[str]:
+def init(
+    settings: Settings, admin: StoreAdmin, role: str | None, retention_days: int | None = None
+) -> list[str]:
     """Make the store; what was done, in words. Raises StoreUnavailable."""
+    if retention_days is not None and settings.store_url is None:
+        raise UsageError(
+            "--retention is for a store in PostgreSQL: a file belongs to who prunes it",
+            next_step='set retention = "400d", say, under [tool.oneoff.audit]',
+        )
     if role is not None and settings.store_url is None:
         raise UsageError("--role is for a store in PostgreSQL: a file belongs to who makes it")
-    return admin.init(role)
+    return admin.init(role, retention_days)
 
 
 def upgrade(admin: StoreAdmin, phase: Phase) -> list[str]:

@@ -1,24 +1,28 @@
-"""What the app's database handle is: an engine, a URL, a connect function, or a function that gives one."""
+"""What the app's database handle is: an engine, a URL, a Django alias, a connect function, several of them in
+a list or tuple, or a function that gives any of these."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oneoff.databases.django import Alias
 from oneoff.databases.sqlite.places import named
+from oneoff.databases.together import DatabaseSeal, Together
+from oneoff.databases.undeclared import DECLARE_IT
 from oneoff.databases.watching import SetAside
 from oneoff.dryrun.measure import Measure
+from oneoff.dryrun.seams import Reader
 from oneoff.errors import DryRunUnavailable
-from oneoff.protocols import Seal
 from oneoff.types import without_password
 
 SUPPORTED = (
-    "a dry run works today on a SQLite file or on PostgreSQL through psycopg 3, given as an SQLAlchemy engine"
-    " (sqlite:///…, postgresql+psycopg://…), as a URL, or as a function that connects"
+    "a dry run works today on SQLite files and on PostgreSQL through psycopg 3, given as SQLAlchemy engines"
+    " (sqlite:///…, postgresql+psycopg://…), as URLs, as Django aliases, or as functions that connect"
 )
 
 
@@ -39,7 +43,7 @@ class Postgres:
 
 
 class Databases:
-    """Implements :class:`oneoff.protocols.Databases`."""
+    """Implements :class:`oneoff.dryrun.seams.Databases`."""
 
     def __init__(self, *, own: Iterable[Path] = ()) -> None:
         """``own``: database files of oneoff itself, which it may go on writing to in a dry run."""
@@ -53,12 +57,13 @@ class Databases:
         if not _is_function(handle):
             return handle
         given = _called(handle)
-        if _is_engine(given) or isinstance(given, str):
+        if _is_engine(given) or isinstance(given, str | list | tuple):
             return given
         return handle
 
-    def seal(self, handle: Any, measure: Measure | None = None) -> Seal:
-        """A seal for the database behind a handle, that measures effects as ``measure`` says.
+    def seal(self, handle: Any, measure: Measure | None = None) -> Together:
+        """One seal for all databases behind a handle, that measures as ``measure`` says; for none where it is
+        None.
 
         A function is called to look at what it gives; it may read SQLite files, and not write.
 
@@ -69,7 +74,15 @@ class Databases:
         from oneoff.databases.sqlite.looking import Looking
 
         with Looking(self._own):
-            database = _recognise(self.resolve(handle))
+            databases = list(_recognise(self.resolve(handle)))
+        if measure is not None and measure.keeps and not databases:
+            raise DryRunUnavailable(
+                "the app declares no database whose effects could be measured", next_step=DECLARE_IT
+            )
+        seals = [self._one(database, measure) for database in databases]
+        return Together(seals, own=self._own, measure=measure)
+
+    def _one(self, database: Sqlite | Postgres, measure: Measure | None) -> DatabaseSeal:
         if isinstance(database, Sqlite):
             from oneoff.databases.sqlite.seal import SqliteSeal
 
@@ -77,29 +90,48 @@ class Databases:
         try:
             from oneoff.databases.postgres.seal import PostgresSeal
         except ImportError as error:
-            raise DryRunUnavailable(
-                "a dry run on PostgreSQL needs psycopg 3, which is not installed",
-                next_step='add "oneoff[postgres]" to what the app installs',
-            ) from error
+            raise _no_psycopg() from error
         return PostgresSeal(connect=database.connect, dispose=database.dispose, measure=measure)
 
+    def reader(self, url: str) -> Reader:
+        """A database that a command may read, by its URL. Raises DryRunUnavailable."""
+        if url.partition("://")[0] not in ("postgresql", "postgres"):
+            raise DryRunUnavailable(
+                f"a command can be given PostgreSQL to read in its dry run, and not {without_password(url)}",
+                next_step="name one that begins with postgresql://",
+            )
+        try:
+            from oneoff.databases.postgres.reader import reader
+        except ImportError as error:
+            raise _no_psycopg() from error
+        return reader(url)
 
-def _recognise(handle: Any) -> Sqlite | Postgres:
+
+def _no_psycopg() -> DryRunUnavailable:
+    return DryRunUnavailable(
+        "a dry run on PostgreSQL needs psycopg 3, which is not installed",
+        next_step='add "oneoff[postgres]" to what the app installs',
+    )
+
+
+def _recognise(handle: Any) -> Iterator[Sqlite | Postgres]:
     if handle is None:
-        raise _unsupported("the app declares no database", "App(…, database=…) names it")
-    if isinstance(handle, str):
-        return _from_url(handle)
-    if _is_engine(handle):
-        return _from_engine(handle)
-    if _is_function(handle):
-        return _from_function(handle)
-    raise _unsupported(f"a {type(handle).__module__}.{type(handle).__qualname__} cannot be sealed")
+        return
+    if isinstance(handle, list | tuple):
+        for one in handle:
+            yield from _recognise(one)
+    elif isinstance(handle, str):
+        yield from [_from_url(handle)] if "://" in handle else _from_alias(handle)
+    elif _is_engine(handle):
+        yield _from_engine(handle)
+    elif _is_function(handle):
+        yield from _from_function(handle)
+    else:
+        raise _unsupported(f"a {type(handle).__module__}.{type(handle).__qualname__} cannot be sealed")
 
 
 def _from_url(url: str) -> Sqlite | Postgres:
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        raise _unsupported(f"{without_password(url)!r} is neither a URL nor anything else that can be sealed")
+    scheme, _, rest = url.partition("://")
     if scheme in ("sqlite", "sqlite+pysqlite"):
         database = rest.removeprefix("/")
         if not database.startswith("file:"):  # there the query belongs to SQLite
@@ -116,10 +148,28 @@ def _from_url(url: str) -> Sqlite | Postgres:
     raise _unsupported(f"{scheme}:// databases cannot be sealed")
 
 
+def _from_alias(name: str) -> Iterator[Sqlite | Postgres]:
+    try:
+        alias = Alias(name)
+    except LookupError as error:
+        raise _unsupported(without_password(str(error.args[0]))) from None
+    if alias.is_nothing:
+        return
+    if alias.vendor == "sqlite":
+        yield _sqlite(alias.file, dispose=alias.close, of=f"the Django alias {name!r} is in memory: ")
+    elif alias.vendor == "postgresql" and alias.driver == "psycopg":
+        yield Postgres(connect=alias.connect, dispose=alias.close)
+    else:
+        raise _unsupported(
+            f"the Django alias {name!r} is {alias.vendor} through {alias.driver}: it cannot be sealed"
+        )
+
+
 def _from_engine(engine: Any) -> Sqlite | Postgres:
     dialect = f"{engine.dialect.name}+{engine.dialect.driver}"
     if dialect == "sqlite+pysqlite":
-        return _sqlite(engine.url.database or "", dispose=engine.dispose)
+        database = engine.url.database or _file_of(engine)
+        return _sqlite(database, dispose=engine.dispose)
     if dialect == "postgresql+psycopg" and not getattr(engine.dialect, "is_async", False):
 
         def connect() -> Any:
@@ -132,15 +182,28 @@ def _from_engine(engine: Any) -> Sqlite | Postgres:
     raise _unsupported(f"an SQLAlchemy engine over {dialect} cannot be sealed")
 
 
-def _from_function(function: Callable[[], Any]) -> Sqlite | Postgres:
-    """By what it gives: a connection of sqlite3 or of psycopg."""
+def _file_of(engine: Any) -> str:
+    """Of an engine whose URL names none, because it has a ``creator``."""
+    pooled = engine.raw_connection()
+    try:
+        return str(_sqlite_file(pooled.driver_connection) or "")
+    finally:
+        pooled.close()
+        engine.dispose()
+
+
+def _from_function(function: Callable[[], Any]) -> Iterator[Sqlite | Postgres]:
+    """By what it gives: connections of sqlite3 or of psycopg, or handles of any kind."""
     found: list[Path | str] = []
-    _called(function, look=lambda connection: found.append(_what_is(connection)))
+    given = _called(function, look=lambda connection: found.append(_what_is(connection)))
     if found and isinstance(found[0], Path):
-        return Sqlite(path=found[0], dispose=_nothing)
-    if found == ["psycopg"]:
-        return Postgres(connect=function, dispose=_nothing)
-    raise _unsupported(f"{_name(function)} gives {found[0] if found else 'nothing that can be sealed'}")
+        yield Sqlite(path=found[0], dispose=_nothing)
+    elif found == ["psycopg"]:
+        yield Postgres(connect=function, dispose=_nothing)
+    elif given is not None and not _is_function(given):
+        yield from _recognise(given)
+    else:
+        raise _unsupported(f"{_name(function)} gives {found[0] if found else 'nothing that can be sealed'}")
 
 
 def _called(function: Callable[[], Any], look: Callable[[Any], None] = lambda connection: None) -> Any:
@@ -173,21 +236,21 @@ def _what_is(connection: Any) -> Path | str:
 def _sqlite_file(connection: Any) -> Path | None:
     if not _is_a(connection, "sqlite3", "Connection"):
         return None
-    from oneoff.databases.sqlite.connections import attached_files
+    from oneoff.databases.sqlite.early import attached_files
 
     files = attached_files(connection)
     return Path(files[0]) if files and files[0] else None
 
 
-def _sqlite(database: str, dispose: Callable[[], None]) -> Sqlite:
+def _sqlite(database: str, dispose: Callable[[], None], of: str = "") -> Sqlite:
     path = named(database, uri=True)
     if path is None:
-        raise _in_memory()
+        raise _in_memory(of)
     return Sqlite(path=Path(path), dispose=dispose)
 
 
-def _in_memory() -> DryRunUnavailable:
-    return _unsupported("an in-memory SQLite database is nothing that a copy can stand for")
+def _in_memory(of: str = "") -> DryRunUnavailable:
+    return _unsupported(f"{of}an in-memory SQLite database is nothing that a copy can stand for")
 
 
 def _is_engine(handle: Any) -> bool:
@@ -208,8 +271,8 @@ def _name(function: Callable[[], Any]) -> str:
     return f"{getattr(function, '__qualname__', repr(function))}()"
 
 
-def _unsupported(reason: str, next_step: str = "") -> DryRunUnavailable:
-    return DryRunUnavailable(reason, next_step="; ".join(filter(None, (next_step, SUPPORTED))))
+def _unsupported(reason: str) -> DryRunUnavailable:
+    return DryRunUnavailable(reason, next_step=SUPPORTED)
 
 
 def _nothing() -> None:

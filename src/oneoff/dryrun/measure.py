@@ -32,6 +32,9 @@ class Measure:
     """``TABLE.COLUMN``: columns whose values are never told, in any letter case."""
     keeps: bool = False
     """The run is a real one: what was measured is to stay."""
+    holds_others: bool = True
+    """Databases that the app does not declare can be read only. A real run that nothing is expected of leaves
+    them alone: what it writes there is real, and not counted."""
     scan_limit: int = SCAN_LIMIT_BYTES
     """Bytes: PostgreSQL tables up to this size are read through."""
 

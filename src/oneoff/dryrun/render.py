@@ -15,7 +15,13 @@ _LEVELS = {
     "sealed": "executed for real in a transaction that the database refuses to commit",
     "copy": "executed for real on a throw-away copy",
 }
-_GUARDS = {"audit hook": "audit hook, which lets the task start no process"}
+_GUARDS = {
+    "audit hook": "audit hook: what Python tells of (files, network, processes, signals) is refused",
+    "landlock": "landlock: the kernel refuses it, whoever tries",
+}
+_COMMAND = (
+    "it ran for real, and the kernel let it change nothing that stays. What it would do, it says itself."
+)
 _OUTSIDE: dict[bool | None, str] = {
     None: "Outside the database, recorded and not called",
     True: "Outside the database, called after the commit",
@@ -50,7 +56,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             _OUTSIDE[document.get("committed")],
             (f"{effect['description']} ({effect['call']})" for effect in document["effects"]),
         )
-    if not document["has_effects"] and document["complete"] and all(map(_is_sure, databases)):
+    if databases and not document["has_effects"] and _seen(document):
         yield ""
         yield "No change was seen in the database."
     yield from _stopped(document)
@@ -63,6 +69,11 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         return
     databases: Sequence[Mapping[str, Any]] = document["databases"]
     levels = list(dict.fromkeys(database["level"] for database in databases))
+    command = document.get("command")  # younger than the first reports
+    if command:
+        yield f"Dry run of a command, level {document['level']}: {_COMMAND}"
+        yield f"Ran: {_one_line(' '.join(command))}"
+        return
     if not levels:
         yield "Dry run: no database was sealed, because the app declares none."
     for level in levels:
@@ -128,6 +139,11 @@ def _sample(sample: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 1] + "…"
+
+
+def _seen(document: Mapping[str, Any]) -> bool:
+    """Whether the databases were looked at, and would have shown a change."""
+    return document["complete"] and not document.get("command") and all(map(_is_sure, document["databases"]))
 
 
 def _is_sure(database: Mapping[str, Any]) -> bool:

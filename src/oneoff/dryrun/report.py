@@ -99,7 +99,7 @@ class DatabaseReport:
 
 @dataclass(frozen=True, kw_only=True)
 class SuppressedEffect:
-    """A ``ctx.effect`` that was recorded and not called."""
+    """A ``ctx.effect``, or a hook of a commit, that was recorded and not called."""
 
     description: str
     call: str
@@ -111,6 +111,11 @@ class Report:
     """The whole report of one dry run."""
 
     databases: tuple[DatabaseReport, ...]
+    """One for each that was sealed, as they are declared."""
+    level: str = ""
+    """The weakest of what held it; of a command ``preview``."""
+    command: tuple[str, ...] | None = None
+    """What ran, where the task is a command: its own, or the one that is declared for its dry run."""
     effects: tuple[SuppressedEffect, ...] = ()
     guard: str = "none"
     """What stops effects outside the database: none, audit hook, landlock."""
@@ -125,9 +130,9 @@ class Report:
     complete: bool = True
     """False where the task ended early: the counts are then what was seen until there."""
     not_covered: tuple[str, ...] = ()
-    """What the guard does not hold."""
+    """What neither the guard nor the watch over other databases holds."""
     attempts: tuple[str, ...] = ()
-    """What the task tried and the guard stopped; each makes the dry run fail."""
+    """What the task tried outside of the declared databases and was stopped; each makes the dry run fail."""
 
     @property
     def has_effects(self) -> bool:

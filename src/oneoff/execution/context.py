@@ -28,17 +28,19 @@ class Context:
         report_progress: Callable[[int, int | None, str], None],
         stop: Stop,
         open_database: Callable[[], Any],
-        effects_last: bool = False,
+        confirmed: bool = True,
     ) -> None:
         self.run_id = run_id
         self.actor = actor
         """Who asked for this run."""
         self.dry_run = dry_run
         """Whether nothing of this run will stay. A task need not look: the database refuses by itself."""
+        self.confirmed = confirmed
+        """Whether this run was confirmed; a task that wants no confirmation may not have been."""
         self.log = log
         """Takes a message and fields: ``ctx.log.info("deleting", before=day)``."""
         self.suppressed: list[SuppressedEffect] = []
-        self._effects_last = effects_last
+        self._effects_last = False
         self._held_back: list[Callable[[], Any]] = []
         self._report_progress = report_progress
         self._stop = stop
@@ -95,6 +97,10 @@ class Context:
         )
         self.log.info("not done in a dry run" if self.dry_run else "waits for the commit", effect=description)
         return dry_result
+
+    def hold_effects_back(self) -> None:
+        """From here on they wait for :meth:`call_held_back`."""
+        self._effects_last = True
 
     def call_held_back(self) -> None:
         """Do what waited for the commit, in order; what the first that fails raises comes through."""

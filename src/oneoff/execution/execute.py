@@ -23,9 +23,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from oneoff import own, policy
 from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
-from oneoff.dryrun.expect import Expectation
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     CommitUnknown,
@@ -33,7 +33,7 @@ from oneoff.errors import (
     NotCommitted,
     OneoffError,
     OutcomeUnrecorded,
-    PartlyCommitted,
+    Refused,
     RunNotFound,
     RunStopped,
     StoreConflict,
@@ -44,6 +44,8 @@ from oneoff.execution.children import Children
 from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
+from oneoff.execution.held import HeldCommand, HeldFunction
+from oneoff.execution.kept import KeptFunction
 from oneoff.execution.log import RunLogger
 from oneoff.execution.output import own_streams, tee
 from oneoff.execution.progress import ProgressMeter
@@ -53,7 +55,7 @@ from oneoff.execution.terminal import Terminal
 from oneoff.execution.verdict import Attempt, verdict
 from oneoff.execution.witness import look
 from oneoff.logs import append, log_path
-from oneoff.protocols import Seal, Services
+from oneoff.protocols import Services
 from oneoff.runs.document import to_document
 from oneoff.runs.marks import environ_of
 from oneoff.runs.run import FOREGROUND, Outcome, Run
@@ -112,24 +114,18 @@ class Execution:
         *,
         signals: Signals,
         open_database: Callable[[], Any] = lambda: None,
-        seal: Seal | None = None,
-        expectation: Expectation | None = None,
+        held: HeldFunction | HeldCommand | KeptFunction | None = None,
     ) -> None:
         self._run = run
         self._task = task
         self._values = values
         self._mask = Mask.of(values)
-        self._guard = services.guard(self._mask) if run.dry_run else None
         """Goes over every text of the task's that is recorded or printed here."""
         self._services = services
         self._signals = signals
         self._stop = signals.stop
         self._open_database = open_database
-        self._seal = seal
-        self._expectation = expectation
-        self._exceeded: tuple[str, ...] = ()
-        self._committed: bool | None = None if run.dry_run else False
-        """Of a real run None where nobody knows."""
+        self._held = held
         self._attempt = Attempt(command=task.command is not None)
         self._began: float | None = None
         self._result: Outcome | None = None
@@ -155,7 +151,7 @@ class Execution:
             with self._closing_output():
                 outcome = self._result or self._outcome()
                 try:
-                    return self._noted(self._record(outcome))
+                    return own.unheld(lambda: self._noted(self._record(outcome)))
                 except OutcomeUnrecorded as error:
                     unrecorded = error
         _print_outcome(unrecorded)
@@ -184,7 +180,7 @@ class Execution:
         with contextlib.suppress(OSError, ValueError):  # nobody listens
             mode = " as a dry run" if self._run.dry_run else ""
             print(f"run {self._run.id} starts{mode}: {self._run.in_words}", file=sys.stderr, flush=True)
-            for cost in self._seal.costs() if self._seal else ():
+            for cost in self._held.costs() if self._held else ():
                 print(f"  {cost}", file=sys.stderr, flush=True)
         self._supervised()
 
@@ -218,21 +214,37 @@ class Execution:
     def _work(self) -> None:
         if self._stop.look():
             raise RunStopped
-        if self._task.command is not None:
-            self._run_command(self._task.command)
+        if isinstance(self._held, HeldCommand):
+            self._preview_command(self._held)
+        elif self._task.command is not None:
+            self._run_command(self._task.command, {**os.environ, **self._task.environ})
         else:
             self._call_function()
 
-    def _run_command(self, argv: tuple[str, ...]) -> None:
+    def _run_command(self, argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
         result = run_command(
             argv,
-            environ=environ_of(self._run.id, {**os.environ, **self._task.environ}),
+            environ=environ_of(self._run.id, environ),
             cwd=self._services.settings.root,
             on_start=self._stop.reaches,
         )
         self._attempt.exit_code, self._attempt.signal = result.exit_code, result.signal
 
+    def _preview_command(self, held: HeldCommand) -> None:
+        """Its exit code is that of the dry run: what the kernel refused is seen in nothing else."""
+        try:
+            with held.around() as confined:
+                self._run_command(confined.command, {**os.environ, **self._task.environ, **confined.environ})
+        except Refused:
+            raise  # nothing ran: there is nothing to report
+        except BaseException:
+            self._attempt.report = held.report(complete=False)
+            raise
+        complete = self._stop.cause is None and self._attempt.exit_code == 0
+        self._attempt.report = held.report(complete=complete)
+
     def _call_function(self) -> None:
+        held = self._held
         context = Context(
             run_id=self._run.id,
             actor=self._run.actor,
@@ -241,13 +253,14 @@ class Execution:
             report_progress=self._meter.update,
             stop=self._stop,
             open_database=self._open_database,
-            effects_last=self._seal is not None and not self._run.dry_run,
+            confirmed=self._run.confirmation not in (None, policy.NOT_NEEDED),
         )
         try:
-            with self._guard or contextlib.nullcontext(), self._seal or contextlib.nullcontext():
-                self._to_its_end(context)
-            if self._committed:
-                context.call_held_back()
+            if isinstance(held, KeptFunction):
+                self._call_and_keep(held, context)
+            else:
+                with held.around() if isinstance(held, HeldFunction) else contextlib.nullcontext():
+                    self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
         except BaseException as error:
@@ -258,43 +271,24 @@ class Execution:
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
 
-    def _to_its_end(self, context: Context) -> None:
-        """Call the task; of a real run that is sealed, make its work last if nothing speaks against it."""
+    def _call_and_keep(self, held: KeptFunction, context: Context) -> None:
+        """Call the task, make its work last if nothing speaks against it, and do what waited for that."""
         leaving: SystemExit | None = None
-        try:
-            self._call(context)
-        except SystemExit as error:
-            if error.code:
-                raise
-            leaving = error
-        if self._seal is not None and not self._run.dry_run and not self._stop.seen:
-            self._commit(self._seal)
+        context.hold_effects_back()
+        with held.around():
+            try:
+                self._call(context)
+            except SystemExit as error:
+                if error.code:
+                    raise
+                leaving = error
+            if not self._stop.seen:
+                held.keep(self._attempt, self._signals)
+        if held.committed:
+            held.seal.call_hooks()
+            context.call_held_back()
         if leaving is not None:
             raise leaving
-
-    def _commit(self, seal: Seal) -> None:
-        """Raises NotCommitted, CommitUnknown."""
-        seal.measure()
-        found = (seal.report(),)
-        if any(database.attempts for database in found):
-            return
-        if self._expectation is not None:
-            self._exceeded = self._expectation.exceeded_by(found)
-        if self._exceeded:
-            more = f" and {len(self._exceeded) - 1} more" if len(self._exceeded) > 1 else ""
-            raise NotCommitted(f"nothing was committed, the dry run is exceeded: {self._exceeded[0]}{more}")
-        with self._signals.shielded():
-            self._attempt.committing, self._committed = True, None
-            try:
-                seal.keep()
-                self._committed = True
-            except PartlyCommitted:
-                raise
-            except NotCommitted:
-                self._committed = False
-                raise
-            finally:
-                self._attempt.committing = False
 
     def _call(self, context: Context) -> None:
         """A task that forks comes back here twice; the child leaves before it touches what is the run's."""
@@ -308,22 +302,9 @@ class Execution:
             _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if self._seal is None:
+        if not isinstance(self._held, HeldFunction | KeptFunction):
             return None
-        guard = self._guard
-        report = Report(
-            databases=(self._seal.report(),),
-            effects=tuple(context.suppressed),
-            guard=guard.name if guard else "none",
-            real=not self._run.dry_run,
-            committed=self._committed,
-            expected=self._expectation.name if self._expectation else None,
-            exceeded=self._exceeded,
-            complete=complete,
-            not_covered=guard.not_covered if guard else (),
-            attempts=guard.attempts if guard else (),
-        )
-        return masked(report, self._mask)
+        return masked(self._held.report(tuple(context.suppressed), complete=complete), self._mask)
 
     def _beat(self) -> Run | None:
         run = self._run
@@ -377,8 +358,10 @@ class Execution:
             run = store.get(self._run.id)
             if run.fence == self._run.fence and run.status in EXECUTING | {Status.LOST}:
                 ended = self._ended(run, outcome, at)
+                back = run.status is Status.LOST  # somebody who could not see this process called it that
+                told = event.outcome(ended, self._services.observer, at, recovered=back)
                 try:
-                    run = store.save(ended, event.outcome(ended, self._services.observer, at))
+                    run = store.save(ended, told)
                 except StoreConflict:
                     continue
             spool.release(run.id)  # else another process answers for it by now

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from oneoff import own
 from oneoff.errors import OneoffError
 from oneoff.execution import signals as hearing
 from oneoff.execution import stopping
@@ -24,6 +25,11 @@ LONGEST_WAIT = 3600.0
 
 Beat = Callable[[], Run | None]
 """Says that the run lives; the record as it is now, or None where the lease is lost."""
+
+
+def _at_work(loop: Callable[[], None]) -> None:
+    with own.work():
+        loop()
 
 
 class Supervisor:
@@ -58,8 +64,8 @@ class Supervisor:
         self._deadline = None if self._timeout is None else self._clock.monotonic() + self._timeout
         self._listen(0)  # what came before the task started
         self._threads = [
-            threading.Thread(target=self._watch, name="oneoff-supervisor", daemon=True),
-            threading.Thread(target=self._report, name="oneoff-heartbeat", daemon=True),
+            threading.Thread(target=_at_work, args=[self._watch], name="oneoff-supervisor", daemon=True),
+            threading.Thread(target=_at_work, args=[self._report], name="oneoff-heartbeat", daemon=True),
         ]
         for thread in self._threads:
             thread.start()

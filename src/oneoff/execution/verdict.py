@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
-from oneoff.errors import CommitUnknown, DryRunStopped, NotCommitted, Refused, RunStopped
+from oneoff.errors import (
+    CommandFailed,
+    CommitUnknown,
+    DryRunStopped,
+    NotCommitted,
+    Refused,
+    RunStopped,
+)
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -79,6 +87,8 @@ def _exit(attempt: Attempt, mask: Mask) -> tuple[int | None, str | None]:
         if isinstance(error.code, int):
             return error.code, f"the task exited with code {error.code}"
         return 1, str(error.code)
+    if isinstance(error, CommandFailed):
+        return error.code, "; ".join(filter(None, (error.message, error.next_step)))
     if error is not None:
         return None, summary(error, mask)
     if attempt.signal is not None:
@@ -93,7 +103,9 @@ def _stopped(words: str, error: str | None) -> str:
 
 
 def _traceback(error: BaseException | None, mask: Mask) -> str | None:
-    return None if error is None or isinstance(error, SystemExit) else own_traceback(error, mask)
+    return (
+        None if error is None or isinstance(error, SystemExit | CommandFailed) else own_traceback(error, mask)
+    )
 
 
 def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
@@ -101,14 +113,17 @@ def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
 
 
 def _rows(report: Report | None) -> JSONObject | None:
-    """Rows per table where they were measured; a real run that did not commit has changed none."""
+    """Rows per table where they were measured; a real run that did not commit has changed none.
+
+    Tables of one name in several databases are counted together, as the shards of one table are.
+    """
     if report is None or not all(database.measured for database in report.databases):
         return None
     if report.real and not report.committed:
         return {} if report.committed is False else None
-    return {
-        table.table: {"inserted": table.inserted, "updated": table.updated, "deleted": table.deleted}
-        for database in _databases(report)
-        for table in database.tables
-        if table.changed
-    }
+    rows: dict[str, Counter[str]] = {}
+    for table in (table for database in _databases(report) for table in database.tables if table.changed):
+        rows.setdefault(table.table, Counter()).update(
+            inserted=table.inserted, updated=table.updated, deleted=table.deleted
+        )
+    return {name: dict(counts) for name, counts in rows.items()}

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from oneoff import starts
-from oneoff.errors import DryRunStopped
-from oneoff.threads import Newcomers
+from oneoff import own, starts
+from oneoff.guards.attempts import Attempts
 
 _HARMLESS = ([b"uname", b"-p"], [b"ldconfig", b"-p"])
 """What the standard library asks the machine by a program (``platform.platform``,
@@ -25,33 +24,20 @@ _WHY = (
 
 
 class ProcessGuard:
-    """Implements :class:`oneoff.protocols.Guard`. Threads that the task leaves behind are held as well."""
+    """Listens to each start of a process in its block, and refuses it."""
 
-    name = "audit hook"
     not_covered: tuple[str, ...] = (
-        "files and network connections of this process, other than the database",
         "processes that C code starts (ctypes, extensions), and those that ran before the task began",
         "processes started at the end of this one (atexit, __del__), or by threads of `_thread`",
     )
 
-    def __init__(self, mask: Callable[[str], str] = str) -> None:
-        """``mask``: goes over the name of a program before it is cut, which may make a secret unknowable."""
-        self._mask = mask
-        self._attempts: dict[str, None] = {}
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
 
-    def __enter__(self) -> ProcessGuard:
+    def __enter__(self) -> None:
         starts.listen(self._refuse)
-        self._newcomers = Newcomers()
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._newcomers.when_gone(self._release)
-
-    @property
-    def attempts(self) -> tuple[str, ...]:
-        return tuple(self._attempts)
-
-    def _release(self) -> None:
         starts.forget(self._refuse)
 
     def _refuse(self, event: str, args: tuple[Any, ...]) -> None:
@@ -59,11 +45,11 @@ class ProcessGuard:
 
         It is noted as well: whether the task swallows what is raised then does not matter.
         """
+        if own.at_work():
+            return
         if event != "os.exec" and len(args) > 1 and _is_harmless(_command(args[0], args[1])):
             return
-        attempt = f"the task would start {_started(event, args, self._mask)} ({event}), {_WHY}"
-        self._attempts.setdefault(attempt)
-        raise DryRunStopped(attempt)
+        raise self._attempts.note(f"start {_started(event, args, self._attempts.mask)} ({event})", _WHY)
 
 
 def _is_harmless(command: list[bytes]) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Place, growth, leaf_hash, root_at
+from oneoff.audit.event import Event, StoredEvent, beside, decode, encode
+from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, grown, last_leaf, leaf_hash, root_at
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import from_document, to_document, without_name
 from oneoff.runs.run import Actor, Progress, Run
@@ -28,7 +28,8 @@ class MemoryStore:
         self._events: list[StoredEvent] = []
         self._start = 0
         self._event_ids: set[str] = set()
-        self._hashes = dict[Place, bytes]()
+        self._hashes: list[bytes] = []
+        """Of every event, those that were pruned among them."""
         self._log_name = os.urandom(16).hex()
         self._actors: dict[str, Actor] = {}
 
@@ -123,7 +124,11 @@ class MemoryStore:
 
     def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
         with self._lock:
-            return {place: self._hashes[place] for place in places}
+            return {place: self._hash(place) for place in places}
+
+    def _hash(self, place: Place) -> bytes:
+        level, _ = place
+        return self._hashes[last_leaf(place)][level * HASH_BYTES : (level + 1) * HASH_BYTES]
 
     def subject(self, actor: Actor) -> str:
         with self._lock:
@@ -172,11 +177,11 @@ class MemoryStore:
         if event.id in self._event_ids:
             raise refusals.event_recorded(event.id)
         body = encode(event)
-        stored = StoredEvent(seq=self._size, body=body, leaf=leaf_hash(body), columns=columns(decode(body)))
+        hashes = grown(self._size, leaf_hash(body), self.hashes)
+        stored = StoredEvent(self._size, body, hashes, beside(decode(body)))
         self._events.append(stored)
         self._event_ids.add(event.id)
-        self._hashes[0, stored.seq] = stored.leaf
-        self._hashes |= growth(stored.seq, stored.leaf, self.hashes)
+        self._hashes.append(hashes)
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

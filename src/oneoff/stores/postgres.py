@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from oneoff.audit.event import Event, StoredEvent, encode
-from oneoff.audit.merkle import Checkpoint, Place, root_at
+from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, last_leaf, root_at
 from oneoff.errors import OneoffError, StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import (
@@ -31,14 +31,13 @@ from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import postgres_failures as failures
 from oneoff.stores import queries, refusals
 from oneoff.stores.postgres_link import Link, Row
-from oneoff.types import JSONObject, RunId, from_rfc3339, rfc3339
+from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
 VERSION = 1
 """The version of the schema that this client was written for."""
 
-_PAGE = 500
+_PAGE = 1000
 """Events read at once: no transaction stays open while the caller works on them."""
-_COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 _LOCK_TRIES = 20
 """How often a change is tried that others come before, such as one that holds a lock and lets it go."""
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -196,7 +195,7 @@ class PostgresStore:
         of_table = "_of_table" if "table" in given else ""
         parts = (
             self.statements[f"select_events{of_table}"],
-            self._where(f"event_{name}" for name in given),
+            self._where(f"event_{name}" for name in ("kept", *given)),
             self.statements[f"newest_events{of_table}"],
         )
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}
@@ -204,20 +203,25 @@ class PostgresStore:
         return [_stored(row) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
+        size, _ = self._head()
+        return Checkpoint(size, root_at(size, self.hashes))
+
+    def start(self) -> int:
+        return self._head()[1]
+
+    def _head(self) -> tuple[int, int]:
+        """Size and start of the log."""
         row = self._one("select_head")
         if row is None:
             raise failures.damaged(self.place, "the audit log has no head")
-        return Checkpoint(row[0], root_at(row[0], self.hashes))
-
-    def start(self) -> int:
-        return 0
+        return int(row[0]), int(row[1])
 
     def prune(self, to: int, event: Event) -> None:
-        """Not in this version. Raises StoreUnavailable."""
-        raise failures.no_pruning(self.place)
+        self._change("prune", None, {"to": to, "event": encode(event)}, self._recorded(event))
 
     def forget(self) -> bool:
-        return False
+        [(more,)] = self._tell("forget", {})
+        return bool(more)
 
     def log_name(self) -> str:
         row = self._one("select_log")
@@ -226,9 +230,10 @@ class PostgresStore:
         return str(row[0])
 
     def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
-        levels, positions = [level for level, _ in places], [position for _, position in places]
-        rows = self._link.ask(self.statements["select_hashes"], {"levels": levels, "positions": positions})
-        found = {(level, position): hash_ for level, position, hash_ in rows}
+        wanted = {(last_leaf(place), place[0]): place for place in places}
+        seqs, levels = [seq for seq, _ in wanted], [level for _, level in wanted]
+        rows = self._link.ask(self.statements["select_hashes"], {"seqs": seqs, "levels": levels})
+        found = {wanted[seq, level]: hash_ for seq, level, hash_ in rows if len(hash_) == HASH_BYTES}
         for place in places:
             if place not in found:
                 raise failures.damaged(self.place, f"the audit log lacks the hash of subtree {place}")
@@ -339,6 +344,10 @@ class PostgresStore:
             return refusals.conflict(run)
         if error.sqlstate == "OO003" and run is not None:
             return refusals.not_found(run.id)
+        if error.sqlstate == "OO004":
+            return refusals.not_pruned(*map(int, (error.diag.message_detail or "").split()))
+        if error.sqlstate == "OO007":
+            return refusals.too_young(failures.one_line(error))
         return failures.damaged(self.place, failures.one_line(error))
 
     def _run(self, row: Row) -> Run:
@@ -359,10 +368,10 @@ def _event_id(error: psycopg.Error) -> str:
 
 
 def _stored(row: Row) -> StoredEvent:
-    seq, body, leaf, *beside, measured, tables = row
-    texts = [None if text is None else _unescaped(text) for text in beside]
-    values = (*texts, measured, sorted(map(_unescaped, tables)))
-    return StoredEvent(seq=seq, body=body, leaf=leaf, columns=dict(zip(_COLUMNS, values, strict=True)))
+    seq, body, hashes, *beside, measured, tables = row
+    texts = [_unescaped(text) if text and "\\" in text else text for text in beside]
+    names: list[JSON] = [*sorted(map(_unescaped, tables))] if tables else []
+    return StoredEvent(seq, body, hashes, (*texts, measured, names))
 
 
 def _body(run: Run) -> str:
@@ -402,4 +411,4 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: "\x00" if found[1] == "0" else found[1], text) if "\\" in text else text
+    return _ESCAPED.sub(lambda found: "\x00" if found[1] == "0" else found[1], text)

@@ -52,8 +52,11 @@ class PostgresAdmin:
         self._place = without_login(owner_url)
         self._scripts = scripts
 
-    def init(self, role: str | None) -> list[str]:
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
         """Make schema, owner, functions and grants in one transaction; twice changes nothing.
+
+        Args:
+            retention_days: see :meth:`oneoff.protocols.StoreAdmin.init`; a new store has 400.
 
         Raises:
             StoreUnavailable: a right is missing, or something else stands in the store's place.
@@ -64,7 +67,7 @@ class PostgresAdmin:
             self._check_server(connection)
             self._check_role(connection, role)
             done = self._make_owner(connection)
-            with _as_owner(connection):
+            with as_owner(connection):
                 if not _has_store(connection):
                     for number in range(1, len(self._scripts) + 1):
                         self._apply(connection, number, "pre")
@@ -72,6 +75,9 @@ class PostgresAdmin:
                     done.append(f"made the store, version {len(self._scripts)}")
                 else:
                     done.append(f"the store is there, version {_version(connection)[0]}")
+                if retention_days is not None:
+                    connection.execute(_SQL["set_retention"], {"days": retention_days})
+                    done.append(f"no event is pruned within {retention_days} days")
                 _grant(connection, {role: True})
             done.append(self._check_granted(connection, role))
         return done
@@ -124,7 +130,7 @@ class PostgresAdmin:
             connection.execute(_SQL["begin"])
             if not _has_store(connection):
                 raise failures.no_schema(self._place, "there is no schema oneoff")
-            with _as_owner(connection):
+            with as_owner(connection):
                 yield
 
     def _apply(self, connection: Any, number: int, phase: Phase) -> None:
@@ -241,7 +247,7 @@ def _membership(connection: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _as_owner(connection: Any) -> Iterator[None]:
+def as_owner(connection: Any) -> Iterator[None]:
     """In a transaction, which undoes it all on failure: what is made in the block belongs to the owner."""
     with _membership(connection):
         connection.execute(_SQL["become_owner"])

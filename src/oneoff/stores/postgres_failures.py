@@ -100,11 +100,6 @@ _OTHER = _Reason(
     "the store {place} cannot be used: {error}",
     "`oneoff doctor` says what is wrong with it",
 )
-_NO_PRUNING = _Reason(
-    StoreUnavailable,
-    "this version cannot prune a store in PostgreSQL ({place})",
-    "keep the events; `oneoff audit export` writes them to files as well",
-)
 _NEWER = _Reason(
     StoreVersionMismatch,
     "the store {place} {error}",
@@ -199,10 +194,6 @@ def only_to_read(place: str, why: str) -> StoreUnavailable:
 
 def damaged(place: str, why: str) -> StoreUnavailable:
     return _explained(_DAMAGED, place, why)
-
-
-def no_pruning(place: str) -> StoreUnavailable:
-    return _explained(_NO_PRUNING, place, "")
 
 
 def busy(place: str) -> StoreUnavailable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
+from oneoff.errors import AlreadyStarted, LockHeld, Refused, RunNotFound, StoreConflict
 from oneoff.runs.run import Run
 from oneoff.types import RunId, rfc3339
 
@@ -33,6 +33,14 @@ def not_pruned(to: int, start: int, size: int) -> StoreConflict:
     return StoreConflict(
         f"the audit log cannot be pruned up to event {to}: it has the events {start} to {size - 1}",
         next_step="look again with `oneoff audit verify`: somebody else may have pruned it meanwhile",
+    )
+
+
+def too_young(why: str) -> Refused:
+    return Refused(
+        why,
+        next_step="give an earlier --before, or prune later; who owns the store may let events go sooner:"
+        " `oneoff store init --owner-url URL --retention DAYS`",
     )
 
 

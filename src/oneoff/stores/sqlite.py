@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import Checkpoint, Place, leaf_hash, root_at
+from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, grown, last_leaf, leaf_hash, root_at
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import (
@@ -26,7 +26,7 @@ from oneoff.runs.document import (
 )
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.runs.status import ACTIVE
-from oneoff.stores import failures, queries, refusals, sqlite_file, sqlite_tree
+from oneoff.stores import failures, queries, refusals, sqlite_file
 from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 
 T = TypeVar("T")
@@ -222,7 +222,7 @@ class SqliteStore:
                     return False
                 _, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
                 which = {"first": first, "end": min(start, first + _FORGOTTEN_AT_ONCE)}
-                for step in ("keep_leaves", "delete_runs", "delete_tables", "delete_events"):
+                for step in ("keep_hashes", "delete_runs", "delete_tables", "delete_events"):
                     connection.execute(_SQL[step], which)
             if which["end"] < start:
                 return True
@@ -236,10 +236,16 @@ class SqliteStore:
         return str(row[0])
 
     def hashes(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
-        try:
-            return self._read_with(lambda connection: sqlite_tree.hashes(connection, places))
-        except LookupError as error:
-            raise failures.damaged(self.path, str(error)) from error
+        return self._read_with(lambda connection: self._hashes(connection, places))
+
+    def _hashes(self, connection: sqlite3.Connection, places: Sequence[Place]) -> Mapping[Place, bytes]:
+        wanted = {(last_leaf(place), place[0]): place for place in places}
+        rows = connection.execute(_SQL["select_hashes"], {"places": json.dumps([*wanted])})
+        found = {wanted[seq, level]: hash_ for seq, level, hash_ in rows}
+        for place, hash_ in found.items():
+            if hash_ is None or len(hash_) != HASH_BYTES:
+                raise failures.damaged(self.path, f"the audit log lacks the hash of subtree {place}")
+        return found
 
     def subject(self, actor: Actor) -> str:
         who = {"kind": _plain(actor.kind), "name": _plain(actor.name)}
@@ -328,12 +334,10 @@ class SqliteStore:
         self, connection: sqlite3.Connection, entry: dict[str, Any], *, start: int | None = None
     ) -> None:
         size, kept_from = self._head(connection.execute(_SQL["select_head"]).fetchone())
-        placed = {**entry, "seq": size}
+        hashes = grown(size, entry["leaf"], lambda places: self._hashes(connection, places))
+        placed = {**entry, "seq": size, "hashes": hashes}
         try:
             connection.execute(_SQL["insert_event"], placed)
-            sqlite_tree.grow(connection, size, entry["leaf"])
-        except LookupError as error:
-            raise failures.damaged(self.path, str(error)) from error
         except sqlite3.IntegrityError as error:
             if connection.execute(_SQL["select_event_id"], entry).fetchone():
                 raise refusals.event_recorded(entry["id"]) from None
@@ -370,24 +374,8 @@ def _entry(event: Event) -> dict[str, Any]:
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    seq, body, leaf, id_, type_, run_id, actor, task, environment, time, status, measured = row
-    return StoredEvent(
-        seq=seq,
-        body=body,
-        leaf=leaf,
-        columns={
-            "id": id_,
-            "type": type_,
-            "run_id": run_id,
-            "actor": actor,
-            "task": task,
-            "environment": environment,
-            "time": time,
-            "status": status,
-            "measured": None if measured is None else bool(measured),
-            "tables": tables,
-        },
-    )
+    seq, body, hashes, *texts, measured = row
+    return StoredEvent(seq, body, hashes, (*texts, None if measured is None else bool(measured), tables))
 
 
 def _values(run: Run) -> dict[str, Any]:

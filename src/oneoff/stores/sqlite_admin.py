@@ -15,7 +15,7 @@ class SqliteAdmin:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def init(self, role: str | None) -> list[str]:
+    def init(self, role: str | None, retention_days: int | None = None) -> list[str]:
         """Raises StoreUnavailable."""
         there = exists(self._path)
         SqliteStore.open(self._path).close()

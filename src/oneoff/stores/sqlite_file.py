@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oneoff.audit.merkle import Growth
 from oneoff.errors import OneoffError, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import Finding
-from oneoff.stores import failures, queries, sqlite_tree
+from oneoff.stores import failures, queries
 
 SCHEMA = ("sqlite_schema_1.sql", "sqlite_schema_2.sql")
 """One file for each version of the schema, in order; a store's ``user_version`` counts those it has."""
-_TREE_SINCE = 2
-"""The version whose tables hold the Merkle tree, which SQL alone cannot compute."""
 APPLICATION_ID = 0x6F6E656F
 """``oneo``: tells a store from another program's database (PRAGMA application_id)."""
 MINIMUM_SQLITE = (3, 37, 0)
@@ -218,12 +217,11 @@ def version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the store to the newest version in one transaction."""
+    connection.create_function("oneoff_grown", 1, Growth().add)  # for version 2: SQL has no SHA-256
     with transaction(connection):
         for number in range(version(connection, path), len(SCHEMA)):
             for statement in _statements(queries.script(SCHEMA[number])):
                 connection.execute(statement)
-            if number + 1 == _TREE_SINCE:
-                sqlite_tree.fill(connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")
 
 

@@ -38,6 +38,8 @@ class Parameter:
     """A list; on the command line the option is repeated."""
     nullable: bool = False
     """None is a value too. It cannot be typed: only a default, a file or Python code can say it."""
+    positional: bool = False
+    """Whether its value may stand on the command line without the option, by its place among such."""
 
     @property
     def secret(self) -> bool:

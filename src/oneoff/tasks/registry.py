@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from oneoff.errors import InvalidDeclaration, TaskNotFound
+from oneoff.errors import AppBroken, InvalidDeclaration, TaskNotFound
 from oneoff.tasks.source import place
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import TaskName
@@ -25,6 +26,16 @@ def checked_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A command of the project that is no task."""
+
+    name: str
+    why: str
+    error: BaseException | None = None
+    """What it raised when it was loaded."""
+
+
 class Registry:
     """Tasks under their names, and what belongs to all of them."""
 
@@ -36,6 +47,7 @@ class Registry:
         self.version = version
         self.private = checked_columns(private)
         """Columns whose values no report tells: ``TABLE.COLUMN``."""
+        self.left_out: tuple[LeftOut, ...] = ()
         self._tasks: dict[TaskName, Task] = {}
 
     def add(self, task: Task) -> None:
@@ -53,12 +65,28 @@ class Registry:
             )
         self._tasks[task.name] = task
 
+    def offer(self, task: Task) -> None:
+        """Take a command of a framework in, or note that a task which is here already hides it."""
+        holder = self._tasks.get(task.name)
+        if holder is None:
+            self._tasks[task.name] = task
+        elif holder.origin != task.origin:  # else one app was found in two ways
+            self._tasks[task.name] = replace(holder, hides=(*holder.hides, task.origin))
+
     def get(self, name: str) -> Task:
-        """The task of this name; ``migrate_data`` finds ``migrate-data`` too. Raises TaskNotFound."""
+        """The task of this name; ``migrate_data`` finds ``migrate-data`` too.
+
+        Raises:
+            TaskNotFound: there is none.
+            AppBroken: a command of that name raised when it was loaded.
+        """
         for spelling in (name, name.replace("_", "-"), name.replace("_", "-").lower()):
             task = self._tasks.get(TaskName(spelling))
             if task is not None:
                 return task
+        for other in self.left_out:
+            if other.name.replace("_", "-") == name.replace("_", "-"):
+                raise (AppBroken if other.error else TaskNotFound)(f"{name}: {other.why}") from other.error
         from difflib import get_close_matches
 
         near = get_close_matches(name.replace("_", "-").lower(), self._tasks, n=3)

@@ -32,8 +32,14 @@ class Task:
     """Whether the function's first argument is the Context."""
     command: tuple[str, ...] | None = None
     """An argument list, run without a shell."""
+    dry_run_command: tuple[str, ...] | None = None
+    """What a dry run runs in the command's place; None where that is the command itself."""
     environ: dict[str, str] = field(default_factory=dict)
     """Variables that a command gets in addition to the app's own."""
+    origin: str = ""
+    """Which framework's command it is; empty where the app or the settings declare it."""
+    hides: tuple[str, ...] = ()
+    """Other commands of this name, which the framework or this task wins over."""
 
     @property
     def summary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,10 +14,11 @@ from oneoff.audit.event import Observer
 from oneoff.commands.looks import with_subjects
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
+from oneoff.dryrun.seams import Confinement, Guard
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Anchor, Asker, Guard, Keys, Services, Store
-from oneoff.settings import Settings
+from oneoff.protocols import Anchor, Asker, Keys, Services, Store
+from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.breakglass import SubLogFiles
 from oneoff.stores.memory import MemoryStore
@@ -79,7 +80,8 @@ def around(
         sub_logs=SubLogFiles(sub_log_folders(settings)),
         processes=processes,
         databases=Databases(own=[settings.store]),
-        guard=_guard,
+        guard=lambda mask, environment: _guard(settings, mask, environment),
+        confine=_confine,
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
@@ -139,10 +141,19 @@ def _launcher(settings: Settings, app: str | None) -> LocalLauncher:
     return LocalLauncher(settings.state_dir, command_prefix=prefix)
 
 
-def _guard(mask: Callable[[str], str]) -> Guard:
-    from oneoff.guards.processes import ProcessGuard  # a real run needs none
+def _guard(settings: Settings, mask: Callable[[str], str], environment: EnvironmentSettings) -> Guard:
+    from oneoff.guards.audit_hook import AuditHookGuard  # a real run needs none
+    from oneoff.guards.held_thread import LandlockGuard, available
 
-    return ProcessGuard(mask)
+    kind = LandlockGuard if available() else AuditHookGuard
+    own = (settings.store, settings.state_dir, *([settings.user_dir] if settings.user_dir else []))
+    return kind(mask, hosts=environment.dry_run_hosts, own_files=[str(path.resolve()) for path in own])
+
+
+def _confine(ports: Collection[int]) -> Confinement:
+    from oneoff.guards.confinement import CommandConfinement
+
+    return CommandConfinement(ports)
 
 
 def arm_dry_run() -> Armed:

@@ -17,7 +17,7 @@ def open_store(settings: Settings) -> Store:
     """The store, to be written. Raises StoreUnavailable."""
     if settings.store_url is None:
         return SqliteStore.open(settings.store)
-    with _needing_psycopg():
+    with needing_psycopg():
         from oneoff.stores.postgres import PostgresStore
     return PostgresStore.open(settings.store_url)
 
@@ -25,7 +25,7 @@ def open_store(settings: Settings) -> Store:
 def open_to_read(settings: Settings) -> tuple[Store, StoreUnavailable | None]:
     """The store, and why it cannot be written, where that is so. Raises StoreUnavailable."""
     if settings.store_url is not None:
-        with _needing_psycopg():
+        with needing_psycopg():
             from oneoff.stores.postgres import PostgresStore
         store = PostgresStore.open(settings.store_url)
         return store, store.unwritable
@@ -43,7 +43,7 @@ def store_admin(settings: Settings, owner_url: str | None) -> StoreAdmin:
         from oneoff.stores.sqlite_admin import SqliteAdmin
 
         return SqliteAdmin(settings.store)
-    with _needing_psycopg():
+    with needing_psycopg():
         from oneoff.stores.postgres_admin import PostgresAdmin
     return PostgresAdmin(owner_url, settings.store_url)
 
@@ -53,7 +53,7 @@ def check_store(settings: Settings) -> list[Finding]:
     if settings.store_url is None:
         return sqlite_file.check(settings.store)
     try:
-        with _needing_psycopg():
+        with needing_psycopg():
             from oneoff.stores.postgres_check import check
         return check(settings.store_url)
     except StoreUnavailable:
@@ -61,7 +61,7 @@ def check_store(settings: Settings) -> list[Finding]:
 
 
 @contextmanager
-def _needing_psycopg() -> Iterator[None]:
+def needing_psycopg() -> Iterator[None]:
     try:
         yield
     except ImportError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oneoff.audit.merkle import Place, growth, leaf_hash
+from oneoff.audit.merkle import Growth, leaf_hash
 from tests import tiled
 from tests.cli import PATIENCE, Ended, Project, eventually
 
@@ -46,15 +46,11 @@ def rewrite(project: Project) -> None:
     connection = sqlite3.connect(project.root / ".oneoff" / "store.db")
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("DELETE FROM audit_node")
-    hashes: dict[Place, bytes] = {}
+    growth = Growth()
     for seq, body in connection.execute("SELECT seq, body FROM audit_event ORDER BY seq").fetchall():
         changed = body.replace(b'"name":"you"', b'"name":"bob"')
-        leaf = hashes[0, seq] = leaf_hash(changed)
-        connection.execute("UPDATE audit_event SET body = ?, leaf = ? WHERE seq = ?", (changed, leaf, seq))
-        for (level, position), node in growth(seq, leaf, lambda _: hashes).items():
-            hashes[level, position] = node
-            connection.execute("INSERT INTO audit_node VALUES (?, ?, ?)", (level, position, node))
+        row = (changed, growth.add(leaf_hash(changed)), seq)
+        connection.execute("UPDATE audit_event SET body = ?, hashes = ? WHERE seq = ?", row)
     connection.commit()
     connection.close()
 

@@ -51,7 +51,8 @@ class TestRun:
             (["purge", "--dry-run"], 0, "succeeded"),
             (["purge", "--dry-run", "--exit-code"], 10, "succeeded"),
             (["greet", "--dry-run", "--exit-code"], 0, "succeeded"),
-            (["build", "--dry-run"], 3, "refused"),
+            (["build", "--dry-run"], 1, "failed"),
+            (["build", "--dry-run", "--require-level", "copy"], 3, "refused"),
         ],
     )
     def test_exit_codes(self, shop: Project, arguments: list[str], code: int, status: str) -> None:

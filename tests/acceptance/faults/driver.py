@@ -5,7 +5,7 @@ What a test wants is done to the program from outside, so that the product needs
 * ``beat``, ``last_grace``, ``term_grace``, ``timeout_grace``: seconds, in place of the product's own;
 * ``trace``: a file that gets one line for each step of the protocol;
 * ``kill``: ``[step, nth, "before" | "after"]``, SIGKILL to this process around that call;
-* ``kill_at_statement``: SIGKILL just before the nth SQL statement on the store;
+* ``kill_at_statement``: SIGKILL just before the nth SQL statement on the store, or message to its server;
 * ``kill_within``: SIGKILL after a number of seconds, wherever the process is;
 * ``jump``: seconds by which the wall clock jumps, to and fro, each time it is read;
 * ``fill``: ``[step, nth, file]``, makes the disk full before that call, with a file of this name;
@@ -117,9 +117,11 @@ def _pause(until: Path) -> None:
 
 
 def _kill_at_statement(nth: int) -> None:
-    from oneoff.stores import sqlite_file
+    from oneoff.stores import postgres_link, sqlite_file
 
     connect = sqlite_file.connect
+    link: Any = postgres_link.Link
+    send = link._send
     statements = 0
 
     def count(_: str) -> None:
@@ -133,7 +135,12 @@ def _kill_at_statement(nth: int) -> None:
         connection.set_trace_callback(count)
         return connection
 
+    def count_and_send(*args: Any) -> Any:
+        count("")
+        return send(*args)
+
     sqlite_file.connect = connect_and_count
+    link._send = count_and_send
 
 
 def _make_the_clock_jump(by: timedelta) -> None:

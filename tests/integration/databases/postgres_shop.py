@@ -14,6 +14,7 @@ from oneoff.databases.handles import Databases
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped
 from tests.integration.databases import fingerprint
+from tests.integration.databases.seen import everything
 from tests.postgres import Server
 
 _SCHEMA = (
@@ -65,4 +66,4 @@ def dry(shop: Shop, task: Callable[[Shop], None]) -> DatabaseReport:
             task(shop)
     except (Exception, DryRunStopped):
         pass
-    return seal.report()
+    return everything(seal)

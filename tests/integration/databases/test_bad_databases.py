@@ -74,7 +74,7 @@ def test_no_place_for_a_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     "handle",
     [
-        None, "default", "sqlite://", "sqlite:///:memory:", "mysql://root:hunter2@db/shop",
+        "nowhere", "sqlite://", "sqlite:///:memory:", "mysql://root:hunter2@db/shop",
         "postgresql+psycopg2://u:hunter2@db/shop", "postgresql+asyncpg://u:hunter2@db/shop", 17, Path("x.db"),
         lambda: sqlite3.connect(":memory:"), lambda: None, lambda: 17,
     ],

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from oneoff.databases.handles import Databases
-from oneoff.protocols import Seal
+from oneoff.dryrun.seams import Seal
 from tests.postgres import Server, database_of
 
 _seen: list[str] | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from oneoff import own
 from oneoff.databases.handles import Databases
 
 _SEALED = (
@@ -114,3 +115,13 @@ def _folder(path: Path) -> Path:
     (path / "files" / "kept").touch()
     (path / "lock").touch()
     return path
+
+
+def test_the_task_may_write_to_its_copy(temporary: Path, url: str) -> None:
+    """A guard over files lets it through, as long as there is one."""
+    with Databases().seal(url), closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        copy = connection.execute("PRAGMA database_list").fetchone()[2]
+        assert copy.startswith(f"{temporary}/")
+        assert own.may_write(copy)
+        assert not own.at_work()
+    assert not own.may_write(copy)

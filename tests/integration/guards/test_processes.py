@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oneoff.errors import DryRunStopped
-from oneoff.guards.processes import ProcessGuard
+from oneoff.guards.audit_hook import AuditHookGuard
 from oneoff.tasks.masking import Mask
 from tests.threads import let_go
 
@@ -23,7 +23,7 @@ _SECRET = "hunter2"
 
 
 def _attempt(start: Callable[[], Any]) -> str:
-    guard = ProcessGuard()
+    guard = AuditHookGuard()
     with guard, pytest.raises(DryRunStopped) as stopped:
         start()
     assert guard.attempts == (str(stopped.value),)
@@ -55,7 +55,7 @@ def test_the_program_is_named_and_no_argument(start: Callable[[], Any], named: s
 def test_what_the_standard_library_asks_the_machine_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `platform.platform` and `ctypes.util.find_library` ask it, and with no other arguments."""
     monkeypatch.setattr(platform, "_uname_cache", None)
-    guard = ProcessGuard()
+    guard = AuditHookGuard()
     with guard:
         platform.platform()
         subprocess.run(["uname", "-p"], capture_output=True, check=False)
@@ -64,7 +64,7 @@ def test_what_the_standard_library_asks_the_machine_is_let_through(monkeypatch: 
 
 def test_after_the_block_processes_start_again() -> None:
     """Whatever was imported or kept meanwhile."""
-    with ProcessGuard():
+    with AuditHookGuard():
         kept: Any = __import__("_posixsubprocess").fork_exec
     assert subprocess.run(_TRUE, check=False).returncode == 0
     assert kept is not __import__("_posixsubprocess").fork_exec
@@ -85,7 +85,7 @@ def test_a_thread_that_the_task_left_behind_is_held_until_it_ends() -> None:
         except DryRunStopped as stopped:
             seen.append(stopped)
 
-    with ProcessGuard():
+    with AuditHookGuard():
         thread = threading.Thread(target=work)
         thread.start()
     go.set()
@@ -97,7 +97,7 @@ def test_a_thread_that_the_task_left_behind_is_held_until_it_ends() -> None:
 
 def test_two_guards_at_once() -> None:
     """Each notes the attempt, and the first one to end does not free the other's task."""
-    outer, inner = ProcessGuard(), ProcessGuard()
+    outer, inner = AuditHookGuard(), AuditHookGuard()
     with outer:
         with inner, pytest.raises(DryRunStopped):
             os.fork()
@@ -110,7 +110,7 @@ def test_a_process_without_a_dry_run_has_no_audit_hook() -> None:
     """Importing the adapter configures nothing."""
     code = (
         "import sys, _posixsubprocess as p; found = []; was = p.fork_exec; sys.addaudithook = found.append\n"
-        "import oneoff.guards.processes\n"
+        "import oneoff.guards.audit_hook\n"
         "assert not found and p.fork_exec is was and 'subprocess' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -120,7 +120,7 @@ def test_a_process_without_a_dry_run_has_no_audit_hook() -> None:
 def test_no_part_of_a_secret_is_named(secret: str) -> None:
     """The name of a program is masked before it is cut: what is left of a secret then is not known as one."""
     mask = Mask([secret])
-    with ProcessGuard(mask) as guard, pytest.raises(DryRunStopped):
+    with AuditHookGuard(mask) as guard, pytest.raises(DryRunStopped):
         subprocess.run([secret])
     assert "first" not in str(guard.attempts)
     assert "second" not in str(guard.attempts)

@@ -15,9 +15,8 @@ from oneoff.stores import queries
 from oneoff.stores.postgres import PostgresStore
 from oneoff.stores.postgres_admin import SCRIPTS, PostgresAdmin
 from oneoff.stores.postgres_check import check
-from tests.contract.no_pruning import NoPruning
 from tests.contract.store_contract import StoreContract
-from tests.postgres import Server, make_store
+from tests.postgres import Server, let_go, make_store
 from tests.records import begin, finish, make_run, note
 
 RELEASED = Path(__file__).parents[2] / "contract" / "released"
@@ -223,12 +222,13 @@ def test_an_upgrade_that_fails_leaves_nothing(postgres: Server, database: str) -
     assert dump(postgres, database) == before
 
 
-class TestReleasedClient(NoPruning, StoreContract):
+class TestReleasedClient(StoreContract):
     """The last released client on a schema that the next version has expanded."""
 
     @pytest.fixture
     def store(self, postgres: Server, database: str) -> Iterator[PostgresStore]:
         url = make_store(postgres, database)
+        let_go(postgres, url)
         PostgresAdmin(postgres.url(database), url, TWO).upgrade("pre")
         store = released(1).open(url)
         yield store

@@ -196,12 +196,15 @@ def test_a_forked_child_is_refused(store: PostgresStore) -> None:
     assert sound(store, 1)
 
 
-def test_a_lock_that_is_held_for_too_long(
-    store: PostgresStore, postgres: Server, store_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_held_for_too_long(store: PostgresStore, postgres: Server, store_url: str) -> None:
     """Somebody's open transaction is waited for, for so long; then words, and nothing has changed."""
+    limit = "SELECT DISTINCT setting FROM pg_proc, unnest(proconfig) AS setting WHERE prosecdef AND"
     assert postgres_failures.LOCK_SECONDS >= 30
-    monkeypatch.setattr(postgres_link, "_WRITE", postgres_link._WRITE.replace("'30s'", "'200ms'"))
+    assert postgres.execute(f"{limit} setting LIKE 'lock_timeout=%'", database=database_of(store_url)) == [
+        (f"lock_timeout={postgres_failures.LOCK_SECONDS}s",)
+    ]
+    shorter = "ALTER FUNCTION oneoff.create_run SET lock_timeout = '200ms'"
+    postgres.execute(shorter, database=database_of(store_url))
     with psycopg.connect(postgres.url(database_of(store_url)), options="") as other:
         other.execute("SELECT * FROM oneoff.audit_head FOR UPDATE")
         with pytest.raises(StoreUnavailable, match="locked for 30 s") as caught:
@@ -334,17 +337,24 @@ def test_a_damaged_log(postgres: Server, store: PostgresStore, store_url: str) -
     def damage(*statements: str) -> None:
         postgres.execute("SET session_replication_role = replica", *statements, database=database)
 
-    off = "ALTER TABLE oneoff.{0} DISABLE TRIGGER refuse_delete"
-    damage(off.format("audit_node"), "DELETE FROM oneoff.audit_node WHERE level = 1")
+    off = "ALTER TABLE oneoff.{0} DISABLE TRIGGER {1}"
+    damage(
+        off.format("audit_event", "refuse_update"),
+        "UPDATE oneoff.audit_event SET hashes = substr(hashes, 1, 32) WHERE seq = 1",
+    )
     store.record(note())
     with pytest.raises(StoreCorrupted, match="lacks the hash of subtree"):
         store.hashes([(1, 0)])
     postgres.execute(
-        off.format("audit_event"), "DELETE FROM oneoff.audit_event WHERE seq = 4", database=database
+        off.format("audit_event", "refuse_delete"),
+        "DELETE FROM oneoff.audit_event WHERE seq = 4",
+        database=database,
     )
     with pytest.raises(StoreCorrupted, match=r"lacks the hash of subtree \(0, 4\)"):
         store.create(make_run(), note())
-    postgres.execute(off.format("audit_head"), "DELETE FROM oneoff.audit_head", database=database)
+    postgres.execute(
+        off.format("audit_head", "refuse_delete"), "DELETE FROM oneoff.audit_head", database=database
+    )
     for action in (store.checkpoint, lambda: store.record(note())):
         with pytest.raises(StoreCorrupted, match="no head"):
             action()

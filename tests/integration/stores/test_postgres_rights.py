@@ -24,22 +24,22 @@ TABLES = (
     "audit_event_table",
     "audit_head",
     "audit_log",
-    "audit_node",
+    "audit_pruned",
     "run",
     "store_version",
 )
 NOT_NULL = {
     "actor": "(subject, kind) VALUES ('x', 'human')",
-    "audit_event": "(seq, event_id, type, time, leaf, body) VALUES (9, 'x', 't', 't', sha256(''), '')",
+    "audit_event": "(seq, event_id, type, time, hashes, body) VALUES (9, 'x', 't', 't', sha256(''), '')",
     "audit_event_table": "VALUES (9, 'x', 't')",
     "audit_head": "VALUES (1, 9)",
     "audit_log": "VALUES (1, 'x')",
-    "audit_node": "VALUES (1, 9, sha256(''))",
+    "audit_pruned": "VALUES (9, '')",
     "run": "(id, task, status, actor, subject, environment, requested_at, version, fence, body)"
     " VALUES ('x', '', '', '', '', '', '', 0, 0, '')",
     "store_version": "VALUES (1, 9, 9)",
 }
-COLUMN = {"audit_head": "size", "audit_log": "name", "store_version": "version", "audit_node": "level"}
+COLUMN = {"audit_head": "start", "audit_log": "name", "audit_pruned": "seq", "store_version": "version"}
 EVERYWHERE = (
     "INSERT INTO oneoff.{table} {row}",
     "UPDATE oneoff.{table} SET {column} = {column}",
@@ -122,6 +122,7 @@ def test_triggers_stop_an_owner_by_mistake(
 ) -> None:
     """Even a superuser has to turn the guards off first; replication's way around triggers does not."""
     database = database_of(store_url)
+    postgres.execute("INSERT INTO oneoff.audit_pruned VALUES (9, '')", database=database)
     column = COLUMN.get(table, "time")
     for statement in (f"UPDATE oneoff.{table} SET {column} = {column}", f"DELETE FROM oneoff.{table}"):
         with pytest.raises(psycopg.Error, match="append-only"):

@@ -214,8 +214,10 @@ def test_from_the_first_version(filled: Path, tmp_path: Path, monkeypatch: pytes
         connection.execute("DROP TRIGGER audit_head_update")
         connection.execute("INSERT INTO main.run SELECT * FROM newer.run")
         for (seq,) in connection.execute("SELECT seq FROM newer.audit_event ORDER BY seq").fetchall():
-            event = f"SELECT seq, {REST} FROM newer.audit_event WHERE seq = {seq}"
-            connection.execute(f"INSERT INTO main.audit_event (seq, {REST}) {event}")
+            columns = f"seq, {REST}"
+            event = f"SELECT {columns} FROM newer.audit_event WHERE seq = {seq}"
+            of_one = (columns.replace("hashes", "leaf"), event.replace("hashes", "substr(hashes, 1, 32)"))
+            connection.execute("INSERT INTO main.audit_event ({}) {}".format(*of_one))
             connection.execute("UPDATE main.audit_head SET size = ?", (seq + 1,))
     upgraded, newer = SqliteStore.open(first), SqliteStore.open(filled)
     assert list(upgraded.events()) == list(newer.events())
@@ -330,7 +332,7 @@ def test_a_head_behind_its_events(filled: Path) -> None:
     store.close()
 
 
-REST = "event_id, type, run_id, actor, task, environment, time, leaf, body"
+REST = "event_id, type, run_id, actor, task, environment, time, hashes, body"
 OF_THREE = f"{REST} FROM audit_event WHERE seq = 3"
 
 
@@ -349,9 +351,7 @@ OF_THREE = f"{REST} FROM audit_event WHERE seq = 3"
         "UPDATE audit_head SET start = 1, size = size + 1",
         "INSERT OR REPLACE INTO audit_head VALUES (1, 0, 0)",
         "DELETE FROM audit_head",
-        "UPDATE audit_node SET hash = zeroblob(32)",
-        "INSERT OR REPLACE INTO audit_node SELECT level, position, zeroblob(32) FROM audit_node",
-        "DELETE FROM audit_node",
+        "UPDATE audit_event SET hashes = zeroblob(32)",
         "UPDATE audit_log SET name = 'other'",
         "DELETE FROM audit_log",
         "UPDATE audit_event_table SET name = 'other'",
@@ -381,8 +381,13 @@ def test_what_was_pruned_keeps_its_hashes(filled: Path) -> None:
             raw(filled, sql)
     assert not store.forget()
     assert raw(filled, "SELECT min(seq) FROM audit_event") == [(6,)]
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        raw(filled, "DELETE FROM audit_node WHERE level = 0")
+    for sql in (
+        "UPDATE audit_pruned SET hashes = zeroblob(32)",
+        "INSERT OR REPLACE INTO audit_pruned SELECT seq, zeroblob(32) FROM audit_pruned",
+        "DELETE FROM audit_pruned",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            raw(filled, sql)
     store.close()
 
 

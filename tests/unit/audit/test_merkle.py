@@ -56,15 +56,18 @@ def leaves_of(size: int) -> list[bytes]:
 
 
 def kept(leaves: list[bytes]) -> dict[merkle.Place, bytes]:
-    """What a store keeps of the tree: the leaves, and what became complete with each of them."""
+    """What a store keeps of the tree: with each leaf the hashes of what it completes."""
     nodes = dict[merkle.Place, bytes]()
 
     def lookup(places: Sequence[merkle.Place]) -> dict[merkle.Place, bytes]:
         return {place: nodes[place] for place in places}
 
     for index, leaf in enumerate(leaves):
-        nodes[0, index] = leaf
-        nodes.update(merkle.growth(index, leaf, lookup))
+        made = merkle.grown(index, leaf, lookup)
+        places = merkle.completed(index)
+        assert len(made) == len(places) * merkle.HASH_BYTES
+        assert {merkle.last_leaf(place) for place in places} == {index}
+        nodes |= {place: made[32 * level : 32 * level + 32] for level, place in enumerate(places)}
     return nodes
 
 
@@ -106,6 +109,13 @@ def test_kept_hashes(size: int) -> None:
     assert nodes == complete
     for earlier in range(size + 1):
         assert merkle.root_at(earlier, hashes_of(size)) == merkle.root_of(leaves[:earlier])
+
+
+def test_growth_needs_the_newest_hashes_alone() -> None:
+    """Leaf by leaf it gives what a look-up among all hashes gives."""
+    nodes, growth = kept(leaves_of(70)), merkle.Growth()
+    for index, leaf in enumerate(leaves_of(70)):
+        assert growth.add(leaf) == b"".join(nodes[place] for place in merkle.completed(index))
 
 
 def test_inclusion_is_proved_for_every_leaf() -> None:

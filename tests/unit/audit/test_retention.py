@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oneoff.audit import event as events
-from oneoff.audit.merkle import root_at
+from oneoff.audit.merkle import completed, root_at
 from oneoff.audit.retention import OPEN_LIMIT, Cut, longest
 from oneoff.audit.verify import Verification, verify
 from oneoff.runs.run import Outcome
@@ -43,13 +43,14 @@ def cut_at(store: MemoryStore, to: int, /, **wrong: Any) -> None:
     store.prune(to, events.of_log("pruned", ANN, OBSERVER, START, **stated))
 
 
-def leaves(store: MemoryStore, end: int | None = None) -> Iterator[bytes]:
+def hashes(store: MemoryStore, end: int | None = None) -> Iterator[bytes]:
     for seq in range(store.start() if end is None else end):
-        yield store.hashes([(0, seq)])[0, seq]
+        places = completed(seq)
+        yield b"".join(store.hashes(places)[place] for place in places)
 
 
 def checked(store: MemoryStore, **about: Any) -> Verification:
-    given: dict[str, Any] = {"pruned": leaves(store), "hashes": store.hashes} | about
+    given: dict[str, Any] = {"pruned": hashes(store)} | about
     return verify(store.events(), store.checkpoint, lambda _: False, **given)
 
 
@@ -148,7 +149,7 @@ def test_a_hash_of_a_pruned_event_that_was_changed(store: MemoryStore) -> None:
     """The subtree above it tells, and so do the statement and a checkpoint from before."""
     remembered = store.checkpoint()
     cut_at(store, 12)
-    changed = [bytes(32) if place == 5 else leaf for place, leaf in enumerate(leaves(store))]
+    changed = [bytes(32) if place == 5 else leaf for place, leaf in enumerate(hashes(store))]
     problems = checked(store, pruned=changed, kept=[remembered]).problems
     for words in (
         "hash over the events 4 to 5",
@@ -177,7 +178,7 @@ def test_a_false_statement(store: MemoryStore, wrong: dict[str, Any], problem: s
 def test_a_beginning_that_is_missing(store: MemoryStore) -> None:
     """Without an event that says so, or without its hashes, it was no pruning."""
     told = list(store.events())
-    found = verify(told[12:], store.checkpoint, lambda _: False, pruned=leaves(store, 12))
+    found = verify(told[12:], store.checkpoint, lambda _: False, pruned=hashes(store, 12))
     assert found.problems == ("the events before 12 are gone, and no event says that they were pruned",)
     found = verify(told[12:], store.checkpoint, lambda _: False)
     assert found.problems[0] == "event 0 is missing: event 12 comes in its place"

@@ -64,3 +64,11 @@ def test_an_end_while_the_log_is_read(world: World, monkeypatch: pytest.MonkeyPa
     checkpoint = world.store.checkpoint()
     monkeypatch.setattr(world.store, "checkpoint", lambda: checkpoint)
     assert verify(world.services).ok
+
+
+def test_a_start_whose_record_is_gone(world: World) -> None:
+    """Nothing accounts for it: a gap, and no error of the verb."""
+    begin(world.store, make_run())
+    world.store._runs.clear()
+    found = verify(world.services)
+    assert found.problems == ("run r1 started with event 1 and has no outcome",)

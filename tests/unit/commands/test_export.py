@@ -112,7 +112,7 @@ def test_names_only_where_they_are_wanted(world: World) -> None:
 )
 def test_what_is_no_event(recorded: World, monkeypatch: pytest.MonkeyPatch, body: bytes, wish: Wish) -> None:
     """Its place is named; nothing that follows it is passed off as the whole."""
-    forged = StoredEvent(seq=0, body=body, leaf=leaf_hash(body), columns={})
+    forged = StoredEvent(seq=0, body=body, hashes=leaf_hash(body), beside=())
     for event in (forged, replace(forged, body=b"changed")):
         monkeypatch.setattr(recorded.store, "events", lambda event=event, **_: iter([event]))
         with pytest.raises(StoreCorrupted, match="event 0 "):

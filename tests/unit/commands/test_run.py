@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +24,10 @@ from oneoff.errors import (
 )
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status
+from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.secret import SECRET_MARK, Secret
 from oneoff.types import RunId
-from tests.fakes import FAR, OTHER, FakeGuard, World
+from tests.fakes import FAR, OTHER, FakeConfinement, FakeGuard, World
 from tests.records import PROCESS, START, begin, finish, make_run, note
 
 KEY = "s3cr3t-word"
@@ -215,7 +217,7 @@ class TestDryRun:
 
     def test_what_the_guard_stopped_makes_it_fail(self, world: World) -> None:
         """Also where the task swallowed it: the report names the guard, the attempt, and what is not held."""
-        services = replace(world.services, guard=lambda mask: FakeGuard("a program"))
+        services = replace(world.services, guard=lambda mask, environment: FakeGuard("a program"))
         done = run(services, world.wish("greet", dry_run=True))
         assert (done.status, done.outcome and done.outcome.error) == (
             Status.FAILED,
@@ -228,21 +230,88 @@ class TestDryRun:
     def test_a_real_run_has_no_guard(self, world: World) -> None:
         """What a task starts is its own affair there."""
 
-        def none_wanted(mask: Any) -> Any:
+        def none_wanted(mask: Any, environment: Any) -> Any:
             raise AssertionError
 
         services = replace(world.services, guard=none_wanted)
         assert run(services, world.wish("greet")).status is Status.SUCCEEDED
 
-    def test_a_command_cannot_be_made_dry(self, world: World) -> None:
-        """Nothing stops what another program writes, and the refusal says so."""
-        error = refused(world, world.wish("build", dry_run=True), DryRunUnavailable)
-        assert "another program" in error.message
+    def test_a_command_is_previewed(self, world: World) -> None:
+        """What is declared for its dry run runs in its place; the record keeps the command asked for."""
+        request = world.wish("build", dry_run=True)
+        request = replace(request, task=replace(request.task, dry_run_command=("sh", "-c", "exit 3")))
+        done = run(world.services, request)
+        assert (done.status, done.command, done.outcome and done.outcome.exit_code) == (
+            Status.FAILED,
+            ("true",),
+            3,
+        )
+        report: Any = done.dry_run_report
+        assert (report["level"], report["command"]) == ("preview", ["sh", "-c", "exit 3"])
+        assert report["complete"] is False
+        assert "it reaches none" in report["not_covered"][0]
 
-    def test_no_database_no_dry_run(self, world: World) -> None:
-        """An app without a database has nothing that could be sealed."""
+    def test_a_command_gets_databases_that_can_only_be_read(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the variables that the environment names; their ports and those of allowed hosts are open."""
+        ports: list[object] = []
+
+        def confine(wanted: Collection[int]) -> FakeConfinement:
+            ports.append(set(wanted))
+            return FakeConfinement()
+
+        settings = EnvironmentSettings(
+            name="local", preview_environ={"URL": "READ"}, dry_run_hosts=("redis:6379",)
+        )
+        services = replace(
+            world.services,
+            settings=replace(world.services.settings, environments={"local": settings}),
+            confine=confine,
+        )
+        request = world.wish("build", dry_run=True)
+        look = replace(request.task, command=("sh", "-c", '[ "$URL" = postgresql://reader@h ]'))
+        request = replace(request, task=look)
+        with pytest.raises(DryRunUnavailable, match="READ, which is not set"):
+            run(services, request)
+        monkeypatch.setenv("READ", "postgresql://writer@h")
+        with pytest.raises(DryRunUnavailable, match="can write"):
+            run(services, request)
+        monkeypatch.setenv("READ", "postgresql://reader@h")
+        done = run(services, request)
+        assert (done.status, ports) == (Status.SUCCEEDED, [{5432, 6379}])
+        report: Any = done.dry_run_report
+        assert "redis:6379, which the environment lets through" in report["not_covered"]
+
+    @pytest.mark.parametrize(
+        ("wanted", "here"), [("landlock", "copy by fake"), ("audit-hook", "copy by fake")]
+    )
+    def test_a_dry_run_that_is_held_by_less_than_is_wanted(
+        self, world: World, wanted: str, here: str
+    ) -> None:
+        """It is refused before anything runs, with what would be in force."""
+        error = refused(
+            world, world.wish("greet", dry_run=True, require_level=("copy", wanted)), DryRunUnavailable
+        )
+        assert f"level {here} here, and {wanted} is required" in error.message
+        assert "require_level of [tool.oneoff.environments.local]" in error.next_step
+
+    def test_an_app_without_a_database(self, world: World) -> None:
+        """Its dry run goes on, and reports no database."""
         world.app.database = None
-        refused(world, world.wish("greet", dry_run=True), DryRunUnavailable)
+        ended = run(world.services, world.wish("greet", dry_run=True))
+        assert ended.status is Status.SUCCEEDED
+        assert ended.dry_run_report is not None
+        assert ended.dry_run_report["databases"] == []
+
+    def test_several_databases(self, world: World) -> None:
+        """Each has its part of the report; rows of tables of one name are counted together in the record."""
+        world.app.database = ("shop", "archive")
+        ended = run(world.services, world.wish("greet", dry_run=True))
+        report: Any = ended.dry_run_report
+        assert [database["database"] for database in report["databases"]] == ["shop", "archive"]
+        assert ended.outcome is not None
+        assert ended.outcome.rows == {"users": {"inserted": 0, "updated": 0, "deleted": 6}}
 
     @pytest.mark.parametrize("fault", [ConnectionError("no route"), SystemExit("no DSN")])
     def test_a_database_that_cannot_be_opened(self, world: World, fault: BaseException) -> None:

@@ -22,6 +22,12 @@ class _Seal(FakeSeal):
             raise self._error
         super().keep()
 
+    def __enter__(self) -> _Seal:
+        return self
+
+    def dispose(self) -> None:
+        """There is no pool."""
+
     def report(self) -> DatabaseReport:
         return DatabaseReport(database=self._name, level="sealed")
 

@@ -124,13 +124,22 @@ def test_what_the_guard_stopped_is_told_with_what_the_seals_stopped() -> None:
     assert report.has_effects
     assert report.all_attempts == ("psql was started", "a raw COMMIT")
     assert "  psql was started\n  a raw COMMIT\n" in _text(report)
-    assert _text(report).endswith(": audit hook, which lets the task start no process\n")
+    assert "effects outside the database: audit hook: what Python tells of" in _text(report)
     assert "No change" not in _text(report)
 
 
 def test_a_task_without_a_database_is_no_sealed_one() -> None:
     """Where nothing was sealed the text says so."""
     assert _text(Report(databases=())).startswith("Dry run: no database was sealed")
+
+
+def test_a_command_says_itself_what_it_would_do() -> None:
+    """Nothing was counted, so nothing is said to be unchanged; what ran is named."""
+    report = Report(databases=(), level="preview", guard="landlock", command=("npm", "run", "plan"))
+    assert _text(report).startswith("Dry run of a command, level preview: it ran for real, and the kernel")
+    assert "Ran: npm run plan\n" in _text(report)
+    assert "No change" not in _text(report)
+    assert not report.has_effects
 
 
 def test_a_schema_change_is_an_effect() -> None:

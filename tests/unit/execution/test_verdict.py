@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oneoff.dryrun.report import DatabaseReport, Report, TableEffect
-from oneoff.errors import CommitUnknown, DryRunUnavailable, NotCommitted, RunStopped
+from oneoff.errors import CommandFailed, CommitUnknown, DryRunUnavailable, NotCommitted, RunStopped
 from oneoff.execution import stopping
 from oneoff.execution.stopping import Stop
 from oneoff.execution.verdict import Attempt, verdict
@@ -162,3 +162,11 @@ def test_rows_that_nobody_counted_are_not_none_changed() -> None:
     """A dry run without its effects knows nothing of them."""
     report = Report(databases=(DatabaseReport(database="db", level="copy", measured=False),))
     assert judge(Attempt(report=report)).rows is None
+
+
+def test_a_frameworks_command_fails_in_its_own_words() -> None:
+    """The error is what the command says, the exit code its own, and there is no traceback to read."""
+    outcome = judge(Attempt(error=CommandFailed("no such poll", next_step="look again", code=4)))
+    assert outcome == Outcome(
+        status=Status.FAILED, exit_code=4, error="no such poll; look again", duration_ms=7
+    )

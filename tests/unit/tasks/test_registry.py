@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from oneoff.errors import InvalidDeclaration, TaskNotFound
-from oneoff.tasks.registry import Registry, task_name
+from oneoff.errors import AppBroken, InvalidDeclaration, TaskNotFound
+from oneoff.tasks.registry import LeftOut, Registry, task_name
 from oneoff.tasks.task import Task
 
 
@@ -100,3 +100,37 @@ def test_a_private_column_has_a_table(private: Any) -> None:
     """What names no column would protect none, in silence."""
     with pytest.raises(InvalidDeclaration, match="names no column"):
         Registry("shop", private=private)
+
+
+def test_what_is_offered_gives_way() -> None:
+    """A framework's command of a name that is taken is no task, and the one that is says what it hides."""
+    tasks = registry("purge")
+    for origin in ("carts (Django)", "site (Flask)"):
+        tasks.offer(Task(name=task_name("purge"), function=other, origin=origin))
+    tasks.offer(Task(name=task_name("export"), function=other, origin="carts (Django)"))
+    assert [task.name for task in tasks] == ["export", "purge"]
+    assert tasks.get("purge").function is purge
+    assert tasks.get("purge").hides == ("carts (Django)", "site (Flask)")
+
+
+def test_what_is_found_twice_is_one() -> None:
+    """One app's command that was found in two ways hides nothing."""
+    tasks = registry()
+    for _ in range(2):
+        tasks.offer(Task(name=task_name("purge"), function=purge, origin="carts (Django)"))
+    assert tasks.get("purge").hides == ()
+
+
+def test_what_was_left_out() -> None:
+    """Who asks for it hears why it is no task, with what it raised where it did."""
+    tasks = registry("purge")
+    cause = ImportError("no luck")
+    tasks.left_out = (
+        LeftOut(name="old_one", why="cannot be loaded", error=cause),
+        LeftOut(name="shell", why="is hidden"),
+    )
+    with pytest.raises(AppBroken, match="old-one: cannot be loaded") as caught:
+        tasks.get("old-one")
+    assert caught.value.__cause__ is cause
+    with pytest.raises(TaskNotFound, match="shell: is hidden"):
+        tasks.get("shell")

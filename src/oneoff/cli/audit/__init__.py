@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": ("oneoff.cli.audit.verify", "Compute the log again from its bytes."),
     "checkpoint": ("oneoff.cli.audit.checkpoint", "Print size and root of the log, signed with your key."),
     "export": ("oneoff.cli.audit.export", "Write the events for other tools."),
+    "selftest": ("oneoff.cli.audit.selftest", "Attack a throw-away log, and say what is seen."),
     "keygen": ("oneoff.cli.audit.keygen", "Make a key that signs checkpoints."),
 }
 

@@ -12,12 +12,14 @@ import click
 from oneoff.audit.event import short_type
 from oneoff.audit.note import origin_of
 from oneoff.audit.receipt import NoReceipt, Shown, WrongReceipt, check
+from oneoff.audit.verify import Pruned
 from oneoff.cli.audit.evidence import checkpoint_option, given, key_option
 from oneoff.cli.output import emit, output_option, visible
 from oneoff.cli.session import Session
-from oneoff.commands.checkpoints import weigh
+from oneoff.commands.checkpoints import vouch, weigh
 from oneoff.commands.receipts import compared
 from oneoff.errors import OneoffError, UsageError
+from oneoff.types import JSONObject
 
 
 @click.command("check")
@@ -43,8 +45,15 @@ def check_command(
             next_step="believe nothing that stands in it; have it made again with `oneoff audit prove`",
         ) from None
     session: Session = ctx.obj
-    trusted = partial(weigh, origin=origin_of(shown.log), settings=session.settings, own_keys=session.keys)
-    kept = [evidence.checkpoint for evidence in given(trusted, checkpoints, keys)]
+    about: dict[str, Any] = {
+        "origin": origin_of(shown.log),
+        "settings": session.settings,
+        "own_keys": session.keys,
+    }
+    signed_cut = shown.pruned is not None and not checkpoints  # then the keys are for that alone
+    evidence = [] if signed_cut else given(partial(weigh, **about), checkpoints, keys)
+    kept = [each.checkpoint for each in evidence]
+    vouched = None if shown.pruned is None else vouch(shown.pruned, keys, **about)
     genuine = compared(shown, kept)
     document = {
         "ok": genuine is not False and (not kept or genuine is True),
@@ -52,9 +61,10 @@ def check_command(
         "log": shown.log,
         "checkpoint": str(shown.checkpoint),
         "genuine": genuine,
+        "pruned": shown.pruned and _pruned(shown.pruned, vouched),
         "events": [{"place": place, "event": event} for place, event in shown.events],
     }
-    emit(document, lambda: _words(shown, genuine, bool(kept)), output)
+    emit(document, lambda: _words(shown, vouched, genuine, bool(kept)), output)
     ctx.exit(0 if document["ok"] else 1)
 
 
@@ -68,12 +78,23 @@ def _read(path: str) -> str:
         raise UsageError(f"{path} is no receipt: it is no text") from None
 
 
-def _words(shown: Shown, genuine: bool | None, asked: bool) -> str:
+def _pruned(stated: Pruned, vouched: str | None) -> JSONObject:
+    return {
+        "events": stated.to,
+        "at": stated.at,
+        "by": stated.by,
+        "reason": stated.reason,
+        "vouched": vouched,
+    }
+
+
+def _words(shown: Shown, vouched: str | None, genuine: bool | None, asked: bool) -> str:
     run, log = visible(shown.run_id), visible(shown.log[:8])
     head = f"These {len(shown.events)} events of run {run} are in the log {log} as of the checkpoint"
     lines = [
         f"{head} {shown.checkpoint}:",
         *(f"  {_line(place, event)}" for place, event in shown.events),
+        _beginning(shown, vouched),
         _ending(shown),
         "This does not show that the run has no further events, nor the actor's name: it is beside the log.",
         _checkpoint(shown, genuine, asked),
@@ -95,6 +116,19 @@ def _line(place: int, event: dict[str, Any]) -> str:
         ": ".join(str(part) for part in (outcome.get("status"), outcome.get("error")) if part),
     ]
     return "  ".join(visible(part) for part in parts if part)
+
+
+def _beginning(shown: Shown, vouched: str | None) -> str:
+    if shown.whole:
+        return ""
+    if shown.pruned is None:
+        return "It does not show how the run began."
+    stated = shown.pruned
+    return (
+        f"They are what is kept of the run: events 0 to {stated.to - 1} of the log were pruned on "
+        f"{visible(stated.at)}, by {visible(stated.by)}: {visible(stated.reason)}\n"
+        f"The statement of that is event {stated.place}, {vouched}."
+    )
 
 
 def _ending(shown: Shown) -> str:

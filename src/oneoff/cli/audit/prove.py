@@ -11,8 +11,7 @@ import click
 from oneoff.cli.audit.evidence import given
 from oneoff.cli.session import Session, tell
 from oneoff.commands.checkpoints import recall
-from oneoff.commands.receipts import prove
-from oneoff.commands.runs import get
+from oneoff.commands.receipts import find, prove
 from oneoff.errors import OneoffError, UsageError
 
 
@@ -31,7 +30,7 @@ def prove_command(session: Session, /, run: str, output: str | None, checkpoint:
     kept = given(partial(recall, session.reading), [checkpoint] if checkpoint else [], ())
     if len(kept) > 1:
         raise UsageError("a receipt is made against one checkpoint", next_step="give the one that you kept")
-    receipt = prove(session.reading, get(session.reading, run), kept=kept[0].checkpoint if kept else None)
+    receipt = prove(session.reading, find(session.reading, run), kept=kept[0].checkpoint if kept else None)
     text = json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text.encode(errors="backslashreplace"), nl=False)

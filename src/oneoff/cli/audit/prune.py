@@ -32,7 +32,7 @@ def prune_command(
     planned = plan(services, since(before, now) or now - services.settings.audit.retention)
     cut = planned.cut
     if cut.count:
-        prune(services, planned, reason=reason, yes=yes)
+        prune(services, planned, reason=reason, yes=yes, stdout_taken=output == "json")
     document = {
         "pruned": cut.count,
         "from": cut.start,

@@ -36,8 +36,10 @@ def verify_command(
     for; give others that a run or this command printed earlier.
     """
     session: Session = ctx.obj
-    kept = given(partial(recall, session.reading), checkpoints, keys)
-    found = verified(session.reading, kept=[evidence.checkpoint for evidence in kept])
+    reading = session.reading
+    signed_cut = not checkpoints and reading.store.start() > 0  # then the keys are for that alone
+    kept = [] if signed_cut else given(partial(recall, reading), checkpoints, keys)
+    found = verified(reading, kept=[evidence.checkpoint for evidence in kept], keys=keys)
     document: dict[str, Any] = {
         "ok": found.ok,
         "size": found.size,
@@ -48,15 +50,15 @@ def verify_command(
         "first_bad": found.first_bad,
         "problems": list(found.problems),
         "more_problems": found.more,
-        "pruned": found.pruned and _pruned(found.pruned, session.reading.store.actors()),
+        "pruned": found.pruned and _pruned(found.pruned, found.vouched, reading.store.actors()),
     }
     emit(document, lambda: _verification(found, kept, document["pruned"]), output)
     ctx.exit(0 if found.ok else TAMPERED)
 
 
-def _pruned(stated: Pruned, actors: Mapping[str, Actor]) -> JSONObject:
+def _pruned(stated: Pruned, vouched: str | None, actors: Mapping[str, Actor]) -> JSONObject:
     by = actors[stated.by].name or ERASED if stated.by in actors else stated.by
-    return {"events": stated.to, "at": stated.at, "by": by, "reason": stated.reason}
+    return {"events": stated.to, "at": stated.at, "by": by, "reason": stated.reason, "vouched": vouched}
 
 
 def _verification(found: Verification, kept: list[Evidence], pruned: Any) -> str:
@@ -65,6 +67,7 @@ def _verification(found: Verification, kept: list[Evidence], pruned: Any) -> str
         head += "\nEvents 0 to {} were pruned on {}, by {}: {}".format(
             pruned["events"] - 1, pruned["at"], pruned["by"], visible(pruned["reason"])
         )
+        head += f"\nThe statement of that is {pruned['vouched']}." if pruned["vouched"] else ""
     compared = [f"Compared with {each}." for each in _compared(kept)]
     if found.ok:
         lines = [f"ok: {head}", "Every event, its place and every outcome fit together."]

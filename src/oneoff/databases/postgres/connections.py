@@ -28,6 +28,7 @@ from oneoff.databases.postgres.session import (
     one_line,
     turns_the_guard_off,
 )
+from oneoff.databases.watching import Notes
 from oneoff.errors import DryRunStopped
 
 NEEDED = (
@@ -50,6 +51,8 @@ class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose cursors report what they do."""
 
     session: Session
+    """Of a sealed one only."""
+    notes: Notes
     sealed = False
     reads = False
     """Whether the next statement only reads, as far as its text tells."""
@@ -180,12 +183,11 @@ class WatchedCursor(psycopg.Cursor[Any]):
     @contextmanager
     def _watching(self, query: Any) -> Iterator[None]:
         connection: Any = self._conn
-        session: Session = connection.session
         text = _text(query)
         if turns_the_guard_off(text):
-            raise session.notes.attempt(f"the task turns the dry run's guard off: {_start(text)}")
+            raise connection.notes.attempt(f"the task turns the dry run's guard off: {_start(text)}")
         if moves_a_sequence(text):
-            raise session.notes.attempt(
+            raise connection.notes.attempt(
                 f"{_start(text)} calls setval, and no rollback puts the sequence back;"
                 " ALTER SEQUENCE … RESTART does the same, and can be undone"
             )
@@ -194,8 +196,8 @@ class WatchedCursor(psycopg.Cursor[Any]):
             if connection.sealed:
                 connection.reads = bool(_READS.match(text)) and not _WRITES.search(text)
                 if _ROLLBACK_TO.match(text):
-                    with _clearly(session):
-                        session.ledger.check_rollback_to(connection.tenant)
+                    with _clearly(connection.session):
+                        connection.session.ledger.check_rollback_to(connection.tenant)
             began = time.perf_counter()
             try:
                 yield
@@ -203,35 +205,35 @@ class WatchedCursor(psycopg.Cursor[Any]):
                 _judge(connection, text, error)
                 raise
             if connection.sealed:
-                session.statements.add(text, self.rowcount, time.perf_counter() - began)
-                session.check(_start(text))
+                connection.session.statements.add(text, self.rowcount, time.perf_counter() - began)
+                connection.session.check(_start(text))
 
     def _note_notifications(self, text: str) -> None:
         """A read-only transaction delivers them too: those to a database that is not sealed are stopped."""
         connection: Any = self._conn
         for notification in notifications(text):
             if not connection.sealed:
-                raise connection.session.notes.attempt(
+                raise connection.notes.attempt(
                     f"{_start(text)} {notification} of {connection.info.dbname},"
                     " which is not the app's declared database"
                 )
-            connection.session.notes.change(notification)
+            connection.notes.change(notification)
 
 
 def sealed(session: Session, like: Any) -> Any:
     """A new connection of the class ``like`` over the sealed session."""
     connection = _connection_class(SealedConnection, like)(session.pgconn)
-    connection.session = session
+    connection.session, connection.notes = session, session.notes
     connection.tenant = next(_tenants)
     connection.lock = session.lock
     connection._prepared = session.connection._prepared  # names of prepared statements belong to the session
     return connection
 
 
-def watched(session: Session, connection: Any) -> Any:
+def watched(notes: Notes, connection: Any) -> Any:
     """The same physical connection to a database that is not sealed, in a class that reports attempts."""
     again = _connection_class(WatchedConnection, connection.__class__)(connection.pgconn)
-    again.session = session
+    again.notes = notes
     again.lock = threading.RLock()  # the cursor holds it around psycopg's own use of it
     del connection.pgconn  # it now belongs to the other object, which alone closes it
     return again
@@ -249,11 +251,11 @@ def _watched(factory: Any) -> Any:
     return type(factory.__name__, (WatchedCursor, factory), {})
 
 
-def refuse_writable(session: Session, connection: Any, query: Any) -> None:
+def refuse_writable(notes: Notes, connection: Any, query: Any) -> None:
     """Stop what makes a connection writable that is not sealed. Raises DryRunStopped."""
     text = _text(query)
     if turns_the_guard_off(text) and not getattr(connection, "sealed", False):
-        raise session.notes.attempt(
+        raise notes.attempt(
             f"{_start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
             " that is not sealed"
         )
@@ -261,8 +263,8 @@ def refuse_writable(session: Session, connection: Any, query: Any) -> None:
 
 def _judge(connection: Any, text: str, error: errors.Error) -> None:
     """Stop the task where its error comes from the dry run and not from itself."""
-    session: Session = connection.session
     if connection.sealed:
+        session: Session = connection.session
         if error.diag.table_name == "_oneoff_seal" and not session.broken:
             raise session.notes.attempt(
                 f"{_start(text)} checks the dry run's own seal; name the constraints instead of ALL"
@@ -276,7 +278,7 @@ def _judge(connection: Any, text: str, error: errors.Error) -> None:
         except DryRunStopped as stopped:
             raise stopped from error
     elif error.sqlstate == _READ_ONLY:
-        session.notes.attempt(
+        connection.notes.attempt(
             f"{_start(text)} on {connection.info.dbname}, which is not the app's declared database:"
             f" {one_line(error)}"
         )

@@ -12,6 +12,7 @@ from psycopg import conninfo, errors, pq
 from oneoff.databases.postgres.options import WHOLE_SECONDS
 from oneoff.databases.postgres.session import Session, ask, failed, one_line, sql
 from oneoff.errors import CommitUnknown, NotCommitted
+from oneoff.threads import Ours
 
 
 def fire_deferred(session: Session) -> None:
@@ -87,12 +88,16 @@ def beside(session: Session) -> Any:
     return pgconn
 
 
+class _Timer(Ours, threading.Timer):
+    """Of no task's making."""
+
+
 class Cap:
     """Ends a session that lives for too long: the server then rolls it back, whatever the task is at."""
 
     def __init__(self, session: Session, seconds: float = WHOLE_SECONDS) -> None:
         self._session, self._seconds = session, seconds
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = _Timer(seconds, self._end)
         self._timer.name, self._timer.daemon = "oneoff-cap", True
 
     def __enter__(self) -> None:

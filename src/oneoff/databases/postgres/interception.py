@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -12,6 +14,8 @@ from psycopg import errors, pq
 
 from oneoff.databases.postgres import connections
 from oneoff.databases.postgres.session import Session, ask, sql
+from oneoff.databases.undeclared import Undeclared
+from oneoff.databases.watching import Notes
 from oneoff.errors import DryRunUnavailable
 
 OWN_MARK = "holds_oneoffs_records"
@@ -24,29 +28,70 @@ NOT_READ_ONLY = (
 USE_DIRECT_ADDRESS = "leave options= out, or give the server's direct address instead of the pooler's"
 
 _active: list[Session] = []
+_watching: list[Undeclared] = []
+_opening = threading.local()
 _originals: dict[str, Any] = {}
 _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections are made
 _BaseCursor: Any = psycopg.Cursor.__mro__[1]  # by which every statement of a cursor goes, whoever made that
 
 
-class Intercepted:
+class Watched:
     """For the time of a block psycopg's connections go through :func:`_admit`, and stay read-only."""
+
+    def __init__(self, undeclared: Undeclared) -> None:
+        self._undeclared = undeclared
+
+    def __enter__(self) -> None:
+        """Raises DryRunUnavailable where this is a psycopg that we do not know."""
+        _check_driver()
+        if not _watching:
+            for (cls, name), ours in _OURS.items():
+                _originals[name] = cls.__dict__[name]
+                setattr(cls, name, ours)
+        _watching.append(self._undeclared)
+
+    def __exit__(self, *exc_info: object) -> None:
+        _watching.remove(self._undeclared)
+        if not _watching:
+            for cls, name in _OURS:
+                setattr(cls, name, _originals[name])
+
+
+class Intercepted:
+    """For the time of a block inside of :class:`Watched`, connections to this database are of its session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def __enter__(self) -> None:
-        if not _active:
-            for (cls, name), ours in _OURS.items():
-                _originals[name] = cls.__dict__[name]
-                setattr(cls, name, ours)
         _active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
         _active.remove(self._session)
-        if not _active:
-            for cls, name in _OURS:
-                setattr(cls, name, _originals[name])
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """The connection that this thread opens in the block is to be sealed, and stays as it is."""
+    _opening.now = True
+    try:
+        yield
+    finally:
+        _opening.now = False
+
+
+def is_sealed(identity: str | None) -> bool:
+    """Whether a session of this database is sealed by now."""
+    return any(session.identity["identity"] == identity for session in _active)
+
+
+def _check_driver() -> None:
+    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
+    if missing:
+        raise DryRunUnavailable(
+            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
+            next_step="install psycopg >= 3.2, or report this version to the project",
+        )
 
 
 def refuse_open_connections() -> None:
@@ -63,6 +108,31 @@ def refuse_open_connections() -> None:
             next_step="open it inside the task, or start the task with `oneoff run`, which makes"
             " connections read-only before it imports the app",
         )
+
+
+def refuse_roads_past() -> None:
+    """Look for connections that were opened before the seal and lead to what is sealed by now.
+
+    Raises:
+        DryRunUnavailable: there is one.
+    """
+    ours = [session.pgconn for session in _active]
+    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
+        if hasattr(type(connection), OWN_MARK) or connection.closed or connection.pgconn in ours:
+            continue
+        if _leads_to_sealed(connection):
+            raise DryRunUnavailable(
+                f"a connection to {describe(connection)} was opened before the task, and what is written"
+                " through it could not be measured",
+                next_step="open it inside the task",
+            )
+
+
+def _leads_to_sealed(connection: Any) -> bool:
+    if connection.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        with suppress(errors.Error):  # of a failed transaction, or a server that is none of PostgreSQL's
+            return is_sealed(ask(connection.pgconn, sql("identify"))[0]["identity"])
+    return describe(connection) in [session.database for session in _active]
 
 
 def describe(connection: Any) -> str:
@@ -84,8 +154,8 @@ def _read_only(pgconn: Any) -> bool:
 def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
     own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
-    if value is not None and not value and not own:
-        raise _active[0].notes.attempt(
+    if value is not None and not value and not own and _held():
+        raise _notes().attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
     yield from _originals["_set_read_only_gen"](connection, value)
@@ -105,18 +175,18 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 
 
 def _refuse_writable(connection: Any, query: Any) -> None:
-    if hasattr(connection, OWN_MARK):
+    if hasattr(connection, OWN_MARK) or not _held():
         return
-    for session in _active[:1]:  # none where the seal was left by another thread just now
-        connections.refuse_writable(session, connection, query)
+    for undeclared in _watching[-1:]:  # none where the seal was left by another thread just now
+        connections.refuse_writable(undeclared.notes, connection, query)
 
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-    if not hasattr(cls, OWN_MARK):
+    if not hasattr(cls, OWN_MARK) and _held():
         for session in _active:
             session.refuse_latecomers()
     connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
-    if hasattr(cls, OWN_MARK):
+    if hasattr(cls, OWN_MARK) or getattr(_opening, "now", False):
         return connection
     try:
         return _admit(connection)
@@ -128,30 +198,30 @@ def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, A
 def _admit(connection: Any) -> Any:
     """The connection that the task gets in place of this one. Raises DryRunUnavailable."""
     pgconn = connection.pgconn
+    if not _held() and not _leads_to_sealed(connection):
+        _watching[-1].meet(describe(connection))
+        return connection
     row = ask(pgconn, sql("identify"))[0]
-    first = _active[0]
-    if row["read_only_default"] != "on":
-        raise _refuse(
-            first,
-            NOT_READ_ONLY.format(describe(connection)),
-            USE_DIRECT_ADDRESS,
-        )
+    if _held() and row["read_only_default"] != "on":
+        raise _refuse(_notes(), NOT_READ_ONLY.format(describe(connection)), USE_DIRECT_ADDRESS)
     session = next((one for one in _active if one.identity["identity"] == row["identity"]), None)
+    if session:
+        session.refuse_latecomers()
     if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
     if not isinstance(connection, psycopg.Connection):
         raise _refuse(
-            session or first,
+            session.notes if session else _notes(),
             f"the task opens an asynchronous connection to {describe(connection)};"
             " a dry run can hold none yet",
             "use psycopg.connect() in this task",
         )
     if session is None:
-        first.notes.gap(f"{describe(connection)}: not the app's declared database, opened read-only")
-        return connections.watched(first, connection)
+        _watching[-1].meet(describe(connection))
+        return connections.watched(_notes(), connection)
     if session.identity["role"] != row["role"]:
         raise _refuse(
-            session,
+            session.notes,
             f"the task connects to {describe(connection)} as {row['role']}, and the dry run is sealed as"
             f" {session.identity['role']}: one session cannot be both",
             "declare the database with the role that the task uses",
@@ -160,8 +230,18 @@ def _admit(connection: Any) -> Any:
     return connections.sealed(session, type(connection))
 
 
-def _refuse(session: Session, message: str, next_step: str) -> DryRunUnavailable:
-    session.notes.attempt(message)
+def _held() -> bool:
+    """Whether databases that are not declared can be read only."""
+    return not _watching or _watching[-1].held
+
+
+def _notes() -> Notes:
+    """Of what belongs to no sealed database."""
+    return _watching[-1].notes
+
+
+def _refuse(notes: Notes, message: str, next_step: str) -> DryRunUnavailable:
+    notes.attempt(message)
     return DryRunUnavailable(message, next_step=next_step)
 
 

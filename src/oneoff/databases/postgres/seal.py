@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import psycopg
 from psycopg import errors
 
 from oneoff import own
-from oneoff.databases.postgres import connections, effects, ending
+from oneoff.databases.postgres import effects, ending
 from oneoff.databases.postgres.interception import (
     NOT_READ_ONLY,
     USE_DIRECT_ADDRESS,
     Intercepted,
     describe,
-    refuse_open_connections,
+    is_sealed,
+    opening,
 )
 from oneoff.databases.postgres.options import (
     IDLE_SECONDS,
     LOCK_TIMEOUT_SECONDS,
     STATEMENT_TIMEOUT_SECONDS,
     WHOLE_SECONDS,
-    Armed,
 )
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport
@@ -67,7 +66,7 @@ class PostgresSeal:
     ) -> None:
         """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
         self._connect = connect
-        self._dispose = dispose
+        self.dispose = dispose
         self._measure = measure or Measure()
         self._cleanup, self._watch = ExitStack(), ExitStack()
         self._session: Session | None = None
@@ -77,7 +76,7 @@ class PostgresSeal:
         self._schema_changes: tuple[str, ...] = ()
         self._moves: tuple[str, ...] = ()
         self._counting = "not measured: the dry run ended early"
-        self._measured = self._over = False
+        self._measured = self._over = self._kept = False
 
     def costs(self) -> tuple[str, ...]:
         said = "PostgreSQL: rows are really written, with their write-ahead log, and locked until the end"
@@ -87,12 +86,8 @@ class PostgresSeal:
         return (said, f"PostgreSQL: each table of up to {limit} that it writes to is read through once more")
 
     def __enter__(self) -> PostgresSeal:
-        """Raises DryRunUnavailable where the database cannot be sealed."""
-        _check_driver()
+        """Raises DryRunUnavailable where the database cannot be sealed, SealedAlready where it is by now."""
         with ExitStack() as watch, ExitStack() as undo:
-            watch.enter_context(Armed(os.environ))
-            self._dispose()
-            refuse_open_connections()
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
@@ -122,6 +117,7 @@ class PostgresSeal:
     def keep(self) -> None:
         """Commit what was measured. Raises NotCommitted, CommitUnknown."""
         ending.commit(self._opened)
+        self._kept = True
 
     def __exit__(self, *exc_info: object) -> None:
         session = self._opened
@@ -161,8 +157,12 @@ class PostgresSeal:
         try:
             identity = ask(connection.pgconn, sql("identify"))[0]
             database = describe(connection)
+            if is_sealed(identity["identity"]):
+                raise SealedAlready
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)
+            if identity["takes_no_writes"] == "t":
+                raise TakesNoWrites(database)
             if identity["may_make_temporary_tables"] != "t":
                 raise DryRunUnavailable(
                     f"the role {identity['role']} has no privilege TEMP on {database}, and without it the"
@@ -176,7 +176,8 @@ class PostgresSeal:
 
     def _connected(self) -> Any:
         try:
-            return self._connect()
+            with opening():
+                return self._connect()
         except DryRunUnavailable:
             raise
         except DryRunStopped as stopped:  # an earlier dry run of this process
@@ -225,7 +226,10 @@ class PostgresSeal:
             session.notes.gap(
                 f"threads that the task left running ({names}): the database stays closed to them"
             )
-        self._newcomers.when_gone(self._watch.close)
+        if self._kept:  # nothing has to be held any more
+            self._watch.close()
+        else:
+            self._newcomers.when_gone(self._watch.close)
 
     def _name_moved_sequences(self, session: Session) -> None:
         """After the rollback: what has moved now has moved for good."""
@@ -237,7 +241,7 @@ class PostgresSeal:
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
-            self._dispose()
+            self.dispose()
 
 
 def _sequences(session: Session) -> effects.Sequences:
@@ -246,12 +250,3 @@ def _sequences(session: Session) -> effects.Sequences:
     except errors.Error as error:  # another session holds a lock on one
         session.notes.gap(f"whether sequences moved: {one_line(error)}")
         return {}
-
-
-def _check_driver() -> None:
-    missing = [name for name in connections.NEEDED if not hasattr(psycopg.Connection, name)]
-    if missing:
-        raise DryRunUnavailable(
-            f"psycopg {psycopg.__version__} is built differently from the versions that can be sealed",
-            next_step="install psycopg >= 3.2, or report this version to the project",
-        )

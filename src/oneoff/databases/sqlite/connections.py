@@ -7,13 +7,15 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from oneoff.databases.sqlite.early import attached_files
 from oneoff.databases.sqlite.guard import FileGuard, Trusted, forbid_attach
 from oneoff.databases.sqlite.places import moved, named, read_only, same_file
+from oneoff.databases.undeclared import DECLARE_IT, Undeclared
 from oneoff.databases.watching import StatementLog
 
 PARAMETERS = (
@@ -22,25 +24,47 @@ PARAMETERS = (
 """What ``sqlite3.connect`` takes by position after the database."""
 original = sqlite3.connect
 _active: list[Redirection] = []
+_watching: list[Watched] = []
+
+
+class Watched:
+    """For the time of a block ``sqlite3.connect`` opens a declared database's copy, and others to read."""
+
+    def __init__(self, undeclared: Undeclared, own: frozenset[Path]) -> None:
+        """``own``: databases of oneoff itself, left alone."""
+        self.undeclared = undeclared
+        self.guard = FileGuard(None, undeclared.notes, own)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> None:
+        if self.undeclared.held:
+            self._exit.enter_context(self.guard)
+        if not _watching:
+            sqlite3.connect = sqlite3.dbapi2.connect = _connect
+        _watching.append(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        _watching.remove(self)
+        if not _watching:
+            sqlite3.connect = sqlite3.dbapi2.connect = original
+        self._exit.close()
 
 
 class Redirection:
-    """Sends one database to its copy for the time of a block."""
+    """Sends one database to its copy for the time of a block inside of :class:`Watched`."""
 
-    def __init__(self, copy: Path, guard: FileGuard, statements: StatementLog) -> None:
+    def __init__(self, original: Path, copy: Path, guard: FileGuard, statements: StatementLog) -> None:
         self.copy = copy
+        self.original = original
         self.guard = guard
         self.statements = statements
         self.opened: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
 
     def __enter__(self) -> None:
         _active.append(self)
-        sqlite3.connect = sqlite3.dbapi2.connect = _connect
 
     def __exit__(self, *exc_info: object) -> None:
         _active.remove(self)
-        if not _active:
-            sqlite3.connect = sqlite3.dbapi2.connect = original
 
     def close_connections(self) -> None:
         """Close what the task left open, so that the copy is whole."""
@@ -51,17 +75,25 @@ class Redirection:
                 continue
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether there is a copy that stands for this file by now."""
+    return any(same_file(path, redirection.original) for redirection in _active)
+
+
 class WatchedConnection(sqlite3.Connection):
     """A connection of the task: no other file can be attached to it, and statements are recorded."""
 
     guard: FileGuard
     statements: StatementLog | None = None
+    sealed = False
+    """Whether it leads to a copy."""
     _asked: Callable[..., int] | None = None
 
     def watch(self, guard: FileGuard, statements: StatementLog | None) -> None:
         """Begin to watch; statements are recorded where there is a log for them."""
         self.guard = guard
         self.statements = statements
+        self.sealed = statements is not None
         super().set_authorizer(self._authorize)
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
@@ -105,16 +137,22 @@ class RecordingCursor(sqlite3.Cursor):
     def _recorded(self, sql: str) -> Iterator[None]:
         connection = self.connection
         began = time.perf_counter()
-        yield
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if isinstance(connection, WatchedConnection) and connection.statements is None:
+                _judge(connection, error)
+            raise
         if isinstance(connection, WatchedConnection) and connection.statements:
             connection.statements.add(sql, self.rowcount, time.perf_counter() - began)
 
 
-def attached_files(connection: sqlite3.Connection) -> list[str]:
-    """The files of any connection, the main database's first. Raises sqlite3.ProgrammingError."""
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None  # the app's own may make anything of a row
-    return [row[2] for row in cursor.execute("PRAGMA database_list")]
+def _judge(connection: WatchedConnection, error: sqlite3.OperationalError) -> None:
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:  # the rest of it says why
+        file = attached_files(connection)[0]
+        connection.guard.notes.attempt(
+            f"the task writes to sqlite {file}, which is not declared; {DECLARE_IT}"
+        )
 
 
 def plain(uri: str) -> sqlite3.Connection:
@@ -148,23 +186,32 @@ def _watched(factory: Any) -> Any:
 def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
     kwargs |= dict(zip(PARAMETERS, args, strict=False))
     path = named(database, uri=bool(kwargs.get("uri")))
-    guard = _active[0].guard
+    guard, undeclared = _watching[-1].guard, _watching[-1].undeclared
     if path is None:
-        return _opened(guard, None, database, kwargs)
+        return _opened(guard, None, database, kwargs) if undeclared.held else _plainly(database, kwargs)
     for redirection in _active:
-        if same_file(path, redirection.guard.original):
+        if same_file(path, redirection.original):
             copy = moved(database, redirection.copy, uri=bool(kwargs.get("uri")))
             connection = _opened(redirection.guard, redirection.statements, copy, kwargs)
             if isinstance(connection, WatchedConnection):  # sqlite3's own class takes no weak reference
                 redirection.opened.add(connection)
             return connection
     if guard.owns(path):
-        with Trusted():
-            return original(database, **kwargs)
+        return _plainly(database, kwargs)
+    if not undeclared.held:
+        undeclared.meet(f"sqlite {path}")
+        return _plainly(database, kwargs)
     if not os.path.exists(path):  # noqa: PTH110  # may be bytes
-        raise guard.notes.attempt(f"the task would create the database {path}, which is not declared")
-    guard.notes.gap(f"sqlite {path}: not the app's declared database, opened read-only")
+        raise guard.notes.attempt(
+            f"the task would create the database {path}, which is not declared; {DECLARE_IT}"
+        )
+    undeclared.meet(f"sqlite {path}")
     return _opened(guard, None, read_only(path), kwargs | {"uri": True})
+
+
+def _plainly(database: Any, kwargs: dict[str, Any]) -> Any:
+    with Trusted():
+        return original(database, **kwargs)
 
 
 def _opened(guard: FileGuard, statements: StatementLog | None, database: Any, kwargs: dict[str, Any]) -> Any:

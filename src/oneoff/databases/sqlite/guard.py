@@ -25,14 +25,15 @@ _trusted = threading.local()
 
 
 class FileGuard:
-    """Guards one database file for the time of a block."""
+    """Guards one database file, or every one that is opened unseen, for the time of a block."""
 
-    def __init__(self, original: Path, notes: Notes, own: frozenset[Path]) -> None:
-        """``own``: databases of oneoff itself, which stay open to it."""
+    def __init__(self, original: Path | None, notes: Notes, own: frozenset[Path]) -> None:
+        """``original``: None for one that guards whatever nobody else does.
+        ``own``: databases of oneoff itself, which stay open to it."""
         self.original = original
         self.notes = notes
         self._own = own
-        self._names = {original, *(original.with_name(original.name + side) for side in SIDE_FILES)}
+        self._names = _with_side_files(original) if original else set()
 
     def __enter__(self) -> None:
         global _installed
@@ -50,7 +51,7 @@ class FileGuard:
 
     def protects(self, path: Any, directory: int | None = None) -> bool:
         """Whether a path means the original or one of the files that SQLite keeps beside it."""
-        if isinstance(path, int):
+        if self.original is None or isinstance(path, int):
             return False
         if same_file(path, self.original, directory=directory):
             return True
@@ -66,10 +67,14 @@ class FileGuard:
 
     def contains(self, path: Any) -> bool:
         """Whether a path is a folder on the way to the original."""
-        return Path(os.fsdecode(path)).resolve() in self.original.parents
+        return self.original is not None and Path(os.fsdecode(path)).resolve() in self.original.parents
 
     def refuse(self, what: str) -> NoReturn:
         raise self.notes.attempt(f"{what}: {self.original} may not be touched in a dry run")
+
+
+def _with_side_files(path: Path) -> set[Path]:
+    return {path, *(path.with_name(path.name + side) for side in SIDE_FILES)}
 
 
 class Trusted:
@@ -96,13 +101,15 @@ def _connect(guard: FileGuard, database: Any) -> None:
     if getattr(_trusted, "depth", 0):
         return
     path = named(database, uri=os.fsdecode(database).startswith("file:"))
-    if path is None:  # it could attach the file
-        guard.refuse("a database in memory was opened by a `connect` kept from before the dry run")
-    if guard.owns(path):
+    if path is not None and guard.owns(path):
         return
-    if guard.protects(path):
+    if path is not None and guard.protects(path):
         guard.refuse("the database was opened around the dry run, by a `connect` kept from before it")
-    raise guard.notes.attempt(f"{path} was opened around the dry run, and is not the declared database")
+    if guard.original is None:  # one in memory could attach any file
+        what = path or "a database in memory"
+        raise guard.notes.attempt(
+            f"{what} was opened around the dry run, by a `connect` kept from before it; call sqlite3.connect"
+        )
 
 
 def _open(guard: FileGuard, path: Any, mode: Any, flags: Any) -> None:
@@ -146,5 +153,5 @@ _CHECKS: dict[str, Callable[..., None]] = {
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _active and (check := _CHECKS.get(event)):
-        for guard in tuple(_active):
+        for guard in reversed(_active.copy()):  # whose file it is comes before who guards the rest
             check(guard, *args)

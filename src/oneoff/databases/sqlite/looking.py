@@ -23,7 +23,7 @@ class Looking:
 
     def __init__(self, own: frozenset[Path]) -> None:
         """``own``: databases of oneoff itself, left alone."""
-        self._guard = FileGuard(Path(os.devnull), Notes(), own)
+        self._guard = FileGuard(None, Notes(), own)
         self._exit = ExitStack()
 
     def __enter__(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import shutil
 import sqlite3
@@ -14,16 +13,18 @@ from pathlib import Path
 
 from oneoff import own
 from oneoff.databases.sqlite.compare import Difference, compare, unchanged
-from oneoff.databases.sqlite.connections import Redirection, attached_files, plain
+from oneoff.databases.sqlite.connections import Redirection, is_sealed, plain
+from oneoff.databases.sqlite.early import attached_files, open_connections
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.original import Original
 from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
 from oneoff.databases.sqlite.samples import samples
-from oneoff.databases.sqlite.scratch import scratch
+from oneoff.databases.together import SealedAlready
 from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, Lock, RowSample
 from oneoff.errors import DryRunUnavailable, NotCommitted
+from oneoff.scratch import scratch
 from oneoff.threads import Newcomers
 
 _COUNTING = "exact net changes, by comparing the copy with the database as it was when the task began"
@@ -31,6 +32,7 @@ _NOT_COUNTED = "not measured: the copy was not compared with the database"
 _ORIGINAL_CHANGED = (
     "the original changed while the dry run ran: by the application or by something the task started"
 )
+_MAKE_ROOM = "make room, or name a folder with more of it, where this user may write, in TMPDIR"
 _NOT_COVERED = (
     "drivers other than sqlite3 that open the real file",
     "rows that the live application writes while the dry run is under way are not seen by it",
@@ -60,7 +62,7 @@ class SqliteSeal:
     ) -> None:
         """``dispose`` empties the app's pool; ``own`` are databases of oneoff itself, left alone."""
         self._path = path
-        self._dispose = dispose
+        self.dispose = dispose
         self._own = own
         self._measure = measure or Measure()
         self._notes = Notes()
@@ -78,18 +80,21 @@ class SqliteSeal:
         return ()
 
     def __enter__(self) -> SqliteSeal:
-        """Raises DryRunUnavailable where no copy can be made, or something holds the original open."""
+        """Raises DryRunUnavailable where no copy can be made, or something holds the original open, and
+        SealedAlready where it has its copy by now."""
         original = self._checked()
-        self._dispose()
+        if is_sealed(original):
+            raise SealedAlready
         self._refuse_open_connections(original)
         self._original, self._footprint = original, footprint(original)
         with ExitStack() as folder, ExitStack() as watch:
-            if self._measure.keeps:
-                self._kept_open = folder.enter_context(Original(original))
-            self._make_copies(original, folder)
+            with own.work():
+                if self._measure.keeps:
+                    self._kept_open = folder.enter_context(Original(original))
+                self._make_copies(original, folder)
             guard = FileGuard(original, self._notes, self._own)
             watch.enter_context(guard)
-            self._redirection = Redirection(self._copy, guard, self._statements)
+            self._redirection = Redirection(original, self._copy, guard, self._statements)
             watch.enter_context(self._redirection)
             self._watch, self._folder = watch.pop_all(), folder.pop_all()
         self._newcomers = Newcomers()
@@ -150,13 +155,15 @@ class SqliteSeal:
             self._copy, self._before = place / original.name, place / f"{original.name}.before"
             self._check_room(original)
             _copy(original, self._copy)
-            os.utime(self._copy, (0, 0))  # a time that no write has, however coarse the file system's clock
-            if self._copies > 1:
-                shutil.copy2(self._copy, self._before)
+            with own.work():
+                # A time that no write has, however coarse the file system's clock.
+                os.utime(self._copy, (0, 0))
+                if self._copies > 1:
+                    shutil.copy2(self._copy, self._before)
         except OSError as error:
             raise DryRunUnavailable(
                 f"{self._path} cannot be copied: {error}",
-                next_step="name a folder with room, where this user may write, in TMPDIR",
+                next_step=_MAKE_ROOM,
             ) from error
 
     @property
@@ -175,7 +182,7 @@ class SqliteSeal:
             raise DryRunUnavailable(
                 f"{original} is copied, which takes {needed:,} bytes,"
                 f" and {tempfile.gettempdir()} has {free:,} free",
-                next_step="make room, or name a folder with more of it in TMPDIR",
+                next_step=_MAKE_ROOM,
             )
 
     def _checked(self) -> Path:
@@ -190,9 +197,7 @@ class SqliteSeal:
         raise missing(self._path)
 
     def _refuse_open_connections(self, original: Path) -> None:
-        for connection in [
-            thing for thing in gc.get_objects() if issubclass(type(thing), sqlite3.Connection)
-        ]:
+        for connection in open_connections():
             try:
                 files = attached_files(connection)
             except sqlite3.ProgrammingError as error:
@@ -220,7 +225,7 @@ class SqliteSeal:
 
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
-            self._dispose()
+            self.dispose()
 
 
 def _is_open_here(path: Path) -> bool:
@@ -241,7 +246,11 @@ def _copy(original: Path, copy: Path) -> None:
         with closing(plain(read_only(str(original)))) as source, closing(plain(copy.as_uri())) as target:
             source.backup(target)
     except sqlite3.Error as error:
+        # Of an extended code the low byte is the kind: https://www.sqlite.org/rescode.html
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
         raise DryRunUnavailable(
             f"{original} cannot be copied: {error}",
-            next_step="check that it is an SQLite database and that this user may read it",
+            next_step=_MAKE_ROOM
+            if full
+            else "check that it is an SQLite database and that this user may read it",
         ) from error

@@ -27,6 +27,12 @@ SELECT oneoff.subject_of(%(kind)s, %(name)s);
 -- name: erase
 SELECT oneoff.erase(%(name)s, %(changes)s, %(event)s);
 
+-- name: prune
+SELECT oneoff.prune(%(to)s, %(event)s);
+
+-- name: forget
+SELECT oneoff.forget();
+
 -- name: select_run
 SELECT body, heartbeat_at, progress FROM oneoff.run WHERE id = %(id)s;
 
@@ -63,32 +69,38 @@ ORDER BY requested_at DESC, id DESC LIMIT %(limit)s;
 SELECT name FROM oneoff.audit_log;
 
 -- name: select_head
-SELECT size FROM oneoff.audit_head;
+SELECT size, start FROM oneoff.audit_head;
 
--- A place is a level and a position; level 0 stands beside the events.
+-- A place is the last leaf of a subtree, and its level.
 -- name: select_hashes
-WITH place AS (
-    SELECT * FROM unnest(%(levels)s::integer[], %(positions)s::bigint[]) AS place (level, position)
-)
-SELECT level, position, leaf FROM place JOIN oneoff.audit_event ON seq = position WHERE level = 0
+SELECT place.seq, level, substr(hashes, 32 * level + 1, 32)
+FROM unnest(%(seqs)s::bigint[], %(levels)s::integer[]) AS place (seq, level)
+JOIN oneoff.audit_event USING (seq)
 UNION ALL
-SELECT level, position, hash FROM place JOIN oneoff.audit_node USING (level, position);
+SELECT place.seq, level, substr(hashes, 32 * level + 1, 32)
+FROM unnest(%(seqs)s::bigint[], %(levels)s::integer[]) AS place (seq, level)
+JOIN oneoff.audit_pruned USING (seq);
 
 -- name: select_event_id
 SELECT 1 FROM oneoff.audit_event WHERE event_id = %(id)s;
 
--- What an event is read as; the conditions that apply, and the order, follow.
+-- What an event is read as; the conditions that apply, and the order, follow. A row of a table that has another time
+-- than its event is none of it: a search by table and time would not find that one.
 -- name: select_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured,
-       CASE WHEN measured
-            THEN ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
-            ELSE '{}' END
+SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
+       ARRAY(SELECT name FROM oneoff.audit_event_table AS beside
+             WHERE beside.seq = event.seq AND beside.time = event.time ORDER BY name)
 FROM oneoff.audit_event AS event
 
 -- name: select_events_of_table
-SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, event.time, status, measured,
+SELECT event.seq, body, hashes, event_id, type, run_id, actor, task, environment, event.time, status, measured,
        ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
 FROM oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS event ON event.seq = counted.seq
+
+-- What was pruned is gone for every reader, also while its bodies are still being deleted. The zero keeps the server
+-- from walking along seq instead of an index that has the wanted order.
+-- name: event_kept
+event.seq + 0 >= (SELECT start FROM oneoff.audit_head)
 
 -- name: event_table
 counted.name = %(table)s
@@ -130,10 +142,11 @@ ORDER BY counted.time DESC, counted.seq DESC LIMIT %(limit)s;
 SELECT subject FROM oneoff.actor WHERE name = %(name)s;
 
 -- name: events_from
-WHERE seq >= %(start)s ORDER BY seq LIMIT %(limit)s;
+WHERE seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY seq LIMIT %(limit)s;
 
 -- name: events_of_run
-WHERE run_id = %(run_id)s AND seq >= %(start)s ORDER BY seq LIMIT %(limit)s;
+WHERE run_id = %(run_id)s AND seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
+ORDER BY seq LIMIT %(limit)s;
 
 -- name: select_subject
 SELECT subject FROM oneoff.actor WHERE kind = %(kind)s AND name = %(name)s;

@@ -1,11 +1,13 @@
 -- Version 1 of the store in PostgreSQL, to be applied before its release is deployed. Executed by the role
 -- oneoff_owner, which cannot log in: everything here belongs to it. A file never changes once it was released.
 
--- Which clients may work here: those from oldest_client up to version.
+-- Which clients may work here: those from oldest_client up to version. And how long every event stays at least,
+-- whatever the settings of whoever prunes say: the app's role may only read that.
 CREATE TABLE oneoff.store_version (
-    id            integer NOT NULL PRIMARY KEY CHECK (id = 1),
-    version       integer NOT NULL,
-    oldest_client integer NOT NULL
+    id             integer NOT NULL PRIMARY KEY CHECK (id = 1),
+    version        integer NOT NULL,
+    oldest_client  integer NOT NULL,
+    retention_days integer NOT NULL DEFAULT 400 CHECK (retention_days BETWEEN 0 AND 99999)
 );
 
 -- The run itself is the JSON in body. The columns beside it are for queries and conditions; heartbeat_at
@@ -39,8 +41,9 @@ CREATE INDEX run_subject ON oneoff.run (subject, requested_at, id);
 CREATE INDEX run_active ON oneoff.run (requested_at, id)
     WHERE status IN ('requested', 'launched', 'running', 'stopping');
 
--- The audit log. body is what was hashed; every other column but seq follows from it. In a column a NUL of
--- the body is written \0 and a backslash \\, because PostgreSQL's text holds no NUL.
+-- The audit log. body is what was hashed; every other column but seq and recorded follows from it. In a column a
+-- NUL of the body is written \0 and a backslash \\, because PostgreSQL's text holds no NUL. recorded is the server's
+-- own time, which nobody who appends can choose: retention goes by it.
 CREATE TABLE oneoff.audit_event (
     seq         bigint  NOT NULL PRIMARY KEY,
     event_id    text    COLLATE "C" NOT NULL CONSTRAINT audit_event_id UNIQUE,
@@ -52,8 +55,11 @@ CREATE TABLE oneoff.audit_event (
     time        text    COLLATE "C" NOT NULL,
     status      text    COLLATE "C",
     measured    boolean,
-    leaf        bytea   NOT NULL CHECK (octet_length(leaf) = 32),
-    body        bytea   NOT NULL CHECK (octet_length(body) <= 65535)
+    -- The leaf's hash, and behind it those of the complete subtrees whose last leaf it is (RFC 6962), from the lowest
+    -- up: what proofs are made of.
+    hashes      bytea   NOT NULL,
+    body        bytea   NOT NULL,
+    recorded    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE INDEX audit_event_run ON oneoff.audit_event (run_id, seq) WHERE run_id IS NOT NULL;
@@ -75,19 +81,19 @@ CREATE TABLE oneoff.audit_event_table (
 
 CREATE INDEX audit_event_table_name ON oneoff.audit_event_table (name, time, seq);
 
--- The roots of the complete subtrees above the leaves (RFC 6962): what proofs are made of.
-CREATE TABLE oneoff.audit_node (
-    level    integer NOT NULL CHECK (level > 0),
-    position bigint  NOT NULL,
-    hash     bytea   NOT NULL CHECK (octet_length(hash) = 32),
-    PRIMARY KEY (level, position)
+-- The hashes of events that were pruned: the tree over the log stays whole.
+CREATE TABLE oneoff.audit_pruned (
+    seq    bigint NOT NULL PRIMARY KEY,
+    hashes bytea  NOT NULL
 );
 
--- How many events there are. Whoever appends locks this row until its commit, which keeps the log gapless.
+-- How many events there are, and the first that is kept: those before start were pruned, and may be deleted.
+-- Whoever appends locks this row until its commit, which keeps the log gapless.
 -- Each append writes it again: the room left in its page lets that happen in place (a HOT update).
 CREATE TABLE oneoff.audit_head (
-    id   integer NOT NULL PRIMARY KEY CHECK (id = 1),
-    size bigint  NOT NULL
+    id    integer NOT NULL PRIMARY KEY,
+    size  bigint  NOT NULL,
+    start bigint  NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
 INSERT INTO oneoff.audit_head (id, size) VALUES (1, 0);
@@ -117,23 +123,56 @@ BEGIN
 END
 $$;
 
+-- An event may go that stands before the start and whose hashes are kept; what stands beside it goes with it.
+CREATE FUNCTION oneoff.refuse_delete() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    IF OLD.seq < (SELECT start FROM oneoff.audit_head) THEN
+        IF TG_TABLE_NAME <> 'audit_event' THEN
+            RETURN OLD;
+        ELSIF EXISTS (SELECT FROM oneoff.audit_pruned WHERE seq = OLD.seq AND hashes = OLD.hashes) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'OO006';
+END
+$$;
+
+-- The start moves forward, and just after the event that says so.
+CREATE FUNCTION oneoff.refuse_move() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+BEGIN
+    IF NEW.size = OLD.size AND NEW.start > OLD.start AND NEW.start < NEW.size AND EXISTS (
+        SELECT FROM oneoff.audit_event
+        WHERE seq = NEW.size - 1 AND type = 'log.pruned'
+            AND oneoff.envelope(body) #> '{data,to}' = to_jsonb(NEW.start)
+    ) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'OO006';
+END
+$$;
+
 -- ENABLE ALWAYS: session_replication_role turns other triggers off.
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['audit_event', 'audit_event_table', 'audit_node', 'audit_log', 'audit_head'] LOOP
+    FOREACH name IN ARRAY ARRAY['audit_event', 'audit_event_table', 'audit_pruned', 'audit_log', 'audit_head'] LOOP
         EXECUTE format(
             'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oneoff.%I EXECUTE FUNCTION oneoff.refuse_change()', name);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_truncate', name);
         EXECUTE format(
-            'CREATE TRIGGER refuse_delete BEFORE DELETE ON oneoff.%I FOR EACH ROW'
-            ' EXECUTE FUNCTION oneoff.refuse_change()', name);
+            'CREATE TRIGGER refuse_delete BEFORE DELETE ON oneoff.%I FOR EACH ROW EXECUTE FUNCTION oneoff.%I()',
+            name, CASE WHEN name LIKE 'audit_event%' THEN 'refuse_delete' ELSE 'refuse_change' END);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_delete', name);
         EXECUTE format(
-            'CREATE TRIGGER refuse_update BEFORE UPDATE ON oneoff.%I FOR EACH ROW %s'
-            ' EXECUTE FUNCTION oneoff.refuse_change()',
-            name, CASE name WHEN 'audit_head' THEN 'WHEN (NEW.size IS DISTINCT FROM OLD.size + 1)' ELSE '' END);
+            'CREATE TRIGGER refuse_update BEFORE UPDATE %s ON oneoff.%I FOR EACH ROW EXECUTE FUNCTION oneoff.%I()',
+            CASE name WHEN 'audit_head' THEN 'OF id, start' ELSE '' END,  -- each append counts the size up
+            name,
+            CASE name WHEN 'audit_head' THEN 'refuse_move' ELSE 'refuse_change' END);
         EXECUTE format('ALTER TABLE oneoff.%I ENABLE ALWAYS TRIGGER refuse_update', name);
     END LOOP;
 END
@@ -151,10 +190,13 @@ DECLARE
     found jsonb;
 BEGIN
     IF position(E'\x01' IN words) = 0 THEN
-        -- In JSON, a backslash in a text is two; this character, which JSON never holds as it is, stands for it.
-        words := replace(words, '\\', E'\x01');
-        words := replace(words, '\u0000', '\\0');
-        found := replace(words, E'\x01', '\\\\')::jsonb;
+        IF position('\' IN words) > 0 THEN
+            -- In JSON, a backslash in a text is two; this character, which JSON never holds as it is, stands for it.
+            words := replace(words, '\\', E'\x01');
+            words := replace(words, '\u0000', '\\0');
+            words := replace(words, E'\x01', '\\\\');
+        END IF;
+        found := words::jsonb;
         IF jsonb_typeof(found) = 'object'
             AND jsonb_typeof(found -> 'data') = 'object'
             AND jsonb_typeof(found -> 'id') = 'string'
@@ -178,20 +220,17 @@ AS $$ SELECT CASE jsonb_typeof(event #> path) WHEN 'string' THEN event #>> path 
 
 -- dev.oneoff.audit.run.requested.v1 is requested, dev.oneoff.audit.log.queried.v1 is log.queried.
 CREATE FUNCTION oneoff.short_type(full_type text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE sql IMMUTABLE
 AS $$
-DECLARE
-    middle text;
-BEGIN
-    IF right(full_type, 3) <> '.v1' THEN
-        RETURN full_type;
-    END IF;
-    middle := left(substr(full_type, length('dev.oneoff.audit.') + 1), -3);
-    RETURN CASE WHEN starts_with(middle, 'run.') THEN substr(middle, 5) ELSE middle END;
-END
+    SELECT CASE
+        WHEN right(full_type, 3) <> '.v1' THEN full_type
+        WHEN starts_with(left(full_type, -3), 'dev.oneoff.audit.run.') THEN substr(left(full_type, -3), 22)
+        ELSE substr(left(full_type, -3), 18)
+    END
 $$;
 
 -- Gives an event the next place in the log: the only way in. Every value but the bytes themselves is made here.
+-- A statement, a check constraint or a condition of a trigger more costs each run some microseconds of the lock.
 CREATE FUNCTION oneoff.append(entry bytea) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -199,9 +238,10 @@ DECLARE
     event jsonb;
     changed jsonb;
     place bigint;
-    depth integer := 0;
     above bigint;
+    depth integer := 0;
     made bytea := sha256('\x00'::bytea || entry);
+    made_all bytea := made;
     beside bytea;
 BEGIN
     IF octet_length(entry) > 65535 THEN
@@ -211,7 +251,8 @@ BEGIN
     event := oneoff.envelope(entry);
     changed := event #> '{data,outcome,rows}';
 
-    SELECT size INTO place FROM oneoff.audit_head FOR UPDATE;
+    -- Takes the row's lock until the commit, which keeps the log gapless.
+    UPDATE oneoff.audit_head SET size = size + 1 RETURNING size - 1 INTO place;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the audit log has no head' USING ERRCODE = 'OO009';
     END IF;
@@ -219,8 +260,26 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
 
+    -- The subtrees that this leaf completes, one on average: each of its last one and the one beside that.
+    above := place;
+    WHILE above & 1 = 1 LOOP
+        SELECT substr(hashes, 32 * depth + 1, 32) INTO beside FROM oneoff.audit_event WHERE seq = (above << depth) - 1;
+        IF NOT FOUND THEN
+            SELECT substr(hashes, 32 * depth + 1, 32) INTO beside FROM oneoff.audit_pruned
+            WHERE seq = (above << depth) - 1;
+        END IF;
+        IF octet_length(beside) IS DISTINCT FROM 32 THEN
+            RAISE EXCEPTION 'the audit log lacks the hash of subtree (%, %)', depth, above - 1
+                USING ERRCODE = 'OO009';
+        END IF;
+        made := sha256('\x01'::bytea || beside || made);
+        made_all := made_all || made;
+        depth := depth + 1;
+        above := above >> 1;
+    END LOOP;
+
     INSERT INTO oneoff.audit_event
-        (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
+        (seq, event_id, type, run_id, actor, task, environment, time, status, measured, hashes, body)
     VALUES (
         place,
         event ->> 'id',
@@ -232,34 +291,13 @@ BEGIN
         event ->> 'time',
         oneoff.text_at(event, 'data', 'outcome', 'status'),
         CASE WHEN jsonb_typeof(changed) <> 'null' THEN jsonb_typeof(changed) = 'object' END,
-        made,
+        made_all,
         entry
     );
     IF jsonb_typeof(changed) = 'object' THEN
         INSERT INTO oneoff.audit_event_table (seq, name, time)
         SELECT place, key, event ->> 'time' FROM jsonb_each(changed) WHERE jsonb_typeof(value) = 'object';
     END IF;
-
-    -- The subtrees that this leaf completes: one on average.
-    above := place;
-    WHILE above & 1 = 1 LOOP
-        IF depth = 0 THEN
-            SELECT leaf INTO beside FROM oneoff.audit_event WHERE seq = above - 1;
-        ELSE
-            SELECT node.hash INTO beside FROM oneoff.audit_node AS node
-            WHERE node.level = depth AND node.position = above - 1;
-        END IF;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'the audit log lacks the hash of subtree (%, %)', depth, above - 1
-                USING ERRCODE = 'OO009';
-        END IF;
-        made := sha256('\x01'::bytea || beside || made);
-        depth := depth + 1;
-        above := above >> 1;
-        INSERT INTO oneoff.audit_node (level, position, hash) VALUES (depth, above, made);
-    END LOOP;
-
-    UPDATE oneoff.audit_head SET size = place + 1;
 END
 $$;
 
@@ -377,6 +415,75 @@ BEGIN
 END
 $$;
 
+-- Moves the start of the log, with the event that states it. Refused is what is younger, by this server's clock,
+-- than the owner lets go (OO007), and what is no beginning of the log (OO004: to, start and size as the detail).
+CREATE FUNCTION oneoff.prune(up_to bigint, event bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    stated jsonb := oneoff.envelope(event);
+    days integer := (SELECT retention_days FROM oneoff.store_version);
+    log oneoff.audit_head;
+    young record;
+BEGIN
+    IF stated ->> 'type' <> 'dev.oneoff.audit.log.pruned.v1'
+        OR stated #> '{data,to}' IS DISTINCT FROM to_jsonb(up_to)
+    THEN
+        RAISE EXCEPTION 'pruning needs the event that states it' USING ERRCODE = 'OO005';
+    END IF;
+    SELECT * INTO log FROM oneoff.audit_head;
+    IF up_to <= log.size THEN  -- else events that come meanwhile would not be looked at
+        -- Before the head is locked: what was recorded stays as it is, and nobody waits for this look.
+        SELECT seq, recorded INTO young FROM oneoff.audit_event
+        WHERE seq < up_to AND recorded > clock_timestamp() - days * interval '24 hours' ORDER BY seq LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the store keeps every event for % days from when its server recorded it:'
+                ' event % stays until %', days, young.seq,
+                to_char(young.recorded AT TIME ZONE 'UTC' + days * interval '24 hours', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                USING ERRCODE = 'OO007';
+        END IF;
+        SELECT * INTO log FROM oneoff.audit_head FOR UPDATE;
+    END IF;
+    IF (up_to > log.start AND up_to <= log.size) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the log does not begin so'
+            USING ERRCODE = 'OO004', DETAIL = concat_ws(' ', up_to, log.start, log.size);
+    END IF;
+    PERFORM oneoff.append(event);
+    UPDATE oneoff.audit_head SET start = up_to;
+END
+$$;
+
+-- Deletes some of what stands before the start, and keeps its hashes; whether there is more.
+CREATE FUNCTION oneoff.forget() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
+AS $$
+DECLARE
+    kept_from bigint;
+    first bigint;
+    past bigint;
+BEGIN
+    PERFORM FROM oneoff.audit_log FOR UPDATE;  -- two of these take turns; those who append do not wait
+    SELECT start INTO kept_from FROM oneoff.audit_head;
+    SELECT min(seq) INTO first FROM oneoff.audit_event WHERE seq < kept_from;
+    IF first IS NULL THEN
+        RETURN false;
+    END IF;
+    past := least(kept_from, first + 1000);
+    INSERT INTO oneoff.audit_pruned (seq, hashes)
+    SELECT seq, hashes FROM oneoff.audit_event WHERE seq >= first AND seq < past;
+    -- A run's record goes with the last of its events. Locked first: an event may have come with its last change.
+    PERFORM FROM oneoff.run
+    WHERE id IN (SELECT run_id FROM oneoff.audit_event WHERE seq >= first AND seq < past) ORDER BY id FOR UPDATE;
+    DELETE FROM oneoff.run AS gone
+    WHERE id IN (SELECT run_id FROM oneoff.audit_event WHERE seq >= first AND seq < past)
+        AND NOT EXISTS (SELECT FROM oneoff.audit_event WHERE run_id = gone.id AND seq >= past)
+        AND status NOT IN ('requested', 'launched', 'running', 'stopping');
+    DELETE FROM oneoff.audit_event_table WHERE seq >= first AND seq < past;
+    DELETE FROM oneoff.audit_event WHERE seq >= first AND seq < past;
+    RETURN past < kept_from;
+END
+$$;
+
 CREATE FUNCTION oneoff.subject_of(of_kind text, of_name text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
 AS $$
@@ -386,5 +493,16 @@ BEGIN
     INSERT INTO oneoff.actor (subject, kind, name) VALUES (made, of_kind, of_name)
     ON CONFLICT (kind, name) DO NOTHING;
     RETURN (SELECT subject FROM oneoff.actor WHERE kind = of_kind AND name = of_name);
+END
+$$;
+
+-- Whatever the session's own limit is, nobody waits longer for a lock. The client counts on it.
+DO $$
+DECLARE
+    callable regprocedure;
+BEGIN
+    FOR callable IN SELECT oid FROM pg_proc WHERE pronamespace = 'oneoff'::regnamespace AND prosecdef LOOP
+        EXECUTE format('ALTER FUNCTION %s SET lock_timeout = ''30s''', callable);
+    END LOOP;
 END
 $$;

@@ -57,6 +57,9 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version;
 -- name: after_post
 UPDATE oneoff.store_version SET oldest_client = %(version)s;
 
+-- name: set_retention
+UPDATE oneoff.store_version SET retention_days = %(days)s;
+
 -- Every function may be called by everybody until that is taken back.
 -- name: revoke_from_public
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA oneoff FROM PUBLIC;

@@ -64,9 +64,17 @@ SELECT name FROM audit_log;
 -- name: select_head
 SELECT size, start FROM audit_head;
 
+-- A place is the last leaf of a subtree, and its level.
+-- name: select_hashes
+SELECT seq, level,
+       substr(coalesce((SELECT hashes FROM audit_event WHERE seq = place.seq),
+                       (SELECT hashes FROM audit_pruned WHERE seq = place.seq)), 32 * level + 1, 32)
+FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS level
+      FROM json_each(:places)) AS place;
+
 -- name: insert_event
-INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, leaf, body)
-VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :leaf, :body);
+INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, hashes, body)
+VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :hashes, :body);
 
 -- name: insert_event_tables
 INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM json_each(:tables);
@@ -80,9 +88,8 @@ UPDATE audit_head SET size = :size, start = :start;
 -- name: select_pruned
 SELECT min(seq) FROM audit_event WHERE seq < (SELECT start FROM audit_head);
 
--- name: keep_leaves
-INSERT INTO audit_node (level, position, hash)
-SELECT 0, seq, leaf FROM audit_event WHERE seq >= :first AND seq < :end;
+-- name: keep_hashes
+INSERT INTO audit_pruned (seq, hashes) SELECT seq, hashes FROM audit_event WHERE seq >= :first AND seq < :end;
 
 -- A run's record goes with the last of its events.
 -- name: delete_runs
@@ -99,13 +106,13 @@ DELETE FROM audit_event WHERE seq >= :first AND seq < :end;
 
 -- What an event is read as; the conditions that apply, and the order, follow.
 -- name: select_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured,
+SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
        (SELECT json_group_array(name)
         FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
 FROM audit_event AS event
 
 -- name: select_events_of_table
-SELECT event.seq, body, leaf, event_id, type, run_id, actor, task, environment, event.time, status, measured,
+SELECT event.seq, body, hashes, event_id, type, run_id, actor, task, environment, event.time, status, measured,
        (SELECT json_group_array(name)
         FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
 FROM audit_event_table AS counted CROSS JOIN audit_event AS event ON event.seq = counted.seq
@@ -163,12 +170,15 @@ SELECT subject FROM actor WHERE name = :name;
 
 -- The whole log is read without that: for most events there is nothing to be found.
 -- name: scan_events
-SELECT seq, body, leaf, event_id, type, run_id, actor, task, environment, time, status, measured
+SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured
 FROM audit_event
 WHERE seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
 
+-- A row that has another time than its event is none of it: a search by table and time would not find that one.
 -- name: scan_event_tables
-SELECT seq, name FROM audit_event_table WHERE seq BETWEEN :first AND :last ORDER BY seq, name;
+SELECT beside.seq, name
+FROM audit_event_table AS beside JOIN audit_event AS event ON event.seq = beside.seq AND event.time = beside.time
+WHERE beside.seq BETWEEN :first AND :last ORDER BY beside.seq, name;
 
 -- name: events_of_run
 WHERE run_id = :run_id AND seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;

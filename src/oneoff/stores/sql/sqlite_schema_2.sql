@@ -1,14 +1,5 @@
 -- Version 2: proofs and filters in a time that hardly grows with the log.
 
--- The roots of the complete subtrees (RFC 6962): what proofs are made of. Level 0, the leaves, stands beside the
--- events; here it holds those whose events were pruned.
-CREATE TABLE audit_node (
-    level    INTEGER NOT NULL CHECK (level >= 0),
-    position INTEGER NOT NULL,
-    hash     BLOB    NOT NULL CHECK (length(hash) = 32),
-    PRIMARY KEY (level, position)
-) STRICT, WITHOUT ROWID;
-
 -- Tells this log from every other one.
 CREATE TABLE audit_log (
     id   INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
@@ -48,11 +39,17 @@ BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
+-- The hashes of events that were pruned: the tree over the log stays whole.
+CREATE TABLE audit_pruned (
+    seq    INTEGER NOT NULL PRIMARY KEY,
+    hashes BLOB    NOT NULL
+) STRICT;
+
 DROP TRIGGER audit_event_delete;
 
 CREATE TRIGGER audit_event_delete BEFORE DELETE ON audit_event
 WHEN OLD.seq >= (SELECT start FROM audit_head)
-    OR NOT EXISTS (SELECT 1 FROM audit_node WHERE level = 0 AND position = OLD.seq AND hash = OLD.leaf)
+    OR NOT EXISTS (SELECT 1 FROM audit_pruned WHERE seq = OLD.seq AND hashes = OLD.hashes)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
@@ -62,9 +59,16 @@ DROP TRIGGER audit_event_update;
 ALTER TABLE audit_event ADD COLUMN status TEXT;
 ALTER TABLE audit_event ADD COLUMN measured INTEGER;
 
+-- The leaf's hash, and behind it those of the complete subtrees whose last leaf it is (RFC 6962), from the lowest
+-- up: what proofs are made of. The function is oneoff's own, and wants the leaves in their order.
+ALTER TABLE audit_event ADD COLUMN hashes BLOB NOT NULL DEFAULT x'';
+
 UPDATE audit_event SET
+    hashes = oneoff_grown(leaf),
     status = json_extract(CAST(body AS TEXT), '$.data.outcome.status'),
     measured = json_type(CAST(body AS TEXT), '$.data.outcome.rows') = 'object';
+
+ALTER TABLE audit_event DROP COLUMN leaf;
 
 -- Which tables' rows an outcome counts.
 CREATE TABLE audit_event_table (
@@ -84,18 +88,18 @@ BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
-CREATE TRIGGER audit_node_update BEFORE UPDATE ON audit_node
+CREATE TRIGGER audit_pruned_update BEFORE UPDATE ON audit_pruned
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
-CREATE TRIGGER audit_node_delete BEFORE DELETE ON audit_node
+CREATE TRIGGER audit_pruned_delete BEFORE DELETE ON audit_pruned
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
-CREATE TRIGGER audit_node_insert BEFORE INSERT ON audit_node
-WHEN EXISTS (SELECT 1 FROM audit_node WHERE level = NEW.level AND position = NEW.position)
+CREATE TRIGGER audit_pruned_insert BEFORE INSERT ON audit_pruned
+WHEN EXISTS (SELECT 1 FROM audit_pruned WHERE seq = NEW.seq)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

@@ -1,0 +1,1 @@
+"""The folder where Django looks for commands."""

@@ -1,0 +1,10 @@
+-- The throw-away store in SQLite. Each block is loaded by its name.
+
+-- name: guards
+SELECT name FROM sqlite_master WHERE type = 'trigger';
+
+-- An attack of its own: an index that belongs to a constraint goes with its table alone.
+-- name: drop_unique
+CREATE TABLE copied AS SELECT * FROM audit_event;
+DROP TABLE audit_event;
+ALTER TABLE copied RENAME TO audit_event;

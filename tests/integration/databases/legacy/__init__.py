@@ -1,0 +1,1 @@
+"""A Django backend of a vendor whose driver is not installed here."""
