@@ -12,9 +12,11 @@ from typing import Any
 
 from oneoff.audit.event import Event, decode, short_type
 from oneoff.commands.run import Options, Request
+from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, TableEffect
+from oneoff.dryrun.seams import ConfinedCommand, Reader
 from oneoff.errors import DryRunUnavailable
-from oneoff.protocols import ConfinedCommand, Reader, RunQuery, Services
+from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Process, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import EnvironmentSettings, Settings
@@ -132,13 +134,27 @@ class FakeLauncher:
 
 
 class FakeSeal:
-    """Holds nothing back; reports one changed table."""
+    """Holds nothing back; reports one changed table, and notes what was done to it."""
 
     level = "copy"
     effects = attempts = not_covered = ()
 
-    def __init__(self, *databases: str) -> None:
+    def __init__(self, *databases: str, measure: Measure | None = None) -> None:
         self.databases = databases
+        self.wanted = measure
+        self.done: list[str] = []
+
+    def costs(self) -> tuple[str, ...]:
+        return ("it costs nothing",)
+
+    def measure(self) -> None:
+        self.done.append("measured")
+
+    def keep(self) -> None:
+        self.done.append("kept")
+
+    def call_hooks(self) -> None:
+        self.done.append("hooks called")
 
     def __enter__(self) -> FakeSeal:
         return self
@@ -180,11 +196,14 @@ class FakeDatabases:
             raise handle
         return handle
 
-    def seal(self, handle: Any) -> FakeSeal:
+    def __init__(self) -> None:
+        self.sealed: list[FakeSeal] = []
+
+    def seal(self, handle: Any, measure: Measure | None = None) -> FakeSeal:
         handle = self.resolve(handle)
-        if handle is None:
-            return FakeSeal()
-        return FakeSeal(*handle) if isinstance(handle, tuple) else FakeSeal("fake")
+        names = () if handle is None else handle if isinstance(handle, tuple) else ("fake",)
+        self.sealed.append(FakeSeal(*names, measure=measure))
+        return self.sealed[-1]
 
     def reader(self, url: str) -> Reader:
         if "reader" not in url:

@@ -25,6 +25,7 @@ class App(Registry):
             a list or tuple of these, or a callable that returns any of them. Tasks get it back, untouched, as
             ``ctx.db``; a dry run seals it. Where it is None, a dry run fails once its task opens a database.
         version: The app's version, recorded with every run; pyproject.toml's where none is given.
+        private: Columns whose values no report of effects tells, keys included: ``["customers.email"]``.
     """
 
     @overload

@@ -21,6 +21,9 @@
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
     │       └── StoreVersionMismatch
+    ├── NotCommitted                1   a run that commits once, at its end, could not: nothing of it stayed
+    │   └── PartlyCommitted             of several databases the first ones had committed by then
+    ├── CommitUnknown               7   the connection was lost in the middle of that commit
     ├── CommandFailed               1   a command of a framework ended with words and an exit code of its own
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
     ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
@@ -172,6 +175,22 @@ class StoreCorrupted(StoreUnavailable):
 
 class StoreVersionMismatch(StoreUnavailable):
     """The store was written by another version of oneoff."""
+
+
+class NotCommitted(OneoffError):
+    """Nothing of the run was committed."""
+
+
+class PartlyCommitted(NotCommitted):
+    """Some of the run's databases have committed, and another one could not."""
+
+    next_step = "bring the databases together by hand: no transaction spans them"
+
+
+class CommitUnknown(OneoffError):
+    """Nobody knows whether the run was committed."""
+
+    exit_code = 7
 
 
 class Interrupted(OneoffError):

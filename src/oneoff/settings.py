@@ -21,7 +21,10 @@ from oneoff.errors import InvalidSettings, UsageError
 T = TypeVar("T")
 
 _KEYS = frozenset(
-    {"app", "audit", "database", "discover", "environment", "environments", "include", "store", "tasks"}
+    {
+        *("app", "audit", "database", "discover", "environment", "environments", "include", "private"),
+        *("scan_limit", "store", "tasks"),
+    }
 )
 
 FILES = ("oneoff.toml", "pyproject.toml")
@@ -153,6 +156,10 @@ class Settings:
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     tasks: Mapping[str, CommandSettings] = field(default_factory=dict)
     audit: AuditSettings = AuditSettings()
+    private: tuple[str, ...] = ()
+    """``TABLE.COLUMN``: columns whose values no report of effects tells."""
+    scan_limit: int = 1 << 30
+    """Bytes: a PostgreSQL table that is larger is not read through for its exact changes."""
     user_dir: Path | None = None
     """What oneoff keeps for this user: ``oneoff`` in ``$XDG_STATE_HOME``; None where no home is known.
 
@@ -227,6 +234,8 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
             name: _environment(name, entry) for name, entry in _tables(table, "environments").items()
         },
         tasks={name: _command(name, entry) for name, entry in _tables(table, "tasks").items()},
+        private=_get(table, "private", _columns, "tool.oneoff") or (),
+        scan_limit=_get(table, "scan_limit", _bytes, "tool.oneoff") or Settings.scan_limit,
         audit=_audit(table, root, environ.get("ONEOFF_AUDIT_KEY")),
         user_dir=_user_dir(environ),
         version=project.get("version"),
@@ -395,6 +404,20 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     """A text, or a list of them."""
     return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _columns(value: Any) -> tuple[str, ...]:
+    names = _texts(value)
+    if not isinstance(value, list) or not all(all(name.rpartition(".")[::2]) for name in names):
+        raise ValueError('a list of columns is wanted, such as ["customers.email"]')
+    return names
+
+
+def _bytes(value: Any) -> int:
+    found = re.fullmatch("([1-9][0-9]{0,5})(MB|GB|TB)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a size is wanted, such as "500MB" or "4GB"')
+    return int(found[1]) << {"MB": 20, "GB": 30, "TB": 40}[found[2]]
 
 
 def _levels(value: Any) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
         app = "shop.admin:admin"
         store = "var/store.db"
         environment = "staging"
+        private = ["customers.email"]
+        scan_limit = "500MB"
         [tool.oneoff.environments.staging]
         [tool.oneoff.environments.production]
         protected = true
@@ -46,6 +48,7 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
     settings = load(tmp_path, {})
     assert (settings.app, settings.version) == ("shop.admin:admin", "1.2.3")
     assert settings.store == tmp_path / "var" / "store.db"
+    assert (settings.private, settings.scan_limit) == (("customers.email",), 500 * 1024**2)
     assert settings.environment_named(None).name == "staging"
     assert settings.environment_named("production") == EnvironmentSettings(
         name="production", protected=True, reason=r"OPS-\d+"
@@ -103,6 +106,10 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
         ("tool = 3", r"\[tool\] is not a table"),
         ("[tool.oneoff]\nap = 'x'", "did you mean 'app'"),
         ("[tool.oneoff]\napp = 3", "a text is wanted"),
+        ("[tool.oneoff]\nprivate = 'customers.email'", "list of columns"),
+        ("[tool.oneoff]\nprivate = ['email']", "list of columns"),
+        ("[tool.oneoff]\nscan_limit = '1 GB'", "a size is wanted"),
+        ("[tool.oneoff]\nscan_limit = 5", "a size is wanted"),
         ("[tool.oneoff.environments.p]\nprotectd = true", "did you mean 'protected'"),
         ("[tool.oneoff.environments.p]\nprotected = 'yes'", "true or false"),
         ("[tool.oneoff.environments.p]\nreason = '('", "not a regular expression"),

@@ -41,6 +41,21 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["--break-glass"], is_flag=True, help="Run though the store cannot be used, if ENV allows it."
         ),
+        click.Option(
+            ["--effects/--no-effects"],
+            default=None,
+            help="Measure what the run changes; a real one then commits once, at its end.",
+        ),
+        click.Option(
+            ["--sample"], type=click.IntRange(min=0), metavar="N", help="Show N changed rows of each table."
+        ),
+        click.Option(["--values"], is_flag=True, help="Show the values of these rows, not only their keys."),
+        click.Option(
+            ["--expect"], metavar="REPORT", help="Commit nothing if a dry run's report is exceeded."
+        ),
+        click.Option(
+            ["--tolerance"], metavar="PERCENT", help="By how much it may be exceeded; 0% if not said."
+        ),
         click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
         click.Option(
             ["-o", "--output"],

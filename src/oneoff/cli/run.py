@@ -16,6 +16,7 @@ from oneoff.cli.options import Texts, collect_texts, run_options, task_options
 from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
+from oneoff.commands.effects import EffectsOptions
 from oneoff.commands.run import (
     Options,
     Request,
@@ -37,6 +38,8 @@ from oneoff.tasks.task import RAW, Task
 from oneoff.types import RunId, TaskName
 from oneoff.wiring.services import arm_dry_run
 
+_READ_ONLY = frozenset({"--dry-run", "--expect"})
+"""Options with which databases that are not declared can be read only."""
 FOUND_EFFECTS = 10
 """Exit code of a dry run with ``--exit-code`` that found effects."""
 
@@ -51,7 +54,7 @@ class TaskGroup(ShowingGroup):
         return task_command(_session(ctx).registry.get(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if "--dry-run" in args:
+        if any(arg.partition("=")[0] in _READ_ONLY for arg in args):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
         with showing_errors(), _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
@@ -98,7 +101,7 @@ def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | Non
 def _task_first(args: list[str]) -> list[str]:
     flags, valued = set[str](), set[str]()
     for option in run_options():
-        (flags if option.is_flag else valued).update(option.opts)
+        (flags if option.is_flag else valued).update(option.opts, option.secondary_opts)
     position = 0
     while position < len(args):
         word, has_value, _ = args[position].partition("=")
@@ -168,6 +171,13 @@ def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str
         detach=given["detach"],
         run_id=RunId(run_id) if run_id else None,
         break_glass=given["break_glass"],
+        effects=EffectsOptions(
+            measured=given["effects"],
+            sample=given["sample"],
+            values=given["values"],
+            expect=given["expect"],
+            tolerance=given["tolerance"],
+        ),
         require_level=require_level,
         command_with=_command_with(ctx, command),
         keep_stdout=given["output"] == "json",
@@ -191,7 +201,9 @@ def _command_with(ctx: click.Context, command: Sequence[str]) -> Callable[[Seque
 
 def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
     """The words without these options of a run and their values: ``--name value`` and ``--name=value``."""
-    flags = {name for option in run_options() if option.is_flag for name in option.opts}
+    flags = {
+        name for option in run_options() if option.is_flag for name in (*option.opts, *option.secondary_opts)
+    }
     remaining = iter(words)
     for word in remaining:
         name, has_value, _ = word.partition("=")
@@ -202,6 +214,8 @@ def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
 
 
 def _perform(ctx: click.Context, session: Session, request: Request, given: Mapping[str, Any]) -> None:
+    if given["exit_code"] and given["effects"] is False:
+        raise UsageError("--exit-code needs the effects: not --no-effects")
     if request.options.break_glass:
         from oneoff.commands.emergency import run_anyway
 
@@ -216,8 +230,8 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
 
 
 def _tell_ending(run: Run) -> None:
-    if run.dry_run_report is not None:
-        click.echo(render(run.dry_run_report))
+    if run.report is not None:
+        click.echo(render(run.report))
     if run.active:
         tell(f"run {run.id} is {run.status}: `oneoff logs -f {run.id}` follows it")
         return
@@ -288,7 +302,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     earlier = get(session.services, given["run"])
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     given["environment"] = given["environment"] or earlier.environment
-    if given["dry_run"]:
+    if given["dry_run"] or given["expect"]:
         ctx.with_resource(arm_dry_run())
     options = _options(ctx, given)
     if earlier.task == RAW:

@@ -171,7 +171,7 @@ def run_text(run: Run) -> str:
             ("started", run.started_at),
             ("ended", run.ended_at),
             ("took", duration(outcome.duration_ms) if outcome else None),
-            ("rows", "not measured" if run.started_at and not run.dry_run else None),
+            ("rows", "not measured" if run.started_at and not run.report else None),
             (
                 "progress",
                 progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),
@@ -182,5 +182,5 @@ def run_text(run: Run) -> str:
             ("rerun of", run.rerun_of),
         ]
     )
-    parts = [text, outcome.traceback if outcome else None, run.dry_run_report and render(run.dry_run_report)]
+    parts = [text, outcome.traceback if outcome else None, run.report and render(run.report)]
     return "\n\n".join(str(part).rstrip() for part in parts if part)

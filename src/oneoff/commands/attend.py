@@ -120,6 +120,7 @@ def _with_outcome(services: Services, run: Run, left: Run) -> Run:
     return replace(
         run.ended(left.outcome or Outcome(status=left.status), left.ended_at or services.clock.now()),
         dry_run_report=left.dry_run_report,
+        effects_report=left.effects_report,
         progress=left.progress,
     )
 

@@ -1,4 +1,4 @@
-"""What a dry run is held by, decided before anything runs; refused where that is less than what is wanted."""
+"""What a dry run or a measured run is held by, decided before it runs; refused where that is too little."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterable
 
 from oneoff import policy
+from oneoff.dryrun.expect import Expectation
+from oneoff.dryrun.measure import Measure
+from oneoff.dryrun.seams import Seal
 from oneoff.errors import DryRunStopped, DryRunUnavailable, OneoffError
 from oneoff.execution.failure import summary
 from oneoff.execution.held import HeldCommand, HeldFunction, Surroundings
-from oneoff.protocols import Seal, Services
+from oneoff.execution.kept import KeptFunction
+from oneoff.protocols import Services
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.masking import Mask
 from oneoff.tasks.registry import Registry
@@ -34,6 +38,7 @@ def hold(
     environment: EnvironmentSettings,
     *,
     mask: Mask,
+    measure: Measure,
     require: Iterable[str] = (),
 ) -> HeldFunction | HeldCommand:
     """What will hold the task.
@@ -43,7 +48,8 @@ def hold(
     """
     held = (
         HeldFunction(
-            seal=_seal(services, registry, environment, mask), guard=services.guard(mask, environment)
+            seal=_seal(services, registry, mask, measure, services.guard(mask, environment)),
+            guard=services.guard(mask, environment),
         )
         if task.command is None
         else _held_command(services, task.dry_run_command or task.command, environment)
@@ -57,6 +63,15 @@ def hold(
             f" require_level of [tool.oneoff.environments.{environment.name}]",
         )
     return held
+
+
+def hold_to_the_end(
+    services: Services, registry: Registry, *, mask: Mask, measure: Measure, expectation: Expectation | None
+) -> KeptFunction:
+    """What will hold a function of a real run until it is committed. Raises DryRunUnavailable."""
+    # No guard: the app's own function is called for real anyway.
+    seal = _seal(services, registry, mask, measure, contextlib.nullcontext())
+    return KeptFunction(seal=seal, expectation=expectation)
 
 
 def surroundings(services: Services, environment: EnvironmentSettings) -> Surroundings:
@@ -95,11 +110,17 @@ def _held_command(
     return HeldCommand(command=command, surroundings=around, confinement=services.confine(around.ports))
 
 
-def _seal(services: Services, registry: Registry, environment: EnvironmentSettings, mask: Mask) -> Seal:
+def _seal(
+    services: Services,
+    registry: Registry,
+    mask: Mask,
+    measure: Measure,
+    guard: contextlib.AbstractContextManager[object],
+) -> Seal:
     try:
         # The app's own code runs here, and may print.
-        with contextlib.redirect_stdout(sys.stderr), services.guard(mask, environment):
-            return services.databases.seal(registry.database)
+        with contextlib.redirect_stdout(sys.stderr), guard:
+            return services.databases.seal(registry.database, measure)
     except OneoffError:
         raise
     except (Exception, SystemExit, DryRunStopped) as error:

@@ -40,8 +40,10 @@ def run_anyway(
         StoreUnavailable: there is no other place either.
     """
     options = request.options
-    if options.detach or options.dry_run or options.run_id:
-        raise UsageError("--break-glass goes with none of --detach, --dry-run and --run-id")
+    if options.detach or options.dry_run or options.run_id or options.effects.given:
+        raise UsageError(
+            "--break-glass goes with none of --detach, --dry-run and --run-id, nor with options of effects"
+        )
     environment = settings.environment_named(options.environment)
     try:
         refuse(services(), request, Refused("the store can be used: run it without --break-glass"))

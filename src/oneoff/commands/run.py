@@ -10,8 +10,11 @@ from typing import Any, NoReturn
 
 from oneoff import own, policy
 from oneoff.audit import event
+from oneoff.commands import effects
 from oneoff.commands.attend import attend, settle
+from oneoff.commands.effects import EffectsOptions
 from oneoff.commands.elsewhere import check_elsewhere
+from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
     AlreadyStarted,
     InvalidParameters,
@@ -30,6 +33,7 @@ from oneoff.errors import (
 from oneoff.execution.execute import Execution, claim
 from oneoff.execution.failure import in_words
 from oneoff.execution.held import HeldCommand, HeldFunction
+from oneoff.execution.kept import KeptFunction
 from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
 from oneoff.protocols import Asker, Services
@@ -59,6 +63,7 @@ class Options:
     detach: bool = False
     run_id: RunId | None = None
     break_glass: bool = False
+    effects: EffectsOptions = field(default_factory=EffectsOptions)
     require_level: tuple[str, ...] = ()
     """What a dry run has to be held by at least, besides what its environment demands."""
     command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
@@ -82,6 +87,8 @@ class Request:
     """Secrets as they were asked for or read; they go to another process by a pipe only."""
     options: Options = field(default_factory=Options)
     rerun_of: Run | None = None
+    expectation: Expectation | None = None
+    """What ``--expect`` names; found before anything is recorded."""
     elsewhere: Callable[[], Registry] | None = None
     """Loads the app as a process of its own would find it; None where it was found in that very way."""
 
@@ -98,6 +105,7 @@ def run(services: Services, request: Request) -> Run:
     if existing is not None:
         return _take_up(services, request, existing)
     environment = services.settings.environment_named(request.options.environment)
+    request = _with_expectation(services, request)
     values = request.values()
     wish = _record_of(services, request, environment, values)
     try:
@@ -119,6 +127,13 @@ def run(services: Services, request: Request) -> Run:
         if services.store.get(requested.id).status is not Status.REQUESTED:
             raise  # launched already: whoever watches it lets go of it
         _refuse(services, requested.id, Refused("interrupted before it started: nothing ran"))
+
+
+def _with_expectation(services: Services, request: Request) -> Request:
+    options = request.options
+    elsewhere = options.detach or options.break_glass
+    effects.check(options.effects, request.task, dry_run=options.dry_run, elsewhere=elsewhere)
+    return replace(request, expectation=effects.expected(services, options.effects, request.task))
 
 
 def refuse(services: Services, request: Request, refusal: OneoffError) -> NoReturn:
@@ -220,6 +235,12 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
                 f"run {existing.id} {state} already, {_where(existing)}",
                 next_step=f"`oneoff wait {existing.id}` waits for its end",
             ),
+        )
+    if request.options.effects.given:
+        _not_this_one(
+            services,
+            existing,
+            AlreadyStarted(f"run {existing.id} was launched without options of its effects"),
         )
     if existing.release.code != code_digest(request.task):
         _not_this_one(
@@ -334,7 +355,8 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:
     mask = Mask.of(values)
     with _masking(mask):
-        held = _hold(services, request, run, mask) if run.dry_run else None
+        kept = request.options.effects.kept
+        held = _hold(services, request, run, mask) if run.dry_run or kept else None
     with Signals(Stop()) as signals:
         try:
             claimed = _claim(services, run)
@@ -357,16 +379,26 @@ def _execute(services: Services, request: Request, run: Run, values: Mapping[str
         return ended
 
 
-def _hold(services: Services, request: Request, run: Run, mask: Mask) -> HeldFunction | HeldCommand:
-    from oneoff.commands.dryrun import hold  # a real run needs none of it
+def _hold(
+    services: Services, request: Request, run: Run, mask: Mask
+) -> HeldFunction | HeldCommand | KeptFunction:
+    from oneoff.commands import dryrun  # an ordinary run needs none of it
 
-    return hold(
+    options, registry = request.options, request.registry
+    measure = effects.measure(services, registry, options.effects, dry_run=run.dry_run)
+    if not run.dry_run:
+        return dryrun.hold_to_the_end(
+            services, registry, mask=mask, measure=measure, expectation=request.expectation
+        )
+    environment = services.settings.environment_named(run.environment)
+    return dryrun.hold(
         services,
         request.task,
-        request.registry,
-        services.settings.environment_named(run.environment),
+        registry,
+        environment,
         mask=mask,
-        require=request.options.require_level,
+        measure=measure,
+        require=options.require_level,
     )
 
 

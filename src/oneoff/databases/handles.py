@@ -14,9 +14,11 @@ from oneoff.databases import other_drivers
 from oneoff.databases.django import Alias
 from oneoff.databases.sqlite.places import named
 from oneoff.databases.together import DatabaseSeal, Together
+from oneoff.databases.undeclared import DECLARE_IT
 from oneoff.databases.watching import SetAside
+from oneoff.dryrun.measure import Measure
+from oneoff.dryrun.seams import Reader
 from oneoff.errors import DryRunUnavailable
-from oneoff.protocols import Reader
 from oneoff.types import without_password
 
 SUPPORTED = (
@@ -43,7 +45,7 @@ class Postgres:
 
 
 class Databases:
-    """Implements :class:`oneoff.protocols.Databases`."""
+    """Implements :class:`oneoff.dryrun.seams.Databases`."""
 
     def __init__(self, *, own: Iterable[Path] = ()) -> None:
         """``own``: database files of oneoff itself, which it may go on writing to in a dry run."""
@@ -61,8 +63,9 @@ class Databases:
             return given
         return handle
 
-    def seal(self, handle: Any) -> Together:
-        """One seal for all databases behind a handle; for none where it is None.
+    def seal(self, handle: Any, measure: Measure | None = None) -> Together:
+        """One seal for all databases behind a handle, that measures as ``measure`` says; for none where it is
+        None.
 
         A function is called to look at what it gives; it may read SQLite files, and not write.
 
@@ -74,18 +77,23 @@ class Databases:
 
         with Looking(self._own):
             databases = list(_recognise(self.resolve(handle)))
-        return Together([self._one(database) for database in databases], own=self._own)
+        if measure is not None and measure.keeps and not databases:
+            raise DryRunUnavailable(
+                "the app declares no database whose effects could be measured", next_step=DECLARE_IT
+            )
+        seals = [self._one(database, measure) for database in databases]
+        return Together(seals, own=self._own, measure=measure)
 
-    def _one(self, database: Sqlite | Postgres) -> DatabaseSeal:
+    def _one(self, database: Sqlite | Postgres, measure: Measure | None) -> DatabaseSeal:
         if isinstance(database, Sqlite):
             from oneoff.databases.sqlite.seal import SqliteSeal
 
-            return SqliteSeal(database.path, dispose=database.dispose, own=self._own)
+            return SqliteSeal(database.path, dispose=database.dispose, own=self._own, measure=measure)
         try:
             from oneoff.databases.postgres.seal import PostgresSeal
         except ImportError as error:
             raise _no_psycopg() from error
-        return PostgresSeal(connect=database.connect, dispose=database.dispose)
+        return PostgresSeal(connect=database.connect, dispose=database.dispose, measure=measure)
 
     def reader(self, url: str) -> Reader:
         """A database that a command may read, by its URL. Raises DryRunUnavailable."""

@@ -1,11 +1,11 @@
-"""All databases of an app in one dry run, with the watches around them."""
+"""All databases of an app in one dry run, or one measured run, with the watches around them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,14 @@ from oneoff.databases.postgres.options import Armed
 from oneoff.databases.sqlite import connections
 from oneoff.databases.sqlite.early import HeldToReading
 from oneoff.databases.undeclared import Undeclared
+from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, SuppressedEffect
-from oneoff.errors import DryRunUnavailable
+from oneoff.errors import CommitUnknown, DryRunUnavailable, NotCommitted, PartlyCommitted
 from oneoff.threads import Newcomers
 
 _LEVELS = ("static", "preview", "sealed", "copy")
 """From the weakest to the strongest."""
+_OTHER_PROCESSES = "what processes that the task starts write to a database: it is not counted, and stays"
 
 
 class SealedAlready(Exception):
@@ -55,21 +57,61 @@ class DatabaseSeal(Protocol):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
+    def costs(self) -> tuple[str, ...]:
+        """What it will take, in words."""
+
+    def measure(self) -> None:
+        """Inside the block, once the task has ended: its part is over, and the report is made."""
+
+    def keep(self) -> None:
+        """After :meth:`measure`: make the task's work last. Raises NotCommitted, CommitUnknown."""
+
     def report(self) -> DatabaseReport:
         """What the task did to this database."""
 
 
-class Together:
-    """Implements :class:`oneoff.protocols.Seal` over any number of databases, none included."""
+def keep(seals: Sequence[DatabaseSeal]) -> None:
+    """Commit each in turn; all of them have been measured, so what fails here is the commit alone.
 
-    def __init__(self, seals: Iterable[DatabaseSeal], *, own: frozenset[Path] = frozenset()) -> None:
-        """``own``: databases of oneoff itself, left alone."""
+    Raises:
+        NotCommitted: the first could not, and nothing of the run stayed.
+        PartlyCommitted: a later one could not; names those that have.
+        CommitUnknown: of one nobody can say.
+    """
+    kept: list[str] = []
+    for seal in seals:
+        name = seal.report().database
+        try:
+            seal.keep()
+        except NotCommitted as error:
+            if not kept:
+                raise
+            raise PartlyCommitted(f"{', '.join(kept)} committed, and {name} did not: {error}") from error
+        except CommitUnknown as error:
+            before = f"{', '.join(kept)} committed; " if kept else ""
+            raise CommitUnknown(f"{before}{error}", next_step=error.next_step) from error
+        kept.append(name)
+
+
+class Together:
+    """Implements :class:`oneoff.dryrun.seams.Seal` over any number of databases, none included."""
+
+    def __init__(
+        self,
+        seals: Iterable[DatabaseSeal],
+        *,
+        own: frozenset[Path] = frozenset(),
+        measure: Measure | None = None,
+    ) -> None:
+        """``own``: databases of oneoff itself, left alone. ``measure``: as the seals have it."""
         self._given = tuple(seals)
+        self._measure = measure or Measure()
+        self._kept = False
         self._entered: list[DatabaseSeal] = []
         self._passed_over: list[DatabaseSeal] = []
         self._own = own
-        self._undeclared = Undeclared(readable=bool(self._given))
-        self._hooks = CommitHooks()
+        self._undeclared = Undeclared(readable=bool(self._given), held=self._measure.holds_others)
+        self._hooks = CommitHooks(keeps=self._measure.keeps, everywhere=self._measure.holds_others)
         self._watch, self._seals = ExitStack(), ExitStack()
 
     @property
@@ -84,16 +126,37 @@ class Together:
                 seal.dispose()
             for watching in self._watches():
                 watch.enter_context(watching)
-            _refuse_open_connections()
-            self._seal(seals)
-            watch.enter_context(HeldToReading(self._undeclared.notes, self._own))
+            if self._measure.holds_others:
+                _refuse_open_connections()
+                watch.enter_context(HeldToReading(self._undeclared.notes, self._own))
+            with Armed(os.environ):
+                self._seal(seals)
+            if not self._measure.holds_others:
+                _refuse_open_connections(sealed=True)
             self._watch, self._seals = watch.pop_all(), seals.pop_all()
         self._newcomers = Newcomers()
         return self
 
+    def costs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cost for seal in self._given for cost in seal.costs()))
+
+    def measure(self) -> None:
+        for seal in self._entered:
+            seal.measure()
+
+    def keep(self) -> None:
+        keep(self._entered)
+        self._kept = True
+
+    def call_hooks(self) -> None:
+        self._hooks.call()
+
     def __exit__(self, *exc_info: object) -> None:
         with ExitStack() as end:
-            end.callback(self._newcomers.when_gone, self._watch.close)
+            if self._kept:  # nothing has to be held any more
+                end.callback(self._watch.close)
+            else:
+                end.callback(self._newcomers.when_gone, self._watch.close)
             end.callback(self._dispose_quietly)
             end.push(self._seals)
 
@@ -115,10 +178,12 @@ class Together:
 
     @property
     def not_covered(self) -> tuple[str, ...]:
-        return self._undeclared.notes.gaps + self._hooks.called
+        others = () if self._measure.holds_others else (_OTHER_PROCESSES,)
+        return self._undeclared.notes.gaps + self._hooks.called + others
 
     def _watches(self) -> Iterator[contextlib.AbstractContextManager[object]]:
-        yield Armed(os.environ)
+        if self._measure.holds_others:
+            yield Armed(os.environ)
         yield connections.Watched(self._undeclared, self._own)
         yield WhenImported("psycopg", self._psycopg)
         for driver in other_drivers.CONNECTS:
@@ -161,10 +226,13 @@ class Together:
                 seal.dispose()
 
 
-def _refuse_open_connections() -> None:
-    """Of PostgreSQL's drivers, whatever they lead to."""
+def _refuse_open_connections(*, sealed: bool = False) -> None:
+    """Those of PostgreSQL's drivers that may write, wherever they lead; or that lead to what is sealed."""
     other_drivers.refuse_open_connections()
     if "psycopg" in sys.modules:
-        from oneoff.databases.postgres.interception import refuse_open_connections
+        from oneoff.databases.postgres import interception
 
-        refuse_open_connections()
+        if sealed:
+            interception.refuse_roads_past()
+        else:
+            interception.refuse_open_connections()

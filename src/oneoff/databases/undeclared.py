@@ -11,10 +11,12 @@ DECLARE_IT = "declare it: App(…, database=…)"
 class Undeclared:
     """What is known of them in one dry run; the same for all drivers."""
 
-    def __init__(self, *, readable: bool) -> None:
+    def __init__(self, *, readable: bool, held: bool = True) -> None:
         """``readable``: the app declares some database, so that this one is beside the point, and is there to
-        be read. Where it declares none, the one that the task opens is most likely the one that counts."""
+        be read. Where it declares none, the one that the task opens is most likely the one that counts.
+        ``held``: they are read-only; else they are only named."""
         self.notes = Notes()
+        self.held = held
         self._readable = readable
         self._excused: set[str] = set()
 
@@ -25,6 +27,11 @@ class Undeclared:
 
     def meet(self, database: str) -> None:
         """The task opens one. Raises DryRunStopped where it may not even be read."""
+        if not self.held:
+            self.notes.gap(
+                f"{database}: not the app's declared database, what is written there is not counted"
+            )
+            return
         if not self._readable:
             raise self.notes.attempt(
                 f"the task opens {database}, and the app declares no database that a dry run could hold;"

@@ -1,7 +1,11 @@
-"""The report of a dry run as text, from its JSON document: the store keeps that, and nothing else of it."""
+"""The report of a run's effects as text, from its JSON document: the store keeps that, and no more of it.
+
+Reports that an earlier version stored have not all of the fields.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +22,18 @@ _GUARDS = {
 _COMMAND = (
     "it ran for real, and the kernel let it change nothing that stays. What it would do, it says itself."
 )
+_OUTSIDE: dict[bool | None, str] = {
+    None: "Outside the database, recorded and not called",
+    True: "Outside the database, called after the commit",
+    False: "Outside the database, not called",
+}
+_COMMITTED: dict[bool | None, str] = {
+    None: "NOT KNOWN whether this was committed, or not in every database: see the error.",
+    True: "Effects of the run, committed at its end.",
+    False: "NOTHING WAS COMMITTED: these are the effects that the run would have had.",
+}
 _SQL_WIDTH = 100
+_VALUE_WIDTH = 60
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -28,7 +43,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     databases: Sequence[Mapping[str, Any]] = document["databases"]
-    yield from _head(databases, document)
+    yield from _head(document)
     if not document["complete"]:
         yield "INCOMPLETE: the task ended early. The counts are what was seen until there, not all of it."
     for database in databases:
@@ -38,7 +53,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     if document["effects"]:
         yield ""
         yield from _list(
-            "Outside the database, recorded and not called",
+            _OUTSIDE[document.get("committed")],
             (f"{effect['description']} ({effect['call']})" for effect in document["effects"]),
         )
     if databases and not document["has_effects"] and _seen(document):
@@ -48,7 +63,11 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _not_covered(document)
 
 
-def _head(databases: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[str]:
+def _head(document: Mapping[str, Any]) -> Iterator[str]:
+    if document.get("real"):
+        yield from _real(document)
+        return
+    databases: Sequence[Mapping[str, Any]] = document["databases"]
     levels = list(dict.fromkeys(database["level"] for database in databases))
     command = document.get("command")  # younger than the first reports
     if command:
@@ -61,6 +80,14 @@ def _head(databases: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -
         yield f"Dry run, level {level}: {_LEVELS[level]}."
 
 
+def _real(document: Mapping[str, Any]) -> Iterator[str]:
+    if document.get("expected"):
+        within = "goes beyond" if document["exceeded"] else "was held against"
+        yield f"The run {within} the report of {document['expected']}."
+        yield from (f"  {problem}" for problem in document["exceeded"])
+    yield _COMMITTED[document["committed"]]
+
+
 def _database(database: Mapping[str, Any]) -> Iterator[str]:
     changed = [table for table in database["tables"] if any(_rows(table))]
     if changed:
@@ -69,11 +96,15 @@ def _database(database: Mapping[str, Any]) -> Iterator[str]:
             ((table["table"], *(f"{rows:,}" for rows in _rows(table))) for table in changed),
             names_first=True,
         )
+        notes = (f"{table['table']}: not exact, {table['note']}" for table in changed if table.get("note"))
+        yield from (f"    {note}" for note in notes)
+        yield from _list("  some of the rows", map(_sample, database.get("samples", ())), indent="    ")
     elif database["measured"]:
         yield "  no rows changed"
     yield from _list("  schema changes", database["schema_changes"], indent="    ")
-    others = database.get("other_changes", ())  # reports that an earlier version stored have none
-    yield from _list("  other changes", others, indent="    ")
+    yield from _list("  other changes", database.get("other_changes", ()), indent="    ")
+    locks = (f"{lock['table']} {lock['mode']}: {lock['blocks']}" for lock in database.get("locks", ()))
+    yield from _list("  locks at the end, and whom they keep waiting", locks, indent="    ")
     if database["statements"]:
         yield "  statements"
         yield from _table(
@@ -88,6 +119,26 @@ def _database(database: Mapping[str, Any]) -> Iterator[str]:
         yield f"    and {database['statements_left_out']:,} other statements"
     if database["counting"]:
         yield f"  rows: {database['counting']}"
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    key = ", ".join(f"{name}={_value(value)}" for name, value in sample["key"].items())
+    words = [sample["table"], key or "(no primary key)", sample["change"]]
+    before, after = sample["before"], sample["after"]
+    if before is None and after is None:
+        words.append(", ".join(sample["columns"]))
+    elif before is not None and after is not None:
+        words += [
+            f"{name}: {_value(before.get(name))} -> {_value(after.get(name))}" for name in sample["columns"]
+        ]
+    else:
+        words += [f"{name}={_value(value)}" for name, value in (after or before or {}).items()]
+    return " ".join(filter(None, words))
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 1] + "…"
 
 
 def _seen(document: Mapping[str, Any]) -> bool:

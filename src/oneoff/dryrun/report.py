@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
 from oneoff.tasks.masking import Mask
 from oneoff.types import JSON, JSONObject
 
 _Part = TypeVar("_Part")
-_OUR_WORDS = frozenset({"level", "guard"})
+_OUR_WORDS = frozenset({"level", "guard", "change", "mode"})
 """Fields whose values readers tell apart; no text of the task is in them."""
 
 
@@ -21,10 +22,39 @@ class TableEffect:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    note: str = ""
+    """Why the counts are not the exact net changes by key; empty where they are."""
 
     @property
     def changed(self) -> bool:
         return bool(self.inserted or self.updated or self.deleted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSample:
+    """One of the changed rows."""
+
+    table: str
+    change: str
+    """``inserted``, ``updated`` or ``deleted``."""
+    key: Mapping[str, JSON] = field(default_factory=dict)
+    """The values of its primary key; empty where the table has none."""
+    columns: tuple[str, ...] = ()
+    """Of an update: the columns that have another value."""
+    before: Mapping[str, JSON] | None = None
+    """Its values, where they were asked for: those of the changed columns of an update, else all."""
+    after: Mapping[str, JSON] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The strongest lock that was held on a table at the end."""
+
+    table: str
+    mode: str
+    """In the database's own word."""
+    blocks: str
+    """Whom it keeps waiting, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +79,8 @@ class DatabaseReport:
     measured: bool = True
     """False where rows could not be counted: that no table is listed then says nothing."""
     tables: tuple[TableEffect, ...] = ()
+    samples: tuple[RowSample, ...] = ()
+    locks: tuple[Lock, ...] = ()
     schema_changes: tuple[str, ...] = ()
     """``created table x`` and the like."""
     other_changes: tuple[str, ...] = ()
@@ -87,6 +119,14 @@ class Report:
     effects: tuple[SuppressedEffect, ...] = ()
     guard: str = "none"
     """What stops effects outside the database: none, audit hook, landlock."""
+    real: bool = False
+    """Of a real run whose effects were measured."""
+    committed: bool | None = None
+    """Of a real run: whether its effects stayed; None where that is not known, or true of some databases."""
+    expected: str | None = None
+    """Of a real run: the report that it was held against."""
+    exceeded: tuple[str, ...] = ()
+    """How it exceeds that report; it was not committed then."""
     complete: bool = True
     """False where the task ended early: the counts are then what was seen until there."""
     not_covered: tuple[str, ...] = ()
@@ -122,6 +162,8 @@ def masked(part: _Part, mask: Mask) -> _Part:
     found: Any = part
     if isinstance(part, str):
         found = mask(part)
+    elif isinstance(part, Mapping):
+        found = {name: masked(value, mask) for name, value in part.items()}
     elif isinstance(part, tuple):
         found = tuple(masked(one, mask) for one in part)
     elif is_dataclass(part) and not isinstance(part, type):
@@ -130,12 +172,12 @@ def masked(part: _Part, mask: Mask) -> _Part:
     return cast("_Part", found)
 
 
-def _plain(values: dict[str, Any]) -> JSONObject:
+def _plain(values: Mapping[str, Any]) -> JSONObject:
     return {name: _json(value) for name, value in values.items()}
 
 
 def _json(value: Any) -> JSON:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return _plain(value)
     if isinstance(value, tuple):
         return [_json(one) for one in value]

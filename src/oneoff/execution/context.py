@@ -40,6 +40,8 @@ class Context:
         self.log = log
         """Takes a message and fields: ``ctx.log.info("deleting", before=day)``."""
         self.suppressed: list[SuppressedEffect] = []
+        self._effects_last = False
+        self._held_back: list[Callable[[], Any]] = []
         self._report_progress = report_progress
         self._stop = stop
         self._open_database = open_database
@@ -81,14 +83,26 @@ class Context:
         """Do something outside the database: send a mail, call a service, write a file.
 
         In a real run the function is called and its result returned. In a dry run it is recorded in the
-        report and not called, and ``dry_result`` is returned in its place.
+        report and not called, and ``dry_result`` is returned in its place. A real run that commits once, at
+        its end (``--effects``, ``--expect``), returns ``dry_result`` too, and calls the function after that.
         """
-        if not self.dry_run:
+        if not self.dry_run and not self._effects_last:
             return function(*args, **kwargs)
+        if not self.dry_run:
+            self._held_back.append(lambda: function(*args, **kwargs))
         name = getattr(function, "__qualname__", repr(type(function).__qualname__))
         module = getattr(function, "__module__", None)
         self.suppressed.append(
             SuppressedEffect(description=str(description), call=f"{module}.{name}" if module else name)
         )
-        self.log.info("not done in a dry run", effect=description)
+        self.log.info("not done in a dry run" if self.dry_run else "waits for the commit", effect=description)
         return dry_result
+
+    def hold_effects_back(self) -> None:
+        """From here on they wait for :meth:`call_held_back`."""
+        self._effects_last = True
+
+    def call_held_back(self) -> None:
+        """Do what waited for the commit, in order; what the first that fails raises comes through."""
+        while self._held_back:
+            self._held_back.pop(0)()

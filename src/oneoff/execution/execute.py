@@ -28,7 +28,9 @@ from oneoff.audit import event
 from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
+    CommitUnknown,
     DryRunUnavailable,
+    NotCommitted,
     OneoffError,
     OutcomeUnrecorded,
     Refused,
@@ -43,6 +45,7 @@ from oneoff.execution.command import run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.held import HeldCommand, HeldFunction
+from oneoff.execution.kept import KeptFunction
 from oneoff.execution.log import RunLogger
 from oneoff.execution.output import own_streams, tee
 from oneoff.execution.progress import ProgressMeter
@@ -111,7 +114,7 @@ class Execution:
         *,
         signals: Signals,
         open_database: Callable[[], Any] = lambda: None,
-        held: HeldFunction | HeldCommand | None = None,
+        held: HeldFunction | HeldCommand | KeptFunction | None = None,
     ) -> None:
         self._run = run
         self._task = task
@@ -177,6 +180,8 @@ class Execution:
         with contextlib.suppress(OSError, ValueError):  # nobody listens
             mode = " as a dry run" if self._run.dry_run else ""
             print(f"run {self._run.id} starts{mode}: {self._run.in_words}", file=sys.stderr, flush=True)
+            for cost in self._held.costs() if self._held else ():
+                print(f"  {cost}", file=sys.stderr, flush=True)
         self._supervised()
 
     def _print_traceback(self) -> None:
@@ -239,6 +244,7 @@ class Execution:
         self._attempt.report = held.report(complete=complete)
 
     def _call_function(self) -> None:
+        held = self._held
         context = Context(
             run_id=self._run.id,
             actor=self._run.actor,
@@ -250,15 +256,39 @@ class Execution:
             confirmed=self._run.confirmation not in (None, policy.NOT_NEEDED),
         )
         try:
-            with self._held.around() if isinstance(self._held, HeldFunction) else contextlib.nullcontext():
-                self._call(context)
+            if isinstance(held, KeptFunction):
+                self._call_and_keep(held, context)
+            else:
+                with held.around() if isinstance(held, HeldFunction) else contextlib.nullcontext():
+                    self._call(context)
         except DryRunUnavailable:
             raise  # the seal could not be closed around the task: there is nothing to report
         except BaseException as error:
-            whole = isinstance(error, SystemExit) and not error.code
+            whole = isinstance(error, NotCommitted | CommitUnknown) or (
+                isinstance(error, SystemExit) and not error.code
+            )
             self._attempt.report = self._report(context, complete=whole)
             raise
         self._attempt.report = self._report(context, complete=not self._stop.seen)
+
+    def _call_and_keep(self, held: KeptFunction, context: Context) -> None:
+        """Call the task, make its work last if nothing speaks against it, and do what waited for that."""
+        leaving: SystemExit | None = None
+        context.hold_effects_back()
+        with held.around():
+            try:
+                self._call(context)
+            except SystemExit as error:
+                if error.code:
+                    raise
+                leaving = error
+            if not self._stop.seen:
+                held.keep(self._attempt, self._signals)
+        if held.committed:
+            held.seal.call_hooks()
+            context.call_held_back()
+        if leaving is not None:
+            raise leaving
 
     def _call(self, context: Context) -> None:
         """A task that forks comes back here twice; the child leaves before it touches what is the run's."""
@@ -272,7 +302,7 @@ class Execution:
             _leave_fork(None, self._mask)
 
     def _report(self, context: Context, *, complete: bool) -> Report | None:
-        if not isinstance(self._held, HeldFunction):
+        if not isinstance(self._held, HeldFunction | KeptFunction):
             return None
         return masked(self._held.report(tuple(context.suppressed), complete=complete), self._mask)
 
@@ -339,9 +369,11 @@ class Execution:
 
     def _ended(self, run: Run, outcome: Outcome, at: datetime) -> Run:
         report = self._attempt.report
+        document = report.document() if report else None
         return replace(
             run.ended(outcome, at),
-            dry_run_report=report.document() if report else None,
+            dry_run_report=document if run.dry_run else None,
+            effects_report=None if run.dry_run else document,
             progress=self._meter.current if self._began is not None else None,
         )
 
@@ -398,9 +430,12 @@ def _shortened(run: Run) -> Run:
     """What fits into the room set aside, where the disk has no more."""
     outcome = run.outcome
     if outcome is None or outcome.traceback is None:
-        return replace(run, dry_run_report=None)
+        return replace(run, dry_run_report=None, effects_report=None)
     return replace(
-        run, outcome=replace(outcome, traceback=outcome.traceback[-SHORT_TRACEBACK:]), dry_run_report=None
+        run,
+        outcome=replace(outcome, traceback=outcome.traceback[-SHORT_TRACEBACK:]),
+        dry_run_report=None,
+        effects_report=None,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from oneoff.dryrun.report import DatabaseReport, Report, SuppressedEffect
-from oneoff.protocols import ConfinedCommand, Confinement, Guard, Seal
+from oneoff.dryrun.seams import ConfinedCommand, Confinement, Guard, Seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,10 @@ class HeldFunction:
     @property
     def by(self) -> str:
         return self.guard.name
+
+    def costs(self) -> tuple[str, ...]:
+        """What it will take, in words."""
+        return self.seal.costs()
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -72,6 +76,10 @@ class HeldCommand:
     @property
     def by(self) -> str:
         return self.confinement.name
+
+    def costs(self) -> tuple[str, ...]:
+        """What it will take beside what it takes itself."""
+        return ()
 
     @contextmanager
     def around(self) -> Iterator[ConfinedCommand]:

@@ -118,6 +118,15 @@ class Signals:
         finally:
             self._interruptible = False
 
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        """A short part of it in which that does not happen: a commit."""
+        before, self._interruptible = self._interruptible, False
+        try:
+            yield
+        finally:
+            self._interruptible = before
+
     def interrupt(self) -> None:
         """From another thread: raise RunStopped in the task's, also where it waits in a system call.
 

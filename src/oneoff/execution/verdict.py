@@ -6,7 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from oneoff.dryrun.report import DatabaseReport, Report
-from oneoff.errors import CommandFailed, DryRunStopped, Refused, RunStopped
+from oneoff.errors import (
+    CommandFailed,
+    CommitUnknown,
+    DryRunStopped,
+    NotCommitted,
+    Refused,
+    RunStopped,
+)
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Outcome
@@ -24,6 +31,8 @@ class Attempt:
     exit_code: int | None = None
     signal: str | None = None
     report: Report | None = None
+    committing: bool = False
+    """It is in the middle of the one commit of a run whose effects are measured."""
 
 
 def verdict(attempt: Attempt, stop: Stop, *, duration_ms: int, mask: Mask = NO_SECRETS) -> Outcome:
@@ -43,6 +52,12 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
     known = Outcome(
         status=Status.SUCCEEDED, exit_code=exit_code, rows=_rows(attempt.report), duration_ms=duration_ms
     )
+    if attempt.committing or isinstance(attempt.error, CommitUnknown):
+        why = error or "the process was ended in the middle of its commit"
+        return replace(known, status=Status.LOST, error=f"it is not known whether it was committed: {why}")
+    committed = attempt.report is not None and attempt.report.committed is True
+    if committed and error is None:
+        return known
     if stop.cause is not None and (stop.seen or stop.forced or attempt.command):
         return replace(known, status=stop.cause.status, error=_stopped(stop.cause.words, error))
     if isinstance(attempt.error, Refused):
@@ -50,9 +65,13 @@ def _verdict(attempt: Attempt, stop: Stop, duration_ms: int, mask: Mask) -> Outc
         return replace(known, status=Status.REFUSED, error=words)
     if isinstance(attempt.error, KeyboardInterrupt):
         return replace(known, status=Status.INTERRUPTED, error="KeyboardInterrupt")
+    if isinstance(attempt.error, NotCommitted):
+        words = "; ".join(filter(None, (attempt.error.message, attempt.error.next_step)))
+        return replace(known, status=Status.FAILED, error=words)
     attempts = attempt.report.all_attempts if attempt.report else ()
     if attempts and (error is None or isinstance(attempt.error, DryRunStopped)):
-        tried = f"the dry run held, and the task tried what it may not: {attempts[0]}"
+        held = "nothing was committed" if attempt.report and attempt.report.real else "the dry run held"
+        tried = f"{held}, and the task tried what it may not: {attempts[0]}"
         return replace(known, status=Status.FAILED, error=tried)
     if error is not None:
         return replace(known, status=Status.FAILED, error=error, traceback=_traceback(attempt.error, mask))
@@ -94,10 +113,14 @@ def _databases(report: Report | None) -> tuple[DatabaseReport, ...]:
 
 
 def _rows(report: Report | None) -> JSONObject | None:
-    """Rows per table, of the first form: measured in a dry run only. Tables of one name in several databases
-    are counted together, as the shards of one table are."""
-    if report is None:
+    """Rows per table where they were measured; a real run that did not commit has changed none.
+
+    Tables of one name in several databases are counted together, as the shards of one table are.
+    """
+    if report is None or not all(database.measured for database in report.databases):
         return None
+    if report.real and not report.committed:
+        return {} if report.committed is False else None
     rows: dict[str, Counter[str]] = {}
     for table in (table for database in _databases(report) for table in database.tables if table.changed):
         rows.setdefault(table.table, Counter()).update(

@@ -44,7 +44,7 @@ _installed = False
 
 
 class AuditHookGuard:
-    """Implements :class:`oneoff.protocols.Guard`. Threads that the task leaves behind are held as well."""
+    """Implements :class:`oneoff.dryrun.seams.Guard`. Threads that the task leaves behind are held as well."""
 
     name = "audit hook"
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from oneoff.dryrun.seams import ConfinedCommand
 from oneoff.errors import DryRunUnavailable
 from oneoff.guards import landlock, seccomp
-from oneoff.protocols import ConfinedCommand
 from oneoff.scratch import scratch_for_task
 
 _CONFINED = Path(__file__).with_name("confined.py")
@@ -29,7 +29,7 @@ _SIGNALS = "signals that the command sends to other processes of this user"
 
 
 class CommandConfinement:
-    """Implements :class:`oneoff.protocols.Confinement`."""
+    """Implements :class:`oneoff.dryrun.seams.Confinement`."""
 
     level = "preview"
     name = "landlock"

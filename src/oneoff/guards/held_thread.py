@@ -32,7 +32,7 @@ _SIGNALS = "by C code: signals to other processes"
 
 
 class LandlockGuard(AuditHookGuard):
-    """Implements :class:`oneoff.protocols.Guard`; for the only task of a process, in its main thread."""
+    """Implements :class:`oneoff.dryrun.seams.Guard`; for the only task of a process, in its main thread."""
 
     name = "landlock"
 

@@ -34,6 +34,7 @@ _PLAIN = (
     "fence",
     "stop_requested",
     "dry_run_report",
+    "effects_report",
     "checkpoint",
     "version",
 )

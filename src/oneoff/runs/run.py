@@ -128,10 +128,17 @@ class Run:
     progress: Progress | None = None
     outcome: Outcome | None = None
     dry_run_report: JSONObject | None = None
+    effects_report: JSONObject | None = None
+    """Of a real run whose effects were measured."""
     checkpoint: str | None = None
     """The audit log's size and root after the outcome, where this very process has recorded it."""
     version: int = 0
     """Counts the changes of this record; a store refuses to save over a newer one."""
+
+    @property
+    def report(self) -> JSONObject | None:
+        """What was measured of its effects."""
+        return self.dry_run_report or self.effects_report
 
     @property
     def active(self) -> bool:

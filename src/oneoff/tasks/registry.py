@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,16 @@ from oneoff.types import TaskName
 
 _NAME = r"[a-z0-9]+(?:(?:-+|[.:])[a-z0-9]+)*"
 _MAX_NAME = 63  # a Kubernetes label holds no more
+
+
+def checked_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns. Raises InvalidDeclaration where one is no ``TABLE.COLUMN``."""
+    for name in (names,) if isinstance(names, str) else names:
+        if not all(name.rpartition(".")[::2]) or isinstance(names, str):
+            raise InvalidDeclaration(
+                f"private: {name!r} names no column", next_step='a list of names such as "customers.email"'
+            )
+    return tuple(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +39,14 @@ class LeftOut:
 class Registry:
     """Tasks under their names, and what belongs to all of them."""
 
-    def __init__(self, name: str, *, database: Any = None, version: str | None = None) -> None:
+    def __init__(
+        self, name: str, *, database: Any = None, version: str | None = None, private: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.database = database
         self.version = version
+        self.private = checked_columns(private)
+        """Columns whose values no report tells: ``TABLE.COLUMN``."""
         self.left_out: tuple[LeftOut, ...] = ()
         self._tasks: dict[TaskName, Task] = {}
 

@@ -20,6 +20,7 @@ from oneoff.tasks.source import place, plain_function
 RESERVED_OPTIONS = frozenset(
     {
         *("--dry-run", "--yes", "--confirm", "--reason", "--env", "--detach"),
+        *("--effects", "--no-effects", "--sample", "--values", "--expect", "--tolerance"),
         *("--run-id", "--output", "--help", "--app", "--exit-code"),
         *("--break-glass", "--secrets-from-stdin", "--require-level"),
     }

@@ -44,8 +44,12 @@ def load_registry(settings: Settings, app: str | None, *, flask_app: Any = None)
             f"and neither a Django project nor a Flask app in {settings.root}"
         )
     declared = named if isinstance(named, Registry) else Registry(settings.project)
-    database = _database(declared, settings, discovered)
-    registry = Registry(declared.name, database=database, version=declared.version or settings.version)
+    registry = Registry(
+        declared.name,
+        database=_database(declared, settings, discovered),
+        version=declared.version or settings.version,
+        private=declared.private,
+    )
     for task in declared:
         registry.add(task)
     for name, command in settings.tasks.items():

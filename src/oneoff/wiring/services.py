@@ -14,9 +14,10 @@ from oneoff.audit.event import Observer
 from oneoff.commands.looks import with_subjects
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.options import Armed
+from oneoff.dryrun.seams import Confinement, Guard
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
-from oneoff.protocols import Anchor, Asker, Confinement, Guard, Keys, Services, Store
+from oneoff.protocols import Anchor, Asker, Keys, Services, Store
 from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.breakglass import SubLogFiles

@@ -293,6 +293,7 @@ def test_the_tasks_own_error_comes_out(place: Place, end: BaseException) -> None
     seal = Databases().seal(place.url)
     with pytest.raises(type(end)) as raised, seal, place.connect() as connection:
         connection.execute("DELETE FROM item")
+        connection.commit()
         raise end
     assert raised.value is end
     assert [table.deleted for table in seal.report().tables] == [5]

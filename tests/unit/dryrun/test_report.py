@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from oneoff.dryrun.render import render
 from oneoff.dryrun.report import (
     DatabaseReport,
+    Lock,
     Report,
+    RowSample,
     Statement,
     SuppressedEffect,
     TableEffect,
@@ -51,6 +53,7 @@ def test_the_document_is_plain_json() -> None:
         "inserted": 0,
         "updated": 12,
         "deleted": 128430,
+        "note": "",
     }
     assert document["effects"] == [{"description": "notify support", "call": "shop.mail.send"}]
 
@@ -161,3 +164,48 @@ def test_a_report_that_an_earlier_version_stored_can_be_shown() -> None:
     text = render({**document, "databases": [database]})
     assert "created table x" in text
     assert "other changes" not in text
+
+
+def test_the_rows_and_locks_are_rendered() -> None:
+    """Keys, what changed, and what is not exact, in lines that can be read."""
+    database = replace(
+        _DATABASE,
+        tables=(TableEffect(table="flights", deleted=2, note="it is too large"),),
+        samples=(
+            RowSample(table="flights", change="deleted", key={"id": 1}),
+            RowSample(
+                table="flights", change="updated", columns=("a",), before={"a": 1}, after={"a": "x" * 99}
+            ),
+        ),
+        locks=(Lock(table="flights", mode="ShareLock", blocks="every writer"),),
+    )
+    text = _text(Report(databases=(database,)))
+    assert "flights: not exact, it is too large" in text
+    assert "flights id=1 deleted\n" in text
+    assert 'flights (no primary key) updated a: 1 -> "xxx' in text
+    assert "…\n" in text
+    assert "flights ShareLock: every writer" in text
+
+
+def test_secrets_are_masked_in_sampled_rows() -> None:
+    """In keys and values; the names of columns and the kind of change stay."""
+    sample = RowSample(table="t", change="deleted", key={"id": "hush"}, before={"hush": "a hush", "n": 1})
+    assert masked(sample, Mask(["hush", "deleted"])) == RowSample(
+        table="t", change="deleted", key={"id": "********"}, before={"hush": "a ********", "n": 1}
+    )
+
+
+def test_a_real_run_says_whether_it_was_committed() -> None:
+    """And which report it was held against, with every way in which it went beyond it."""
+    text = _text(
+        replace(
+            _REPORT, real=True, committed=False, expected="run x", exceeded=("t: 2 deleted", "u: 1 deleted")
+        )
+    )
+    assert text.startswith(
+        "The run goes beyond the report of run x.\n  t: 2 deleted\n  u: 1 deleted\nNOTHING WAS COMMITTED"
+    )
+    assert "Outside the database, not called" in text
+    text = _text(replace(_REPORT, real=True, committed=True))
+    assert text.startswith("Effects of the run, committed at its end.")
+    assert _text(replace(_REPORT, real=True)).startswith("NOT KNOWN whether")

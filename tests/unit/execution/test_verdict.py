@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oneoff.dryrun.report import DatabaseReport, Report, TableEffect
-from oneoff.errors import CommandFailed, DryRunUnavailable, RunStopped
+from oneoff.errors import CommandFailed, CommitUnknown, DryRunUnavailable, NotCommitted, RunStopped
 from oneoff.execution import stopping
 from oneoff.execution.stopping import Stop
 from oneoff.execution.verdict import Attempt, verdict
@@ -126,6 +126,42 @@ def test_an_exception_that_cannot_be_shown_is_still_told() -> None:
     outcome = judge(Attempt(error=Broken()))
     assert outcome.status is Status.FAILED
     assert "Broken" in (outcome.error or "")
+
+
+def _measured(*, committed: bool | None) -> Report:
+    table = TableEffect(table="t", deleted=2)
+    database = DatabaseReport(database="db", level="sealed", tables=(table,))
+    return Report(databases=(database,), real=True, committed=committed)
+
+
+def test_a_run_that_could_not_commit_has_failed_without_a_traceback() -> None:
+    """It is not the task's error; nothing has changed, and that is measured."""
+    ended = judge(
+        Attempt(error=NotCommitted("nothing was committed: why"), report=_measured(committed=False))
+    )
+    assert (ended.status, ended.error, ended.rows) == (Status.FAILED, "nothing was committed: why", {})
+    assert ended.traceback is None
+
+
+@pytest.mark.parametrize("attempt", [Attempt(committing=True), Attempt(error=CommitUnknown("lost"))])
+def test_an_end_in_the_middle_of_the_commit_is_not_known(attempt: Attempt) -> None:
+    """Neither success nor failure is claimed, and no rows."""
+    attempt.report = _measured(committed=None)
+    ended = judge(attempt)
+    assert (ended.status, ended.rows) == (Status.LOST, None)
+
+
+def test_a_request_to_end_after_the_commit_is_too_late() -> None:
+    """What was committed is a success, with its rows."""
+    ended = judge(Attempt(report=_measured(committed=True)), asked(stopping.CANCEL, forced=True))
+    assert ended.status is Status.SUCCEEDED
+    assert ended.rows == {"t": {"inserted": 0, "updated": 0, "deleted": 2}}
+
+
+def test_rows_that_nobody_counted_are_not_none_changed() -> None:
+    """A dry run without its effects knows nothing of them."""
+    report = Report(databases=(DatabaseReport(database="db", level="copy", measured=False),))
+    assert judge(Attempt(report=report)).rows is None
 
 
 def test_a_frameworks_command_fails_in_its_own_words() -> None:

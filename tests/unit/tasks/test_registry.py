@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from oneoff.errors import AppBroken, InvalidDeclaration, TaskNotFound
@@ -91,6 +93,13 @@ def test_the_name_of_raw_commands_is_taken() -> None:
     """A task `exec` could not be told from `oneoff exec` in the records."""
     with pytest.raises(InvalidDeclaration, match="raw commands"):
         Registry("shop").add(Task(name=task_name("exec"), function=print))
+
+
+@pytest.mark.parametrize("private", [["email"], [".email"], ["customers."], "customers.email"])
+def test_a_private_column_has_a_table(private: Any) -> None:
+    """What names no column would protect none, in silence."""
+    with pytest.raises(InvalidDeclaration, match="names no column"):
+        Registry("shop", private=private)
 
 
 def test_what_is_offered_gives_way() -> None:

@@ -20,6 +20,7 @@ from oneoff.databases.other_drivers import CONNECTS
 from oneoff.databases.postgres import loops, parameters, reading
 from oneoff.databases.postgres.admission import (
     check_role,
+    held,
     is_opening,
     refuse_latecomers,
     sealed_as,
@@ -106,6 +107,8 @@ def _connect_psycopg2(dsn: str, connection_factory: Any = None, **how: Any) -> A
         if key not in _known:
             with own.work():
                 _known[key] = asked()
+        if _passes(*_known[key]):
+            return original(dsn, connection_factory=connection_factory, **how)
         session = _session(*_known[key])
         dsn = conninfo(session, given, hides_literals=True)
     return original(dsn, connection_factory=connection_factory, **how)
@@ -141,6 +144,8 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
     key = ("asyncpg", str(addresses), asked.user, asked.database)
     if key not in _known:
         _known[key] = await asyncio.wrap_future(loops.run(ask, around=own.work))
+    if _passes(*_known[key]):
+        return await original(**how, **given)
     address = _session(*_known[key]).address()
     there = {
         "dsn": None, "host": address.host, "port": address.port, "user": address.user,
@@ -151,6 +156,18 @@ async def _connect_asyncpg(*, loop: Any, connection_class: Any, record_class: An
     return await original(**how, **given | {name: there[name] for name in there if name in given})
 
 
+def _passes(row: Row, keywords: Any) -> bool:
+    """Whether a connection goes where it is meant to: in a real run, to a database that is not measured."""
+    if held() or sealed_as(row):
+        return False
+    watching[-1].meet(_where(keywords))
+    return True
+
+
+def _where(keywords: Any) -> str:
+    return f"postgresql {keywords['dbname']} on {keywords['host']}:{keywords['port']}"
+
+
 def _session(row: Row, keywords: Any) -> Session:
     """The session of the database that a connection names.
 
@@ -158,8 +175,8 @@ def _session(row: Row, keywords: Any) -> Session:
     """
     session = sealed_as(row)
     if session is None:
-        where = f"postgresql {keywords['dbname']} on {keywords['host']}:{keywords['port']}"
-        return reading.reading(watching[-1], row, keywords, where)
+        return reading.reading(watching[-1], row, keywords, _where(keywords))
+    session.refuse_latecomers()
     check_role(session, session.database, row)
     return session
 

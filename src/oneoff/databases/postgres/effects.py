@@ -2,35 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg import errors
+from psycopg import errors, pq
 
-from oneoff.databases.postgres.session import Row, ask, sql
-from oneoff.dryrun.report import TableEffect
+from oneoff.databases.postgres.net import SETTINGS, NetRows, gross
+from oneoff.databases.postgres.session import Row, ask, one_line, sql
+from oneoff.dryrun.measure import Counted, Measure
+from oneoff.dryrun.report import Lock, RowSample, TableEffect
 
-COUNTING = (
-    "as the server counted them in the sealed transaction (pg_stat_xact_user_tables), triggers and cascades"
-    " included; work that the task itself rolled back or did not commit is counted too"
+EXACT = (
+    "exact net changes by primary key (of a table without one: by whole rows), triggers and cascades"
+    " included; work that was rolled back, and rows updated to the values that they had, are no change"
+)
+GROSS = (
+    "as the server counted them (pg_stat_xact_user_tables), triggers and cascades included; work that the"
+    " task itself rolled back is counted too"
 )
 NOT_COUNTED = "not measured: the server does not count rows (track_counts is off)"
+_NO_READERS, _MAY_WRITE = 8, 3
+_BLOCKS = {
+    "RowShareLock": "whoever alters it; the rows that were locked keep their writers waiting",
+    "RowExclusiveLock": "whoever alters it or builds an index; changed rows keep their writers waiting",
+    "ShareUpdateExclusiveLock": "whoever alters it, and VACUUM",
+    "ShareLock": "every writer",
+    "ShareRowExclusiveLock": "every writer",
+    "ExclusiveLock": "every writer",
+    "AccessExclusiveLock": "every reader and every writer",
+}
+"""Source: https://www.postgresql.org/docs/current/explicit-locking.html"""
 
 Schema = dict[str, Row]
 Sequences = dict[str, Row]
 
 
-def rows(pgconn: Any) -> tuple[TableEffect, ...]:
-    """Rows per table. Raises psycopg.Error."""
-    return tuple(
-        TableEffect(
-            table=str(row["name"]),
-            inserted=int(row["inserted"] or 0),
-            updated=int(row["updated"] or 0),
-            deleted=int(row["deleted"] or 0),
+@dataclass(kw_only=True)
+class Effects:
+    """What was measured at the end of a transaction."""
+
+    tables: dict[str, TableEffect] = field(default_factory=dict)
+    """Partitions are added up under the table that they are of."""
+    samples: dict[str, tuple[RowSample, ...]] = field(default_factory=dict)
+    locks: list[Lock] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+    def add(self, counted: Counted, limit: int) -> None:
+        """Take in what one table, or partition, has."""
+        new = counted.effect
+        old = self.tables.get(new.table, TableEffect(table=new.table))
+        self.tables[new.table] = TableEffect(
+            table=new.table,
+            inserted=old.inserted + new.inserted,
+            updated=old.updated + new.updated,
+            deleted=old.deleted + new.deleted,
+            note=old.note or new.note,
         )
-        for row in ask(pgconn, sql("rows"))
-    )
+        self.samples[new.table] = (self.samples.get(new.table, ()) + counted.samples)[:limit]
+
+
+class Measuring:
+    """Measures one open transaction. Nothing of the task's may run meanwhile.
+
+    Args:
+        pgconn: the transaction's connection.
+        connect: opens another one to the same database.
+        before: the schema as it was when the transaction began.
+        counts: whether the server counts rows (``track_counts``).
+    """
+
+    def __init__(
+        self, pgconn: Any, *, connect: Callable[[], Any], measure: Measure, before: Schema, counts: bool
+    ) -> None:
+        self._pgconn, self._connect = pgconn, connect
+        self._measure, self._before, self._counts = measure, before, counts
+        self._outside: Any = None
+
+    def effects(self) -> Effects:
+        """Raises psycopg.Error where the transaction itself is of no use any more."""
+        found = Effects()
+        try:
+            for table in ask(self._pgconn, sql("touched")):
+                self._lock(found, table)
+                if table["kind"] == "f" and int(table["strength"] or 0) >= _MAY_WRITE:
+                    found.gaps.append(f"foreign table {table['name']}: what it writes is in another server")
+                elif table["kind"] == "r" and self._touched(table):
+                    found.add(self._counted(table), self._measure.sample)
+        finally:
+            self._leave_outside()
+        return found
+
+    @staticmethod
+    def _lock(found: Effects, table: Row) -> None:
+        mode, name = str(table["lock"]), str(table["name"])
+        lock = Lock(table=name, mode=mode, blocks=_BLOCKS[mode])
+        if lock not in found.locks:  # the partitions of a table are told once
+            found.locks.append(lock)
+
+    def _touched(self, table: Row) -> bool:
+        written = any(int(table[name] or 0) for name in ("inserted", "updated", "deleted"))
+        return int(table["strength"] or 0) >= _MAY_WRITE and (written or not self._counts)
+
+    def _counted(self, table: Row) -> Counted:
+        why = self._obstacle(table)
+        if why is None:
+            ask(self._pgconn, b"SAVEPOINT _oneoff_measure; " + SETTINGS)
+            try:
+                return self._net(table)
+            except errors.Error as error:
+                self._leave_outside()
+                _recover(self._pgconn)
+                why = f"its rows could not be compared: {one_line(error)}"
+            finally:
+                ask(self._pgconn, b"ROLLBACK TO SAVEPOINT _oneoff_measure; RELEASE SAVEPOINT _oneoff_measure")
+        return Counted(effect=gross(table, why))
+
+    def _net(self, table: Row) -> Counted:
+        if self._outside is None:
+            self._outside = self._connect()
+            ask(self._outside, b"BEGIN; " + SETTINGS.replace(b"SET LOCAL", b"SET") + b"; COMMIT")
+        rows = NetRows(self._pgconn, self._outside, self._measure)
+        return rows.count_new(table) if table["oid"] not in self._before else rows.count(table)
+
+    def _obstacle(self, table: Row) -> str | None:
+        """Why a table is not compared row by row, if it is not."""
+        if not self._measure.rows:
+            return "exact counts were not asked for"
+        if table["readable"] != "t":
+            return "the role may not read all of its rows"
+        if table["oid"] not in self._before:
+            return None
+        if int(table["strength"] or 0) >= _NO_READERS:
+            return "the task has locked it against readers (TRUNCATE, ALTER TABLE, LOCK)"
+        if int(table["bytes"] or 0) > self._measure.scan_limit:
+            return (
+                f"it has {int(table['bytes'] or 0):,} bytes, and tables of more than"
+                f" {self._measure.scan_limit:,} are not read through"
+            )
+        return None
+
+    def _leave_outside(self) -> None:
+        if self._outside is not None:
+            self._outside.finish()
+            self._outside = None
+
+
+def _recover(pgconn: Any) -> None:
+    """Make an end of a COPY that nobody reads any more."""
+    if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    pgconn.get_cancel().cancel()
+    while (result := pgconn.get_result()) is not None:
+        while result.status == pq.ExecStatus.COPY_OUT and pgconn.get_copy_data(0)[0] >= 0:
+            continue
 
 
 def schema(pgconn: Any) -> Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from oneoff.databases.postgres import connections, drivers, parameters, reading
 from oneoff.databases.postgres.admission import (
     active,
     check_role,
+    held,
     is_opening,
     refusal,
     refuse_latecomers,
@@ -99,6 +101,31 @@ def refuse_open_connections() -> None:
         )
 
 
+def refuse_roads_past() -> None:
+    """Look for connections that were opened before the seal and lead to what is sealed by now.
+
+    Raises:
+        DryRunUnavailable: there is one.
+    """
+    ours = [session.pgconn for session in active]
+    for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
+        if hasattr(type(connection), OWN_MARK) or connection.closed or connection.pgconn in ours:
+            continue
+        if _leads_to_sealed(connection):
+            raise DryRunUnavailable(
+                f"a connection to {describe(connection)} was opened before the task, and what is written"
+                " through it could not be measured",
+                next_step="open it inside the task",
+            )
+
+
+def _leads_to_sealed(connection: Any) -> bool:
+    if connection.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        with suppress(errors.Error):  # of a failed transaction, or a server that is none of PostgreSQL's
+            return sealed_as(ask(connection.pgconn, sql("identify"))[0]) is not None
+    return describe(connection) in [session.database for session in active]
+
+
 def describe(connection: Any) -> str:
     """Which database a connection is to, without a password."""
     info = connection.info
@@ -118,7 +145,7 @@ def _read_only(pgconn: Any) -> bool:
 def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
     own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
-    if value is not None and not value and not own:
+    if value is not None and not value and not own and held():
         raise watching[-1].notes.attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
@@ -139,7 +166,7 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 
 
 def _refuse_writable(connection: Any, query: Any) -> None:
-    if hasattr(connection, OWN_MARK):
+    if hasattr(connection, OWN_MARK) or not held():
         return
     for undeclared in watching[-1:]:  # none where the seal was left by another thread just now
         connections.refuse_writable(undeclared.notes, connection, query)
@@ -166,10 +193,15 @@ def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, A
 def _admit(connection: Any) -> Any:
     """What the task gets in place of this one, or where that is to be opened. Raises DryRunUnavailable."""
     pgconn = connection.pgconn
+    if not held() and not _leads_to_sealed(connection):
+        watching[-1].meet(describe(connection))
+        return connection
     row = ask(pgconn, sql("identify"))[0]
-    if row["read_only_default"] != "on":
+    if held() and row["read_only_default"] != "on":
         raise refusal(watching[-1].notes, NOT_READ_ONLY.format(describe(connection)), USE_DIRECT_ADDRESS)
     session = sealed_as(row)
+    if session:
+        session.refuse_latecomers()
     if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
     if session is None:

@@ -15,6 +15,11 @@ LOCK_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15 * 60
 """The sealed transaction keeps its locks until it ends, so no statement of it may run for ever."""
 
+IDLE_SECONDS = 15 * 60
+"""So long the sealed transaction waits for the task's next statement, with its locks held."""
+WHOLE_SECONDS = 60 * 60
+"""So long the sealed transaction lives: what it holds back from VACUUM, and its locks, are the app's."""
+
 _VARIABLE = "PGOPTIONS"
 _OPTIONS = (
     "-c default_transaction_read_only=on"

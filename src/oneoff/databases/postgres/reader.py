@@ -8,8 +8,8 @@ import psycopg
 from oneoff.databases.postgres.interception import describe
 from oneoff.databases.postgres.session import ask, one_line, sql
 from oneoff.dryrun.report import DatabaseReport
+from oneoff.dryrun.seams import Reader
 from oneoff.errors import DryRunUnavailable
-from oneoff.protocols import Reader
 from oneoff.types import without_password
 
 _CONNECT_SECONDS = 10

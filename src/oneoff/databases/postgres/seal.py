@@ -10,19 +10,29 @@ from typing import Any
 from psycopg import errors
 
 from oneoff import own
-from oneoff.databases.postgres import effects
+from oneoff.databases.postgres import effects, ending
 from oneoff.databases.postgres.admission import opening, sealed_as
 from oneoff.databases.postgres.interception import NOT_READ_ONLY, USE_DIRECT_ADDRESS, Intercepted, describe
-from oneoff.databases.postgres.options import LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS
+from oneoff.databases.postgres.options import (
+    IDLE_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+    WHOLE_SECONDS,
+)
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
 from oneoff.databases.postgres.wire.server import Address, WireServer
 from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.databases.watching import LEFT_FOR_THE_END
-from oneoff.dryrun.report import DatabaseReport, TableEffect
+from oneoff.dryrun.measure import Measure
+from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped, DryRunUnavailable
 from oneoff.threads import Newcomers
 from oneoff.types import without_password
 
+_LIMITS = (
+    f"time limits: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock,"
+    f" {IDLE_SECONDS} s without a statement, {WHOLE_SECONDS} s in all"
+)
 _NOT_COVERED = (
     "sequences are not put back (nextval), and those that the role may not read are not looked at",
     "advisory locks of the session end with it",
@@ -37,29 +47,39 @@ _NOT_COVERED = (
     "pg8000 and other drivers that do not read PGOPTIONS",
     LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
-    f"time limits of the dry run: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock",
+    _LIMITS,
 )
 
 
 class PostgresSeal:
-    """Real execution in one transaction that the server refuses to commit."""
+    """Real execution in one transaction that the server refuses to commit, unless :meth:`keep` unseals it."""
 
     level = "sealed"
 
-    def __init__(self, *, connect: Callable[[], Any], dispose: Callable[[], None]) -> None:
+    def __init__(
+        self, *, connect: Callable[[], Any], dispose: Callable[[], None], measure: Measure | None = None
+    ) -> None:
         """``connect`` opens a psycopg connection as the app does; ``dispose`` empties the app's pool."""
         self._connect = connect
         self.dispose = dispose
+        self._measure = measure or Measure()
         self._cleanup, self._watch = ExitStack(), ExitStack()
         self._session: Session | None = None
         self._before: effects.Schema = {}
         self._sequences: effects.Sequences = {}
-        self._tables: tuple[TableEffect, ...] = ()
+        self._found = effects.Effects()
         self._schema_changes: tuple[str, ...] = ()
         self._moves: tuple[str, ...] = ()
         self._wires: tuple[WireServer, ...] = ()
         self._counting = "not measured: the dry run ended early"
-        self._measured = False
+        self._measured = self._over = self._kept = False
+
+    def costs(self) -> tuple[str, ...]:
+        said = "PostgreSQL: rows are really written, with their write-ahead log, and locked until the end"
+        if not self._measure.rows:
+            return (said,)
+        limit = f"{self._measure.scan_limit:,} bytes"
+        return (said, f"PostgreSQL: each table of up to {limit} that it writes to is read through once more")
 
     def __enter__(self) -> PostgresSeal:
         """Raises DryRunUnavailable where the database cannot be sealed, SealedAlready where it is by now."""
@@ -67,6 +87,7 @@ class PostgresSeal:
             session = self._open()
             undo.callback(session.close)
             self._before = self._seal(session)
+            undo.enter_context(ending.Cap(session))
             self._wires = wires = WireServer(session), WireServer(session, loopback=True)
             session.address = wires[0].address
             for wire in wires:
@@ -79,21 +100,35 @@ class PostgresSeal:
         self._newcomers = Newcomers()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def measure(self) -> None:
+        """End the task's part: what its threads send from here on is refused."""
         session = self._opened
         for wire in self._wires:
             wire.settle()
+        self._over = True
+        self._cleanup.enter_context(session.quiet())
+        try:
+            session.check("unseen")
+            with own.work():
+                self._read_effects(session)
+        except DryRunStopped:
+            self._counting = "not measured: the sealed transaction did not live until the end of the task"
+        except errors.Error as error:
+            self._measured = False
+            session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
+
+    def keep(self) -> None:
+        """Commit what was measured. Raises NotCommitted, CommitUnknown."""
+        ending.commit(self._opened)
+        self._kept = True
+
+    def __exit__(self, *exc_info: object) -> None:
+        session = self._opened
         with ExitStack() as end:
             end.callback(self._stop_watching, session)
             end.enter_context(self._cleanup)
-            end.enter_context(session.quiet())
-            try:
-                session.check("unseen")
-                self._read_effects(session)
-            except DryRunStopped:
-                self._counting = "not measured: the sealed transaction did not live until the end of the task"
-            except errors.Error as error:
-                session.notes.attempt(f"the effects could not be read at the end: {one_line(error)}")
+            if not self._over:
+                self.measure()
             if session.ours:
                 self._name_moved_sequences(session)
 
@@ -110,13 +145,15 @@ class PostgresSeal:
             database=session.database,
             level=self.level,
             measured=self._measured,
-            tables=self._tables,
+            tables=tuple(table for table in self._found.tables.values() if table.changed),
+            samples=tuple(sample for samples in self._found.samples.values() for sample in samples),
+            locks=tuple(self._found.locks),
             schema_changes=self._schema_changes,
             other_changes=self._moves + session.notes.changes,
             statements=session.statements.statements,
             statements_left_out=session.statements.left_out,
             counting=self._counting,
-            not_covered=session.notes.gaps + _NOT_COVERED,
+            not_covered=(*session.notes.gaps, *self._found.gaps, *_NOT_COVERED),
             attempts=session.notes.attempts,
         )
 
@@ -176,18 +213,21 @@ class PostgresSeal:
     def _read_effects(self, session: Session) -> None:
         pgconn = session.pgconn
         session.undo_failure()
-        self._measured = session.identity["track_counts"] == "on"
-        self._counting = effects.COUNTING if self._measured else effects.NOT_COUNTED
-        self._tables = effects.rows(pgconn) if self._measured else ()
+        ending.fire_deferred(session)
+        counts = session.identity["track_counts"] == "on"
+        measuring = effects.Measuring(
+            pgconn,
+            connect=lambda: ending.beside(session),
+            measure=self._measure,
+            before=self._before,
+            counts=counts,
+        )
+        self._found = measuring.effects()
+        tables = self._found.tables.values()
+        self._measured = counts or (self._measure.rows and not any(table.note for table in tables))
+        exact = effects.EXACT if self._measure.rows else effects.GROSS
+        self._counting = exact if self._measured else effects.NOT_COUNTED
         self._schema_changes = effects.schema_changes(self._before, effects.schema(pgconn))
-        try:
-            ask(pgconn, sql("unseal"))
-        except errors.OperationalError:  # the server's trouble, and not what a commit would have met
-            raise
-        except errors.Error as error:
-            session.notes.attempt(f"the commit of a real run would fail: {one_line(error)}")
-        finally:
-            ask(pgconn, b"ROLLBACK")
 
     def _stop_watching(self, session: Session) -> None:
         """Let connections through again, once the threads that the task left behind are gone."""
@@ -196,7 +236,10 @@ class PostgresSeal:
             session.notes.gap(
                 f"threads that the task left running ({names}): the database stays closed to them"
             )
-        self._newcomers.when_gone(self._watch.close)
+        if self._kept:  # nothing has to be held any more
+            self._watch.close()
+        else:
+            self._newcomers.when_gone(self._watch.close)
 
     def _name_moved_sequences(self, session: Session) -> None:
         """After the rollback: what has moved now has moved for good."""

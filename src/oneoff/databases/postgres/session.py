@@ -76,7 +76,7 @@ def ask(pgconn: Any, query: bytes, *values: bytes) -> list[Row]:
     """Run a query on a raw libpq connection; every value as text. Raises psycopg.Error."""
     result = pgconn.exec_params(query, values) if values else pgconn.exec_(query)
     if result.status not in _DONE:
-        raise errors.lookup(_sqlstate(result))(result.get_error_message("utf-8"))
+        raise failed(result)
     names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
     return [
         {name: _text(result.get_value(row, column)) for column, name in enumerate(names)}
@@ -84,8 +84,10 @@ def ask(pgconn: Any, query: bytes, *values: bytes) -> list[Row]:
     ]
 
 
-def _sqlstate(result: Any) -> str:
-    return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08000").decode()
+def failed(result: Any) -> errors.Error:
+    """The error that a result of libpq stands for."""
+    sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08000").decode()
+    return errors.lookup(sqlstate)(result.get_error_message("utf-8"))
 
 
 def _text(value: bytes | None) -> str | None:

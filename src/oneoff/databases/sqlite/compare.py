@@ -17,7 +17,7 @@ from oneoff.databases.sqlite.places import read_only
 from oneoff.dryrun.report import TableEffect
 
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
-_BEFORE, _AFTER = "before", "main"
+BEFORE, AFTER = "before", "main"
 _INTERNAL = {
     "sqlite_sequence": "the next numbers of AUTOINCREMENT",
     "sqlite_stat1": "what ANALYZE found",
@@ -43,7 +43,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Table:
+class Table:
     """What is needed to compare the rows of one table."""
 
     columns: dict[str, str]
@@ -56,13 +56,12 @@ class _Table:
 
 def compare(before: Path, after: Path) -> Difference:
     """Compare two closed files. Raises sqlite3.Error where one cannot be read."""
-    if _same_bytes_by_time(before, after):
+    if unchanged(before, after):
         return Difference()
-    with closing(plain(read_only(str(after)))) as connection:
-        connection.execute(f"ATTACH ? AS {_BEFORE}", (read_only(str(before)),))
-        old, new = _schema(connection, _BEFORE), _schema(connection, _AFTER)
+    with closing(both(before, after)) as connection:
+        old, new = _schema(connection, BEFORE), _schema(connection, AFTER)
         effects, skipped = [], []
-        for name in sorted(_tables(connection, _BEFORE, old) | _tables(connection, _AFTER, new)):
+        for name in sorted(_tables(connection, BEFORE, old) | _tables(connection, AFTER, new)):
             try:
                 effects.append(_rows(connection, name, old, new))
             except sqlite3.Error as error:  # a collation or a function that only the app has
@@ -79,7 +78,15 @@ def compare(before: Path, after: Path) -> Difference:
         )
 
 
-def _same_bytes_by_time(before: Path, after: Path) -> bool:
+def both(before: Path, after: Path) -> sqlite3.Connection:
+    """One connection that reads the two files, as :data:`BEFORE` and :data:`AFTER`."""
+    connection = plain(read_only(str(after)))
+    connection.execute(f"ATTACH ? AS {BEFORE}", (read_only(str(before)),))
+    return connection
+
+
+def unchanged(before: Path, after: Path) -> bool:
+    """Whether nobody has written to the copy since it was made, by its time."""
     wal = after.with_name(after.name + "-wal")
     return (
         before.stat().st_mtime_ns == after.stat().st_mtime_ns
@@ -129,8 +136,8 @@ def _schema_changes(old: Schema, new: Schema) -> Iterator[str]:
 def _virtual_changes(connection: sqlite3.Connection, old: Schema, new: Schema) -> Iterator[str]:
     """Their rows are the module's own affair; that the tables they are stored in have changed is not."""
     virtual = _virtual(old) & _virtual(new)
-    stored = _shadows(connection, _BEFORE, old) | _shadows(connection, _AFTER, new)
-    changed = {_owner(name, virtual) for name in stored if _content_differs(connection, name)}
+    stored = _shadows(connection, BEFORE, old) | _shadows(connection, AFTER, new)
+    changed = {_owner(name, virtual) for name in stored if _contentdiffers(connection, name)}
     yield from (f"virtual table {name}: changed, its rows are not counted" for name in sorted(changed - {""}))
 
 
@@ -141,7 +148,7 @@ def _owner(shadow: str, virtual: set[str]) -> str:
 
 def _internal_changes(connection: sqlite3.Connection) -> Iterator[str]:
     for name, meaning in _INTERNAL.items():
-        if _content_differs(connection, name):
+        if _contentdiffers(connection, name):
             yield f"{name}: changed ({meaning})"
 
 
@@ -157,13 +164,13 @@ def _settings(path: Path) -> dict[str, object]:
         return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
 
 
-def _content_differs(connection: sqlite3.Connection, name: str) -> bool:
+def _contentdiffers(connection: sqlite3.Connection, name: str) -> bool:
     """Whether a table holds other rows than before; one that is not there holds none."""
-    there = [database for database in (_BEFORE, _AFTER) if _exists(connection, database, name)]
+    there = [database for database in (BEFORE, AFTER) if _exists(connection, database, name)]
     counts = {_count(connection, database, name) for database in there}
     if len(there) < 2:
         return bool(counts - {0})
-    other = f"SELECT * FROM {_AFTER}.{_quoted(name)} EXCEPT SELECT * FROM {_BEFORE}.{_quoted(name)}"
+    other = f"SELECT * FROM {AFTER}.{quoted(name)} EXCEPT SELECT * FROM {BEFORE}.{quoted(name)}"
     return len(counts) > 1 or bool(connection.execute(f"{other} LIMIT 1").fetchone())
 
 
@@ -173,60 +180,65 @@ def _exists(connection: sqlite3.Connection, database: str, name: str) -> bool:
 
 
 def _rows(connection: sqlite3.Connection, name: str, old: Schema, new: Schema) -> TableEffect:
-    rows_before = _count(connection, _BEFORE, name) if ("table", name) in old else 0
-    rows_after = _count(connection, _AFTER, name) if ("table", name) in new else 0
+    rows_before = _count(connection, BEFORE, name) if ("table", name) in old else 0
+    rows_after = _count(connection, AFTER, name) if ("table", name) in new else 0
     if not rows_before or not rows_after:
         return TableEffect(table=name, inserted=rows_after, deleted=rows_before)
-    was, is_ = _describe(connection, _BEFORE, name), _describe(connection, _AFTER, name)
-    key = _join_key(connection, name, was, is_)
+    was, is_ = describe(connection, BEFORE, name), describe(connection, AFTER, name)
+    key = join_key(connection, name, was, is_)
     if key is None:
         return TableEffect(table=name, inserted=rows_after, deleted=rows_before)
-    on = " AND ".join(f"n.{_quoted(column)} = o.{_quoted(column)}" for column in key)
     kept, updated = connection.execute(
-        f"SELECT count(*), coalesce(sum({_differs(was, is_, key)}), 0)"
-        f" FROM {_AFTER}.{_quoted(name)} n JOIN {_BEFORE}.{_quoted(name)} o ON {on}"
+        f"SELECT count(*), coalesce(sum({differs(was, is_, key)}), 0)"
+        f" FROM {AFTER}.{quoted(name)} n JOIN {BEFORE}.{quoted(name)} o ON {equal(key)}"
     ).fetchone()
     return TableEffect(table=name, inserted=rows_after - kept, updated=updated, deleted=rows_before - kept)
 
 
 def _count(connection: sqlite3.Connection, database: str, name: str) -> int:
-    (rows,) = connection.execute(f"SELECT count(*) FROM {database}.{_quoted(name)}").fetchone()
+    (rows,) = connection.execute(f"SELECT count(*) FROM {database}.{quoted(name)}").fetchone()
     return int(rows)
 
 
-def _describe(connection: sqlite3.Connection, database: str, name: str) -> _Table:
-    info = connection.execute(f"PRAGMA {database}.table_info({_quoted(name)})").fetchall()
+def describe(connection: sqlite3.Connection, database: str, name: str) -> Table:
+    """What one of the two files says of a table."""
+    info = connection.execute(f"PRAGMA {database}.table_info({quoted(name)})").fetchall()
     columns = {column: default or "NULL" for _, column, _, _, default, _ in info}
     key = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
     taken = {column.lower() for column in columns}
     rowid = next((alias for alias in _ROWID_NAMES if alias not in taken), None)
     if rowid:
         try:
-            connection.execute(f"SELECT {rowid} FROM {database}.{_quoted(name)} LIMIT 0")
+            connection.execute(f"SELECT {rowid} FROM {database}.{quoted(name)} LIMIT 0")
         except sqlite3.OperationalError:
             rowid = None
-    return _Table(columns=columns, key=key, rowid=rowid)
+    return Table(columns=columns, key=key, rowid=rowid)
 
 
-def _join_key(connection: sqlite3.Connection, name: str, was: _Table, is_: _Table) -> tuple[str, ...] | None:
+def join_key(connection: sqlite3.Connection, name: str, was: Table, is_: Table) -> tuple[str, ...] | None:
     """By which columns a row is the same row before and after; None where nothing says so."""
     if was.key and was.key == is_.key and not _null_keys(connection, name, is_):
         return was.key
     return (is_.rowid,) if is_.rowid and is_.rowid == was.rowid else None
 
 
-def _null_keys(connection: sqlite3.Connection, name: str, table: _Table) -> bool:
+def equal(key: tuple[str, ...]) -> str:
+    """An SQL condition: whether ``n`` and ``o`` are the same row."""
+    return " AND ".join(f"n.{quoted(column)} = o.{quoted(column)}" for column in key)
+
+
+def _null_keys(connection: sqlite3.Connection, name: str, table: Table) -> bool:
     """SQLite lets a primary key of a rowid table hold NULL, and any number of them."""
     if table.rowid is None:
         return False
-    null = " OR ".join(f"{_quoted(column)} IS NULL" for column in table.key)
+    null = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
     return any(
-        connection.execute(f"SELECT 1 FROM {database}.{_quoted(name)} WHERE {null} LIMIT 1").fetchone()
-        for database in (_BEFORE, _AFTER)
+        connection.execute(f"SELECT 1 FROM {database}.{quoted(name)} WHERE {null} LIMIT 1").fetchone()
+        for database in (BEFORE, AFTER)
     )
 
 
-def _differs(was: _Table, is_: _Table, key: tuple[str, ...]) -> str:
+def differs(was: Table, is_: Table, key: tuple[str, ...]) -> str:
     """An SQL condition: whether a row holds other values than before.
 
     A column that was added is compared with its default. ``COLLATE BINARY``, because a column's own collation
@@ -234,10 +246,11 @@ def _differs(was: _Table, is_: _Table, key: tuple[str, ...]) -> str:
     """
     tests = []
     for column, default in is_.columns.items():
-        before = f"o.{_quoted(column)}" if column in was.columns else f"({default})"
-        tests.append(f"n.{_quoted(column)} IS NOT {before} COLLATE BINARY")
+        before = f"o.{quoted(column)}" if column in was.columns else f"({default})"
+        tests.append(f"n.{quoted(column)} IS NOT {before} COLLATE BINARY")
     return " OR ".join(tests) or "0"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever it is."""
     return '"' + name.replace('"', '""') + '"'

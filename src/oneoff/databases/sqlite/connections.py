@@ -37,7 +37,8 @@ class Watched:
         self._exit = ExitStack()
 
     def __enter__(self) -> None:
-        self._exit.enter_context(self.guard)
+        if self.undeclared.held:
+            self._exit.enter_context(self.guard)
         if not _watching:
             sqlite3.connect = sqlite3.dbapi2.connect = _connect
         _watching.append(self)
@@ -84,12 +85,15 @@ class WatchedConnection(sqlite3.Connection):
 
     guard: FileGuard
     statements: StatementLog | None = None
+    sealed = False
+    """Whether it leads to a copy."""
     _asked: Callable[..., int] | None = None
 
     def watch(self, guard: FileGuard, statements: StatementLog | None) -> None:
         """Begin to watch; statements are recorded where there is a log for them."""
         self.guard = guard
         self.statements = statements
+        self.sealed = statements is not None
         super().set_authorizer(self._authorize)
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
@@ -182,9 +186,9 @@ def _watched(factory: Any) -> Any:
 def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
     kwargs |= dict(zip(PARAMETERS, args, strict=False))
     path = named(database, uri=bool(kwargs.get("uri")))
-    guard = _watching[-1].guard
+    guard, undeclared = _watching[-1].guard, _watching[-1].undeclared
     if path is None:
-        return _opened(guard, None, database, kwargs)
+        return _opened(guard, None, database, kwargs) if undeclared.held else _plainly(database, kwargs)
     for redirection in _active:
         if same_file(path, redirection.original):
             copy = moved(database, redirection.copy, uri=bool(kwargs.get("uri")))
@@ -193,14 +197,21 @@ def _connect(database: Any, *args: Any, **kwargs: Any) -> Any:
                 redirection.opened.add(connection)
             return connection
     if guard.owns(path):
-        with Trusted():
-            return original(database, **kwargs)
+        return _plainly(database, kwargs)
+    if not undeclared.held:
+        undeclared.meet(f"sqlite {path}")
+        return _plainly(database, kwargs)
     if not os.path.exists(path):  # noqa: PTH110  # may be bytes
         raise guard.notes.attempt(
             f"the task would create the database {path}, which is not declared; {DECLARE_IT}"
         )
-    _watching[-1].undeclared.meet(f"sqlite {path}")
+    undeclared.meet(f"sqlite {path}")
     return _opened(guard, None, read_only(path), kwargs | {"uri": True})
+
+
+def _plainly(database: Any, kwargs: dict[str, Any]) -> Any:
+    with Trusted():
+        return original(database, **kwargs)
 
 
 def _opened(guard: FileGuard, statements: StatementLog | None, database: Any, kwargs: dict[str, Any]) -> Any:

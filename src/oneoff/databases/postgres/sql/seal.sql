@@ -2,6 +2,7 @@
 -- tables: from here on no COMMIT can succeed. Deferred constraints are checked at commit:
 -- https://www.postgresql.org/docs/current/sql-set-constraints.html
 BEGIN READ WRITE;
+SET LOCAL idle_in_transaction_session_timeout = '900s';
 CREATE TEMPORARY TABLE _oneoff_parent (id integer PRIMARY KEY) ON COMMIT DROP;
 CREATE TEMPORARY TABLE _oneoff_seal (
     id integer NOT NULL REFERENCES _oneoff_parent DEFERRABLE INITIALLY DEFERRED
