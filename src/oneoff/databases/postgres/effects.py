@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import errors, pq
 
 from oneoff.databases.postgres.net import SETTINGS, NetRows, gross
-from oneoff.databases.postgres.session import Row, ask, one_line, sql
+from oneoff.databases.postgres.session import Row, ask, next_result, one_line, sql
 from oneoff.dryrun.measure import Counted, Measure
 from oneoff.dryrun.report import Lock, RowSample, TableEffect
 
@@ -153,7 +153,7 @@ def _recover(pgconn: Any) -> None:
     if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
     pgconn.get_cancel().cancel()
-    while (result := pgconn.get_result()) is not None:
+    while (result := next_result(pgconn)) is not None:
         while result.status == pq.ExecStatus.COPY_OUT and pgconn.get_copy_data(0)[0] >= 0:
             continue
 

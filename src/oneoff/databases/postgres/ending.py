@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import Any
 
-from psycopg import conninfo, errors, pq
+from psycopg import conninfo, errors, generators, pq, waiting
 
 from oneoff.databases.postgres.options import WHOLE_SECONDS
 from oneoff.databases.postgres.session import Session, ask, failed, one_line, sql
@@ -78,12 +78,8 @@ def beside(session: Session) -> Any:
         for option in session.pgconn.info
         if option.val is not None
     }
-    address = conninfo.make_conninfo("", **given)
-    pgconn = pq.PGconn.connect(address.encode())
-    if pgconn.status != pq.ConnStatus.OK:
-        message = pgconn.get_error_message("utf-8")
-        pgconn.finish()
-        raise errors.OperationalError(f"no second connection: {message.strip()}")
+    # Not PQconnectdb, which would hold up all threads of this process until it is connected.
+    pgconn = waiting.wait_conn(generators.connect(conninfo.make_conninfo("", **given)))
     ask(pgconn, b"SET default_transaction_read_only = on")
     return pgconn
 

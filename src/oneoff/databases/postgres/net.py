@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg import pq
 
-from oneoff.databases.postgres.session import Row, ask, failed
+from oneoff.databases.postgres.session import Row, ask, failed, next_result, wait
 from oneoff.dryrun.measure import Counted, Measure, Values, sampled
 from oneoff.dryrun.report import RowSample, TableEffect
 
@@ -224,15 +224,18 @@ def _key(table: Row) -> tuple[str, ...]:
 def _read(pgconn: Any) -> Iterator[_Line]:
     first = True
     while True:
-        size, data = pgconn.get_copy_data(0)
+        size, data = pgconn.get_copy_data(1)
         if size < 0:
             break
+        if size == 0:
+            wait(pgconn)
+            continue
         row = bytes(data)
         if first:
             row, first = row[_HEADER:], False
         if len(row) > _TAIL:  # else it is the two bytes of the end
             yield row[6:-_TAIL], row[-18:]
-    while (result := pgconn.get_result()) is not None:
+    while (result := next_result(pgconn)) is not None:
         if result.status != pq.ExecStatus.COMMAND_OK:
             raise failed(result)
 
