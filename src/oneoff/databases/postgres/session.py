@@ -85,6 +85,21 @@ def ask(pgconn: Any, query: bytes, *values: bytes) -> list[Row]:
     ]
 
 
+def wait(pgconn: Any) -> None:
+    """Until the server has sent more. libpq's own waiting would hold up all threads of this process."""
+    poll = select.poll()
+    poll.register(pgconn.socket, select.POLLIN)
+    poll.poll()
+    pgconn.consume_input()
+
+
+def next_result(pgconn: Any) -> Any:
+    """The next result of what was sent, None where there is none. Raises psycopg.Error."""
+    while pgconn.is_busy():
+        wait(pgconn)
+    return pgconn.get_result()
+
+
 def failed(result: Any) -> errors.Error:
     """The error that a result of libpq stands for."""
     sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08000").decode()
