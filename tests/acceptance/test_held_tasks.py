@@ -223,7 +223,9 @@ class TestFunctions:
         """Landlock lets the thread connect to its port alone."""
         with server.database() as name:
             server.execute(
-                "CREATE TABLE account (balance int)", "INSERT INTO account VALUES (5)", database=name
+                "CREATE TABLE account (balance int, id int PRIMARY KEY)",
+                "INSERT INTO account VALUES (5, 1)",
+                database=name,
             )
             environ = {"APP_DATABASE": _url(server, name)}
             ended = project("run", "count", "--dry-run", "-o", "json", environ=environ)

@@ -83,7 +83,9 @@ class TestRuns:
         ended = flask("run", "purge-carts", "--dry-run", "-o", "json")
         assert ended.code == 0, ended.err
         (database,) = ended.json["dry_run_report"]["databases"]
-        assert database["tables"] == [{"table": "cart", "inserted": 0, "updated": 0, "deleted": 2}]
+        assert database["tables"] == [
+            {"table": "cart", "inserted": 0, "updated": 0, "deleted": 2, "note": ""}
+        ]
         assert "deleted 2 of () in shop" in ended.err and "its own dry run" not in ended.err
         assert "This deletes carts. Continue?" in ended.err
         assert ages(flask, "cart") == [1, 100, 200]
