@@ -20,6 +20,7 @@ T = TypeVar("T")
 _thread = threading.local()
 _sockets: list[object] = []
 _folders: list[str] = []
+_names: list[str] = []
 
 
 @contextmanager
@@ -50,6 +51,21 @@ def lent_socket(address: object) -> Iterator[None]:
 def is_lent(address: object) -> bool:
     """Whether the task may connect to this address."""
     return address in _sockets
+
+
+@contextmanager
+def lent_name(host: str) -> Iterator[None]:
+    """The task may look up this host's name in the block."""
+    _names.append(host)
+    try:
+        yield
+    finally:
+        _names.remove(host)
+
+
+def may_look_up(host: str) -> bool:
+    """Whether the task may look up this host's name."""
+    return host in _names
 
 
 @contextmanager

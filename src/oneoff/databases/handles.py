@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oneoff.databases import other_drivers
 from oneoff.databases.django import Alias
 from oneoff.databases.sqlite.places import named
 from oneoff.databases.together import DatabaseSeal, Together
@@ -21,8 +22,9 @@ from oneoff.errors import DryRunUnavailable
 from oneoff.types import without_password
 
 SUPPORTED = (
-    "a dry run works today on SQLite files and on PostgreSQL through psycopg 3, given as SQLAlchemy engines"
-    " (sqlite:///…, postgresql+psycopg://…), as URLs, as Django aliases, or as functions that connect"
+    "a dry run works today on SQLite files and on PostgreSQL through psycopg 3, psycopg2 or asyncpg, given as"
+    " SQLAlchemy engines (sqlite:///…, postgresql+psycopg://…), as URLs, as Django aliases, as pools of"
+    " asyncpg, or as functions that connect"
 )
 
 
@@ -36,7 +38,7 @@ class Sqlite:
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """A PostgreSQL database that psycopg 3 reaches."""
+    """A PostgreSQL database. The one sealed session is always a connection of psycopg 3."""
 
     connect: Callable[[], Any]
     dispose: Callable[[], None]
@@ -57,7 +59,7 @@ class Databases:
         if not _is_function(handle):
             return handle
         given = _called(handle)
-        if _is_engine(given) or isinstance(given, str | list | tuple):
+        if _is_engine(given) or other_drivers.is_async_engine(given) or isinstance(given, str | list | tuple):
             return given
         return handle
 
@@ -122,6 +124,10 @@ def _recognise(handle: Any) -> Iterator[Sqlite | Postgres]:
             yield from _recognise(one)
     elif isinstance(handle, str):
         yield from [_from_url(handle)] if "://" in handle else _from_alias(handle)
+    elif other_drivers.is_async_engine(handle):
+        yield _from_async_engine(handle)
+    elif other_drivers.is_pool(handle):
+        yield Postgres(connect=lambda: other_drivers.by_function(lambda: handle), dispose=_nothing)
     elif _is_engine(handle):
         yield _from_engine(handle)
     elif _is_function(handle):
@@ -137,14 +143,8 @@ def _from_url(url: str) -> Sqlite | Postgres:
         if not database.startswith("file:"):  # there the query belongs to SQLite
             database = database.partition("?")[0]
         return _sqlite(database, dispose=_nothing)
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-
-        def connect() -> Any:
-            import psycopg
-
-            return psycopg.connect(f"postgresql://{rest}")
-
-        return Postgres(connect=connect, dispose=_nothing)
+    if scheme in other_drivers.URL_SCHEMES:
+        return Postgres(connect=lambda: other_drivers.by_url(url), dispose=_nothing)
     raise _unsupported(f"{scheme}:// databases cannot be sealed")
 
 
@@ -179,6 +179,8 @@ def _from_engine(engine: Any) -> Sqlite | Postgres:
             return connection
 
         return Postgres(connect=connect, dispose=engine.dispose)
+    if dialect in other_drivers.ENGINES:
+        return Postgres(connect=lambda: other_drivers.by_engine(engine), dispose=engine.dispose)
     raise _unsupported(f"an SQLAlchemy engine over {dialect} cannot be sealed")
 
 
@@ -192,14 +194,27 @@ def _file_of(engine: Any) -> str:
         engine.dispose()
 
 
+def _from_async_engine(engine: Any) -> Postgres:
+    dialect = f"{engine.dialect.name}+{engine.dialect.driver}"
+    if dialect not in other_drivers.ASYNC_ENGINES:
+        raise _unsupported(f"an asynchronous SQLAlchemy engine over {dialect} cannot be sealed")
+    return Postgres(
+        connect=lambda: other_drivers.by_engine(engine),
+        dispose=lambda: engine.sync_engine.dispose(close=False),  # their loops are gone
+    )
+
+
 def _from_function(function: Callable[[], Any]) -> Iterator[Sqlite | Postgres]:
-    """By what it gives: connections of sqlite3 or of psycopg, or handles of any kind."""
+    """By what it gives: connections of sqlite3 or of a driver of PostgreSQL, a coroutine for one, or handles
+    of any kind."""
     found: list[Path | str] = []
     given = _called(function, look=lambda connection: found.append(_what_is(connection)))
     if found and isinstance(found[0], Path):
         yield Sqlite(path=found[0], dispose=_nothing)
     elif found == ["psycopg"]:
         yield Postgres(connect=function, dispose=_nothing)
+    elif found == ["psycopg2"] or inspect.iscoroutine(given):
+        yield Postgres(connect=lambda: other_drivers.by_function(function), dispose=_nothing)
     elif given is not None and not _is_function(given):
         yield from _recognise(given)
     else:
@@ -230,6 +245,8 @@ def _what_is(connection: Any) -> Path | str:
         raise _in_memory()
     if _is_a(connection, "psycopg", "Connection"):
         return "psycopg"
+    if other_drivers.is_connection(connection):
+        return "psycopg2"
     return f"a connection of {type(connection).__module__.partition('.')[0]}"
 
 

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from oneoff.databases import other_drivers
 from oneoff.databases.django import without_pools
 from oneoff.databases.hooks import CommitHooks
 from oneoff.databases.imports import WhenImported
@@ -184,6 +186,8 @@ class Together:
             yield Armed(os.environ)
         yield connections.Watched(self._undeclared, self._own)
         yield WhenImported("psycopg", self._psycopg)
+        for driver in other_drivers.CONNECTS:
+            yield WhenImported(driver, partial(self._other_driver, driver))
         yield WhenImported("django.db.backends.base.base", self._hooks.of_django)
         yield WhenImported("django.db.backends.postgresql.base", without_pools)
         yield WhenImported("sqlalchemy.orm", self._hooks.of_sqlalchemy)
@@ -192,6 +196,13 @@ class Together:
         from oneoff.databases.postgres.interception import Watched
 
         return Watched(self._undeclared)
+
+    def _other_driver(self, driver: str) -> contextlib.AbstractContextManager[object]:
+        try:
+            from oneoff.databases.postgres.drivers import Led
+        except ImportError:
+            return other_drivers.refused(driver, self._undeclared)
+        return Led(driver)
 
     def _seal(self, seals: ExitStack) -> None:
         standby: TakesNoWrites | None = None
@@ -216,7 +227,8 @@ class Together:
 
 
 def _refuse_open_connections(*, sealed: bool = False) -> None:
-    """Of psycopg, those that may write, whatever they lead to; or all that lead to what is sealed."""
+    """Those of PostgreSQL's drivers that may write, wherever they lead; or that lead to what is sealed."""
+    other_drivers.refuse_open_connections()
     if "psycopg" in sys.modules:
         from oneoff.databases.postgres import interception
 

@@ -129,9 +129,10 @@ def task_of(program: Program, leaf: Leaf) -> Task:
     if question is None and (asks or any(line.asks for line in lines)):
         question = f"{name} asks before it goes on. Continue?"
     text = inspect.cleandoc(command.help or command.short_help or "").partition("\f")[0].replace("\b\n", "")
+    text = text.strip() or f"The command {name}."
     return Task(
         name=name,
-        help="\n\n".join(filter(None, (text.strip(), said_of(lines)))),
+        help="\n\n".join(filter(None, (text, said_of(lines)))),
         parameters=tuple(argument.parameter for line in lines for argument in line.arguments),
         confirm=question,
         function=_calling(program, lines, code),

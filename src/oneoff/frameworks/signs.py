@@ -8,6 +8,7 @@ from pathlib import Path
 _DJANGO = (b"DJANGO_SETTINGS_MODULE", b"django.core.management")
 _DOTENV = (".env", ".flaskenv")
 _FLASK_FILES = ("wsgi.py", "app.py")
+_FLASK = (b"flask", b"create_app", b"make_app")  # the factories that `flask` looks for
 
 
 def manage_of(root: Path) -> Path | None:
@@ -32,10 +33,10 @@ def has_flask(root: Path, flask_app: str | None, *, alone: bool) -> bool:
     Args:
         flask_app: ``FLASK_APP``.
         alone: whether nothing else was found here. Then any file that may hold one is looked at, as ``flask``
-            would; else only one that mentions Flask is.
+            would; else only one that mentions Flask or a factory is.
     """
     files = flask_files(root)
-    mentioned = any(_mentions(file, b"flask") for file in files)
+    mentioned = any(_mentions(file, *_FLASK) for file in files)
     wanted = names_flask_app(root, flask_app) or mentioned or (alone and bool(files))
     return wanted and find_spec("flask") is not None
 

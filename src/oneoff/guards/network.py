@@ -98,7 +98,7 @@ def _is_lent(address: Any) -> bool:
 
 def _look_up(hosts: Hosts, host: Any, port: Any = None, *rest: Any) -> str | None:
     name = _text(host)
-    if _is_local(name) or hosts.names(name) or _by_a_driver():
+    if _is_local(name) or hosts.names(name) or own.may_look_up(name) or _by_a_driver():
         return None
     return f"look up the name {name}" + (f" to reach its port {port}" if port not in (None, 0, "0") else "")
 

@@ -52,6 +52,11 @@ class TestFinding:
         flask.write(oneoff_toml='[tool.oneoff.tasks.x]\ncommand = ["true"]\n')
         assert names(flask) == ["x"]
 
+    def test_a_file_that_calls_the_factory(self, flask: Project) -> None:
+        """Beside tasks of another kind it is looked at, though it does not say Flask."""
+        flask.write(oneoff_toml='[tool.oneoff.tasks.x]\ncommand = ["true"]\n')
+        assert names(flask) == ["purge-carts", "users:report", "x"]
+
     def test_an_app_that_cannot_be_imported(self, flask: Project) -> None:
         """Its own traceback, what to do, and a record of the attempt."""
         (flask.root / "shop" / "__init__.py").write_text("import flask\nraise LookupError('no luck')\n")

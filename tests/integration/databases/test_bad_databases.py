@@ -75,7 +75,7 @@ def test_no_place_for_a_copy(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     "handle",
     [
         "nowhere", "sqlite://", "sqlite:///:memory:", "mysql://root:hunter2@db/shop",
-        "postgresql+psycopg2://u:hunter2@db/shop", "postgresql+asyncpg://u:hunter2@db/shop", 17, Path("x.db"),
+        "postgresql+pg8000://u:hunter2@db/shop", "cockroachdb://u:hunter2@db/shop", 17, Path("x.db"),
         lambda: sqlite3.connect(":memory:"), lambda: None, lambda: 17,
     ],
     ids=lambda handle: handle.__name__ if callable(handle) else repr(handle),

@@ -80,7 +80,7 @@ def clean(wait: bool = False) -> None:
         sqlite.execute("DELETE FROM t")
         postgres.execute("DELETE FROM account")
         if wait:
-            open("ready", "w").close()
+            print("ready", flush=True)
             time.sleep(60)
 """
 
@@ -101,12 +101,13 @@ def test_a_dry_run_of_two_databases_that_is_killed(shop: Shop, tmp_path: Path) -
     before = shop.fingerprint(), path.read_bytes()
     environ = project.environ({"TMPDIR": str(temporary)})
     command = [sys.executable, "-m", "oneoff", "run", "clean", "--dry-run", "--wait"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL) as process:
-        while not (tmp_path / "ready").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         assert _sessions(shop) == ["idle in transaction"]
-        assert len(_copies(temporary)) == 1
+        assert len(_copies(temporary)) == 2  # of the database, and for the temporary files of the task
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while _sessions(shop):

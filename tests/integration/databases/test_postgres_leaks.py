@@ -336,16 +336,3 @@ def test_another_role_is_refused(shop: Shop) -> None:
 
     report = dry(shop, task)
     assert any("as clerk" in attempt for attempt in report.attempts)
-
-
-def test_an_asynchronous_connection_is_refused(shop: Shop) -> None:
-    """psycopg's AsyncConnection cannot be sealed yet; it says so."""
-    import asyncio
-
-    def task(shop: Shop) -> None:
-        asyncio.run(psycopg.AsyncConnection.connect(shop.url))
-
-    before = shop.fingerprint()
-    report = dry(shop, task)
-    assert shop.fingerprint() == before
-    assert any("asynchronous" in attempt for attempt in report.attempts)

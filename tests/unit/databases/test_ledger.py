@@ -105,3 +105,16 @@ def test_a_savepoint_of_the_tenants_own_is_only_reached_alone(ledger: Ledger) ->
     ledger.begin(TWO)
     with pytest.raises(Interleaved):
         ledger.check_rollback_to(ONE)
+
+
+def test_a_savepoint_below_another_transaction_is_not_given_up(ledger: Ledger) -> None:
+    """Giving it up would take the later transaction's savepoints with it."""
+    assert ledger.may_release(ONE)
+    ledger.begin(ONE)
+    assert ledger.may_release(ONE)
+    ledger.begin(TWO, autocommit=True)
+    assert ledger.runs(TWO)
+    assert not ledger.may_release(ONE)
+    ledger.settle(TWO, failed=False)
+    assert not ledger.runs(TWO)
+    assert ledger.may_release(ONE)

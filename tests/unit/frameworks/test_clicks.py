@@ -277,6 +277,12 @@ def test_its_own_switches(param: Any, value: bool, asks: bool) -> None:
     assert (task.confirm is not None) is asks
 
 
+def test_the_summary_is_of_the_command() -> None:
+    """Where nobody wrote one it is the command's name, and not what is said of its switches."""
+    task, _ = task_with(click.option("--dry-run", is_flag=True))
+    assert task.summary == f"The command {task.name}."
+
+
 def test_the_code_is_that_of_the_command() -> None:
     """The digest is of the function that somebody wrote, below Click's decorators."""
     tasks = tasks_of(cli)

@@ -20,14 +20,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import (
-    Session,
-    moves_a_sequence,
-    notifications,
-    one_line,
-    turns_the_guard_off,
-)
+from oneoff.databases.postgres.session import Session, notifications, one_line, turns_the_guard_off
+from oneoff.databases.postgres.tenants import Tenant, only_reads, screen, start
 from oneoff.databases.watching import Notes
 from oneoff.errors import DryRunStopped
 
@@ -37,13 +31,9 @@ NEEDED = (
 )  # fmt: skip
 """Methods of psycopg's Connection that are replaced below, and in :mod:`.interception`."""
 
-_READS = re.compile(r"\s*(?:select|show|values|table|fetch|close|declare|set|explain)\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(?:insert|update|delete|merge|into|analyze|analyse)\b", re.IGNORECASE)
 _ROLLBACK_TO = re.compile(r"\s*rollback\s+(?:work\s+|transaction\s+)?to\b", re.IGNORECASE)
-_NOT_IN_A_TRANSACTION = "25001"
 _READ_ONLY = "25006"
 
-_tenants = count(1)
 _savepoints = count(1)
 
 
@@ -80,7 +70,7 @@ class SealedConnection(WatchedConnection):
     """One of the task's connections: a tenant of the sealed session with a transaction of its own."""
 
     sealed = True
-    tenant = 0
+    tenant: Tenant
     _left = False
 
     @property
@@ -113,7 +103,7 @@ class SealedConnection(WatchedConnection):
         super()._check_connection_ok()
 
     def _check_intrans_gen(self, attribute: str) -> Generator[Any, Any, None]:
-        if self.session.ledger.open(self.tenant):
+        if self.session.ledger.open(self.tenant.number):
             raise errors.ProgrammingError(f"can't change {attribute!r} now: connection in transaction")
         yield from ()
 
@@ -121,9 +111,7 @@ class SealedConnection(WatchedConnection):
         reads, self.reads = self.reads, False
         self._check_connection_ok()
         autocommit = self._autocommit and not self._num_transactions
-        with _clearly(self.session):
-            commands = self.session.before_statement(self.tenant, autocommit=autocommit, reads=reads)
-        yield from self._send(commands)
+        yield from self._send(self.tenant.begin(autocommit=autocommit, reads=reads))
 
     def _exec_command(self, command: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         text = command if isinstance(command, bytes) else b""
@@ -131,17 +119,16 @@ class SealedConnection(WatchedConnection):
             yield from self._start_query()
         elif text in (b"COMMIT", b"ROLLBACK"):
             yield from self._end(commit=text == b"COMMIT")
-        else:
+        elif not text.startswith(b"RELEASE") or self.tenant.may_release():
             if text.startswith(b"ROLLBACK TO"):
-                with _clearly(self.session):
-                    self.session.ledger.check_rollback_to(self.tenant)
+                self.tenant.check_rollback_to()
+            if text == b"DEALLOCATE ALL":
+                self.session.forgotten += 1
             return (yield from super()._exec_command(command, *args, **kwargs))
         return None
 
     def _end(self, *, commit: bool) -> Generator[Any, Any, None]:
-        with _clearly(self.session):
-            commands = self.session.end_of_transaction(self.tenant, commit=commit)
-        yield from self._send(commands)
+        yield from self._send(self.tenant.end(commit=commit))
 
     def _send(self, commands: list[str]) -> Generator[Any, Any, None]:
         for command in commands:
@@ -155,7 +142,7 @@ class _SealedTransaction(psycopg.Transaction):
         connection: Any = self._conn
         named = bool(self._savepoint_name)
         super()._push_savepoint()
-        self._outer_transaction = not connection.session.ledger.open(connection.tenant)
+        self._outer_transaction = not connection.session.ledger.open(connection.tenant.number)
         if not named:  # names must not meet those of another tenant
             self._savepoint_name = "" if self._outer_transaction else f"_oneoff_block_{next(_savepoints)}"
 
@@ -184,20 +171,13 @@ class WatchedCursor(psycopg.Cursor[Any]):
     def _watching(self, query: Any) -> Iterator[None]:
         connection: Any = self._conn
         text = _text(query)
-        if turns_the_guard_off(text):
-            raise connection.notes.attempt(f"the task turns the dry run's guard off: {_start(text)}")
-        if moves_a_sequence(text):
-            raise connection.notes.attempt(
-                f"{_start(text)} calls setval, and no rollback puts the sequence back;"
-                " ALTER SEQUENCE … RESTART does the same, and can be undone"
-            )
+        screen(connection.notes, text)
         self._note_notifications(text)
         with connection.lock:
             if connection.sealed:
-                connection.reads = bool(_READS.match(text)) and not _WRITES.search(text)
+                connection.reads = only_reads(text)
                 if _ROLLBACK_TO.match(text):
-                    with _clearly(connection.session):
-                        connection.session.ledger.check_rollback_to(connection.tenant)
+                    connection.tenant.check_rollback_to()
             began = time.perf_counter()
             try:
                 yield
@@ -206,25 +186,26 @@ class WatchedCursor(psycopg.Cursor[Any]):
                 raise
             if connection.sealed:
                 connection.session.statements.add(text, self.rowcount, time.perf_counter() - began)
-                connection.session.check(_start(text))
+                connection.session.check(start(text))
 
     def _note_notifications(self, text: str) -> None:
         """A read-only transaction delivers them too: those to a database that is not sealed are stopped."""
         connection: Any = self._conn
+        if connection.sealed:
+            connection.session.note_notifications(text, text)
+            return
         for notification in notifications(text):
-            if not connection.sealed:
-                raise connection.notes.attempt(
-                    f"{_start(text)} {notification} of {connection.info.dbname},"
-                    " which is not the app's declared database"
-                )
-            connection.notes.change(notification)
+            raise connection.notes.attempt(
+                f"{start(text)} {notification} of {connection.info.dbname},"
+                " which is not the app's declared database"
+            )
 
 
 def sealed(session: Session, like: Any) -> Any:
     """A new connection of the class ``like`` over the sealed session."""
     connection = _connection_class(SealedConnection, like)(session.pgconn)
     connection.session, connection.notes = session, session.notes
-    connection.tenant = next(_tenants)
+    connection.tenant = Tenant(session)
     connection.lock = session.lock
     connection._prepared = session.connection._prepared  # names of prepared statements belong to the session
     return connection
@@ -256,7 +237,7 @@ def refuse_writable(notes: Notes, connection: Any, query: Any) -> None:
     text = _text(query)
     if turns_the_guard_off(text) and not getattr(connection, "sealed", False):
         raise notes.attempt(
-            f"{_start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
+            f"{start(text)} turns the dry run's guard off on a connection to {connection.info.dbname}"
             " that is not sealed"
         )
 
@@ -264,35 +245,15 @@ def refuse_writable(notes: Notes, connection: Any, query: Any) -> None:
 def _judge(connection: Any, text: str, error: errors.Error) -> None:
     """Stop the task where its error comes from the dry run and not from itself."""
     if connection.sealed:
-        session: Session = connection.session
-        if error.diag.table_name == "_oneoff_seal" and not session.broken:
-            raise session.notes.attempt(
-                f"{_start(text)} checks the dry run's own seal; name the constraints instead of ALL"
-            ) from error
-        if error.sqlstate == _NOT_IN_A_TRANSACTION:
-            raise session.notes.attempt(
-                f"{_start(text)} cannot run inside a transaction, and so not in a sealed dry run"
-            ) from error
         try:
-            session.check(_start(text))
+            connection.tenant.judge(text, sqlstate=error.sqlstate, table=error.diag.table_name)
         except DryRunStopped as stopped:
             raise stopped from error
     elif error.sqlstate == _READ_ONLY:
         connection.notes.attempt(
-            f"{_start(text)} on {connection.info.dbname}, which is not the app's declared database:"
+            f"{start(text)} on {connection.info.dbname}, which is not the app's declared database:"
             f" {one_line(error)}"
         )
-
-
-@contextmanager
-def _clearly(session: Session) -> Iterator[None]:
-    try:
-        yield
-    except Interleaved as error:
-        raise session.notes.attempt(
-            "two connections had uncommitted work at once and one of them rolled back;"
-            " a sealed dry run has one session and cannot undo the one without the other"
-        ) from error
 
 
 def _text(query: Any) -> str:
@@ -308,8 +269,3 @@ def _text(query: Any) -> str:
     if isinstance(query, str):
         return query
     return "".join(part if isinstance(part, str) else "%s" for part in query)  # a template string
-
-
-def _start(text: str) -> str:
-    line = " ".join(text.split())
-    return f"`{line}`" if len(line) <= 80 else f"`{line[:79]}…`"

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg import errors, pq
 
-from oneoff.databases.postgres import connections
+from oneoff.databases.postgres import connections, drivers, parameters, reading
+from oneoff.databases.postgres.admission import (
+    active,
+    check_role,
+    held,
+    is_opening,
+    refusal,
+    refuse_latecomers,
+    sealed_as,
+    watching,
+)
 from oneoff.databases.postgres.session import Session, ask, sql
 from oneoff.databases.undeclared import Undeclared
-from oneoff.databases.watching import Notes
 from oneoff.errors import DryRunUnavailable
 
 OWN_MARK = "holds_oneoffs_records"
@@ -27,9 +35,6 @@ NOT_READ_ONLY = (
 )
 USE_DIRECT_ADDRESS = "leave options= out, or give the server's direct address instead of the pooler's"
 
-_active: list[Session] = []
-_watching: list[Undeclared] = []
-_opening = threading.local()
 _originals: dict[str, Any] = {}
 _Base: Any = psycopg.Connection.__mro__[1]  # where sync and async connections are made
 _BaseCursor: Any = psycopg.Cursor.__mro__[1]  # by which every statement of a cursor goes, whoever made that
@@ -44,15 +49,16 @@ class Watched:
     def __enter__(self) -> None:
         """Raises DryRunUnavailable where this is a psycopg that we do not know."""
         _check_driver()
-        if not _watching:
+        if not watching:
             for (cls, name), ours in _OURS.items():
                 _originals[name] = cls.__dict__[name]
                 setattr(cls, name, ours)
-        _watching.append(self._undeclared)
+        watching.append(self._undeclared)
 
     def __exit__(self, *exc_info: object) -> None:
-        _watching.remove(self._undeclared)
-        if not _watching:
+        watching.remove(self._undeclared)
+        reading.close(self._undeclared)
+        if not watching:
             for cls, name in _OURS:
                 setattr(cls, name, _originals[name])
 
@@ -64,25 +70,10 @@ class Intercepted:
         self._session = session
 
     def __enter__(self) -> None:
-        _active.append(self._session)
+        active.append(self._session)
 
     def __exit__(self, *exc_info: object) -> None:
-        _active.remove(self._session)
-
-
-@contextmanager
-def opening() -> Iterator[None]:
-    """The connection that this thread opens in the block is to be sealed, and stays as it is."""
-    _opening.now = True
-    try:
-        yield
-    finally:
-        _opening.now = False
-
-
-def is_sealed(identity: str | None) -> bool:
-    """Whether a session of this database is sealed by now."""
-    return any(session.identity["identity"] == identity for session in _active)
+        active.remove(self._session)
 
 
 def _check_driver() -> None:
@@ -116,7 +107,7 @@ def refuse_roads_past() -> None:
     Raises:
         DryRunUnavailable: there is one.
     """
-    ours = [session.pgconn for session in _active]
+    ours = [session.pgconn for session in active]
     for connection in [thing for thing in gc.get_objects() if issubclass(type(thing), _Base)]:
         if hasattr(type(connection), OWN_MARK) or connection.closed or connection.pgconn in ours:
             continue
@@ -131,8 +122,8 @@ def refuse_roads_past() -> None:
 def _leads_to_sealed(connection: Any) -> bool:
     if connection.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         with suppress(errors.Error):  # of a failed transaction, or a server that is none of PostgreSQL's
-            return is_sealed(ask(connection.pgconn, sql("identify"))[0]["identity"])
-    return describe(connection) in [session.database for session in _active]
+            return sealed_as(ask(connection.pgconn, sql("identify"))[0]) is not None
+    return describe(connection) in [session.database for session in active]
 
 
 def describe(connection: Any) -> str:
@@ -154,8 +145,8 @@ def _read_only(pgconn: Any) -> bool:
 def _set_read_only(connection: Any, value: bool | None) -> Generator[Any, Any, None]:
     """Every road to ``read_only`` leads here. On the sealed session it changes nothing."""
     own = hasattr(connection, OWN_MARK) or getattr(connection, "sealed", False)
-    if value is not None and not value and not own and _held():
-        raise _notes().attempt(
+    if value is not None and not value and not own and held():
+        raise watching[-1].notes.attempt(
             f"the task sets read_only to False on a connection to {describe(connection)} that is not sealed"
         )
     yield from _originals["_set_read_only_gen"](connection, value)
@@ -175,74 +166,57 @@ def _start_query(cursor: Any, query: Any = None) -> Generator[Any, Any, None]:
 
 
 def _refuse_writable(connection: Any, query: Any) -> None:
-    if hasattr(connection, OWN_MARK) or not _held():
+    if hasattr(connection, OWN_MARK) or not held():
         return
-    for undeclared in _watching[-1:]:  # none where the seal was left by another thread just now
+    for undeclared in watching[-1:]:  # none where the seal was left by another thread just now
         connections.refuse_writable(undeclared.notes, connection, query)
 
 
 def _connect(cls: type[Any], *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-    if not hasattr(cls, OWN_MARK) and _held():
-        for session in _active:
-            session.refuse_latecomers()
+    if not hasattr(cls, OWN_MARK):
+        refuse_latecomers()
     connection = yield from _originals["_connect_gen"].__func__(cls, *args, **kwargs)
-    if hasattr(cls, OWN_MARK) or getattr(_opening, "now", False):
+    if hasattr(cls, OWN_MARK) or is_opening() or drivers.led(connection):
         return connection
     try:
-        return _admit(connection)
+        admitted = _admit(connection)
     except BaseException:
         connection.pgconn.finish()
         raise
+    if isinstance(admitted, str):
+        connection.pgconn.finish()
+        admitted = yield from _originals["_connect_gen"].__func__(cls, admitted)
+        admitted.sealed = True  # by the server that it was led to
+    return admitted
 
 
 def _admit(connection: Any) -> Any:
-    """The connection that the task gets in place of this one. Raises DryRunUnavailable."""
+    """What the task gets in place of this one, or where that is to be opened. Raises DryRunUnavailable."""
     pgconn = connection.pgconn
-    if not _held() and not _leads_to_sealed(connection):
-        _watching[-1].meet(describe(connection))
+    if not held() and not _leads_to_sealed(connection):
+        watching[-1].meet(describe(connection))
         return connection
     row = ask(pgconn, sql("identify"))[0]
-    if _held() and row["read_only_default"] != "on":
-        raise _refuse(_notes(), NOT_READ_ONLY.format(describe(connection)), USE_DIRECT_ADDRESS)
-    session = next((one for one in _active if one.identity["identity"] == row["identity"]), None)
+    if held() and row["read_only_default"] != "on":
+        raise refusal(watching[-1].notes, NOT_READ_ONLY.format(describe(connection)), USE_DIRECT_ADDRESS)
+    session = sealed_as(row)
     if session:
         session.refuse_latecomers()
     if session and os.getpid() != session.pid:
         return connection  # a forked child: its own connection, read-only
-    if not isinstance(connection, psycopg.Connection):
-        raise _refuse(
-            session.notes if session else _notes(),
-            f"the task opens an asynchronous connection to {describe(connection)};"
-            " a dry run can hold none yet",
-            "use psycopg.connect() in this task",
-        )
     if session is None:
-        _watching[-1].meet(describe(connection))
-        return connections.watched(_notes(), connection)
-    if session.identity["role"] != row["role"]:
-        raise _refuse(
-            session.notes,
-            f"the task connects to {describe(connection)} as {row['role']}, and the dry run is sealed as"
-            f" {session.identity['role']}: one session cannot be both",
-            "declare the database with the role that the task uses",
-        )
+        undeclared = watching[-1]
+        if isinstance(connection, psycopg.Connection):
+            undeclared.meet(describe(connection))
+            return connections.watched(undeclared.notes, connection)
+        keywords = parameters.of_connection(connection) or {}
+        session = reading.reading(undeclared, row, keywords, describe(connection))
+    else:
+        check_role(session, describe(connection), row)
+    if not isinstance(connection, psycopg.Connection):
+        return drivers.conninfo(session, connection.info.get_parameters())
     pgconn.finish()
     return connections.sealed(session, type(connection))
-
-
-def _held() -> bool:
-    """Whether databases that are not declared can be read only."""
-    return not _watching or _watching[-1].held
-
-
-def _notes() -> Notes:
-    """Of what belongs to no sealed database."""
-    return _watching[-1].notes
-
-
-def _refuse(notes: Notes, message: str, next_step: str) -> DryRunUnavailable:
-    notes.attempt(message)
-    return DryRunUnavailable(message, next_step=next_step)
 
 
 _OURS = {

@@ -120,6 +120,15 @@ class Ledger:
         if turn is not None and self._others(turn):
             raise Interleaved
 
+    def may_release(self, owner: int) -> bool:
+        """Whether the tenant's own savepoints are on top: giving one up gives up all that came later."""
+        turn = self._turn(owner)
+        return turn is None or self._stack[-1] is turn
+
+    def runs(self, owner: int) -> bool:
+        """Whether this tenant has a savepoint, be it for one statement only."""
+        return self._turn(owner) is not None
+
     def _turn(self, owner: int) -> _Turn | None:
         return next((turn for turn in self._stack if turn.owner == owner and turn.open), None)
 

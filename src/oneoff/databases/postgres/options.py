@@ -8,7 +8,7 @@ pooler may drop it: therefore every connection that appears is read back as well
 from __future__ import annotations
 
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 LOCK_TIMEOUT_SECONDS = 5
 """A dry run must not queue behind, and so block, the live application for longer."""
@@ -36,6 +36,16 @@ def arm(environ: MutableMapping[str, str]) -> None:
     before = environ.get(_VARIABLE, "")
     if not before.endswith(_OPTIONS):
         environ[_VARIABLE] = f"{before} {_OPTIONS}".strip()
+
+
+def ours(settings: Mapping[str, str]) -> str:
+    """The value of ``options`` for a connection with settings of its own, which replaces ``PGOPTIONS``."""
+    own = [f"-c {name}={_escaped(value)}" for name, value in settings.items()]
+    return " ".join([*own, _OPTIONS])
+
+
+def _escaped(value: str) -> str:
+    return str(value).replace("\\", "\\\\").replace(" ", "\\ ")
 
 
 class Armed:

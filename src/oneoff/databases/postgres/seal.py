@@ -11,14 +11,8 @@ from psycopg import errors
 
 from oneoff import own
 from oneoff.databases.postgres import effects, ending
-from oneoff.databases.postgres.interception import (
-    NOT_READ_ONLY,
-    USE_DIRECT_ADDRESS,
-    Intercepted,
-    describe,
-    is_sealed,
-    opening,
-)
+from oneoff.databases.postgres.admission import opening, sealed_as
+from oneoff.databases.postgres.interception import NOT_READ_ONLY, USE_DIRECT_ADDRESS, Intercepted, describe
 from oneoff.databases.postgres.options import (
     IDLE_SECONDS,
     LOCK_TIMEOUT_SECONDS,
@@ -26,6 +20,7 @@ from oneoff.databases.postgres.options import (
     WHOLE_SECONDS,
 )
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.postgres.wire.server import Address, WireServer
 from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.databases.watching import LEFT_FOR_THE_END
 from oneoff.dryrun.measure import Measure
@@ -48,8 +43,8 @@ _NOT_COVERED = (
     "all connections of the task share one session: they see each other's uncommitted work",
     "isolation levels are not applied",
     "functions, types, policies and grants that the task changes are rolled back, and not listed",
-    "psycopg2: read-only, unless its connection string has options= of its own or a pooler drops them",
-    "asyncpg, pg8000 and other drivers that do not read PGOPTIONS",
+    "psycopg2's connection class, called instead of psycopg2.connect(): read-only, but not held",
+    "pg8000 and other drivers that do not read PGOPTIONS",
     LEFT_FOR_THE_END,
     "code that means to get around the seal: for that, give the dry run a role that can only read",
     _LIMITS,
@@ -75,6 +70,7 @@ class PostgresSeal:
         self._found = effects.Effects()
         self._schema_changes: tuple[str, ...] = ()
         self._moves: tuple[str, ...] = ()
+        self._wires: tuple[WireServer, ...] = ()
         self._counting = "not measured: the dry run ended early"
         self._measured = self._over = self._kept = False
 
@@ -92,7 +88,12 @@ class PostgresSeal:
             undo.callback(session.close)
             self._before = self._seal(session)
             undo.enter_context(ending.Cap(session))
+            self._wires = wires = WireServer(session), WireServer(session, loopback=True)
+            session.address = wires[0].address
+            for wire in wires:
+                watch.callback(wire.close)
             watch.enter_context(Intercepted(session))
+            watch.enter_context(own.lent_name(session.connection.info.host))  # asyncio does so in a thread
             undo.callback(self._dispose_quietly)
             self._session = session
             self._cleanup, self._watch = undo.pop_all(), watch.pop_all()
@@ -102,6 +103,8 @@ class PostgresSeal:
     def measure(self) -> None:
         """End the task's part: what its threads send from here on is refused."""
         session = self._opened
+        for wire in self._wires:
+            wire.settle()
         self._over = True
         self._cleanup.enter_context(session.quiet())
         try:
@@ -128,6 +131,13 @@ class PostgresSeal:
                 self.measure()
             if session.ours:
                 self._name_moved_sequences(session)
+
+    def loopback(self) -> Address:
+        """Where another process finds the sealed database; from the first call on somebody listens there.
+
+        What it does there is this dry run's, as if the task had done it. Raises DryRunUnavailable, OSError.
+        """
+        return self._wires[1].address()
 
     def report(self) -> DatabaseReport:
         session = self._opened
@@ -157,7 +167,7 @@ class PostgresSeal:
         try:
             identity = ask(connection.pgconn, sql("identify"))[0]
             database = describe(connection)
-            if is_sealed(identity["identity"]):
+            if sealed_as(identity):
                 raise SealedAlready
             if identity["read_only_default"] != "on":
                 raise DryRunUnavailable(NOT_READ_ONLY.format(database), next_step=USE_DIRECT_ADDRESS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -108,6 +108,12 @@ class Session:
         self.statements = StatementLog()
         self.closed = False
         self.pid = os.getpid()
+        self.address: Callable[[], Any] = lambda: None
+        """Where other drivers find the server of :mod:`.wire`, which is opened when it is asked for."""
+        self.unfinished: set[int] = set()
+        """Tenants whose last autocommit transaction has more statements to come."""
+        self.forgotten = 0
+        """How often all prepared statements were given up, whosever they were."""
         self._last: int | None = None
         self._ended: DryRunStopped | None = None
 
@@ -130,6 +136,18 @@ class Session:
     def broken(self) -> bool:
         """Whether the transaction is gone: the server has refused a commit, or the task rolled it back."""
         return self.pgconn.transaction_status in (_IDLE, pq.TransactionStatus.UNKNOWN)
+
+    def note_notifications(self, text: str, shown: str) -> None:
+        """What a statement would notify is a change that a real run makes.
+
+        Args:
+            shown: the statement without the values that its driver has written into it.
+        """
+        for notification in notifications(text) if notifications(shown) else ():
+            self.notes.change(notification)
+
+    def note_failure(self, shown: str, sqlstate: str | None) -> None:
+        """A statement of the task has failed; here that is the task's own affair."""
 
     def refuse_latecomers(self) -> None:
         """Stop who comes after the end of the dry run. Raises DryRunStopped."""
@@ -155,20 +173,42 @@ class Session:
         if self.broken:
             raise DryRunStopped(str(self._ended))
 
-    def before_statement(self, tenant: int, *, autocommit: bool, reads: bool) -> list[str]:
-        """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error."""
+    def failed(self, tenant: int) -> bool:
+        """Whether this tenant's transaction has failed, and nobody has ended it yet."""
+        return self.ledger.doomed(tenant) or (
+            self._last == tenant and bool(self.pgconn.transaction_status == _FAILED)
+        )
+
+    def before_statement(
+        self, tenant: int, *, autocommit: bool, reads: bool, goes_on: bool = False
+    ) -> list[str]:
+        """The commands that have to go first. Raises DryRunStopped, Interleaved, psycopg.Error.
+
+        Args:
+            goes_on: the statement belongs to the autocommit transaction of the one before.
+        """
         self.check("by an earlier statement")
         failed, commands = self._failure(tenant)
-        commands += self.ledger.settle(tenant, failed=failed)
+        goes_on = goes_on and self.ledger.runs(tenant)
+        if not goes_on:
+            commands += self.ledger.settle(tenant, failed=failed)
         if self.ledger.doomed(tenant):
             raise errors.InFailedSqlTransaction(
                 "current transaction is aborted, commands ignored until end of transaction block"
             )
-        commands += self.ledger.begin(tenant, autocommit=autocommit)
+        if not goes_on:
+            commands += self.ledger.begin(tenant, autocommit=autocommit)
         if not reads:
             self.ledger.wrote(tenant)
         self._last = tenant
         return commands
+
+    def check_rollback_to(self, tenant: int) -> None:
+        """Whether a tenant may go back to a savepoint of its own. Raises Interleaved, psycopg.Error."""
+        if self._last is not None and not self.failed(self._last):
+            for command in self._settle_last(tenant):
+                ask(self.pgconn, command.encode())
+        self.ledger.check_rollback_to(tenant)
 
     def end_of_transaction(self, tenant: int, *, commit: bool) -> list[str]:
         """The commands for a tenant's commit or rollback. Raises DryRunStopped, Interleaved."""
@@ -177,7 +217,7 @@ class Session:
         self.refuse_latecomers()
         self.check("COMMIT by an earlier statement")
         failed, commands = self._failure(tenant)
-        if settled := self.ledger.settle(tenant, failed=failed):
+        if tenant not in self.unfinished and (settled := self.ledger.settle(tenant, failed=failed)):
             return commands + settled
         if commit and not failed:
             return commands + self.ledger.commit(tenant)
@@ -196,10 +236,18 @@ class Session:
             ask(self.pgconn, command.encode())
 
     def _failure(self, tenant: int) -> tuple[bool, list[str]]:
-        """Whether this tenant's transaction has failed, and what undoes another one's that has."""
-        if self.pgconn.transaction_status != _FAILED or self._last is None:
+        """Whether this tenant's transaction has failed, and what ends what another one has left open."""
+        if self._last is None:
             return False, []
+        if self.pgconn.transaction_status != _FAILED:
+            return False, self._settle_last(tenant)
         return (True, []) if self._last == tenant else (False, self.ledger.doom(self._last))
+
+    def _settle_last(self, tenant: int) -> list[str]:
+        """End the autocommit statement that another tenant ran last: nobody can undo it any more."""
+        if self._last in (None, tenant) or self._last in self.unfinished:
+            return []
+        return self.ledger.settle(self._last, failed=False)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
