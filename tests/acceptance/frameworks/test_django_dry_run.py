@@ -75,3 +75,26 @@ def test_by_manage_py(django: Project) -> None:
     assert ended.code == 0, ended.err
     assert "carts_cart" in ended.out
     assert ages(django) == [1, 100, 200]
+
+
+HOOKED = LATE.replace(
+    'self.stdout.write("all gone")',
+    'transaction.on_commit(lambda: print("left after the commit:", Cart.objects.count()))',
+)
+
+
+def test_a_real_run_that_is_measured(django: Project) -> None:
+    """Both databases commit at its end, and its hook is called then; where it goes too far, neither is."""
+    command = django.root / "legacy" / "management" / "commands" / "late.py"
+    command.write_text(HOOKED.replace("Cart.objects.all()", "Cart.objects.filter(age=1)"))
+    expected = django("run", "late", "--dry-run", "-o", "json").json["id"]
+    command.write_text(HOOKED)
+    ended = django("run", "late", "--yes", "--expect", expected)
+    assert ended.code == 1
+    assert "left after the commit" not in ended.out
+    assert (ages(django), reports(django)) == ([1, 100, 200], 2)
+    ended = django("run", "late", "--yes", "--effects", "-o", "json")
+    assert ended.code == 0, ended.err
+    assert "left after the commit: 0" in ended.err
+    assert ended.json["effects_report"]["committed"] is True
+    assert (ages(django), reports(django)) == ([], 0)

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg2
 import pytest
 from django.db import transaction
 from django.db.models import F
 
+from oneoff.databases import other_drivers
 from oneoff.databases.handles import Databases
 from oneoff.databases.together import Together
+from oneoff.databases.undeclared import Undeclared
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import TableEffect
 from oneoff.errors import DryRunStopped, DryRunUnavailable, NotCommitted, PartlyCommitted
@@ -134,6 +137,35 @@ def test_what_is_not_declared_is_left_alone(files: tuple[Path, Path], urls: tupl
     assert [report.tables for report in seal.reports()] == [(TableEffect(table="account", updated=1),)] * 2
     named = [gap for gap in seal.not_covered if "what is written there is not counted" in gap]
     assert len(named) == 3
+
+
+@pytest.mark.parametrize("measure", [_EFFECTS, _EXPECT], ids=["effects", "expect"])
+def test_a_driver_that_nothing_can_be_led_by(urls: tuple[str, str], measure: Measure) -> None:
+    """Without psycopg 3 its databases are not declared ones: they are left alone, or not reached at all."""
+    undeclared = Undeclared(readable=True, held=measure.holds_others)
+    with other_drivers.refused("psycopg2", undeclared):
+        if undeclared.held:
+            with pytest.raises(DryRunStopped, match="needs psycopg 3"):
+                psycopg2.connect(urls[0])
+            return
+        with closing(psycopg2.connect(urls[0])) as connection, connection:
+            connection.cursor().execute(_UPDATE)
+    assert _balance(urls[0]) == 1
+    assert "what is reached through psycopg2: not the app's declared" in undeclared.notes.gaps[0]
+
+
+def test_what_other_drivers_write_undeclared_is_left_alone(urls: tuple[str, str]) -> None:
+    """Through psycopg2 the declared database is measured, and another is written for real."""
+    seal = Databases().seal(urls[0], _EFFECTS)
+    with seal:
+        for url in urls:
+            with closing(psycopg2.connect(url)) as connection, connection:
+                connection.cursor().execute(_UPDATE)
+        assert _balance(urls[1]) == 1
+        seal.measure()
+        seal.keep()
+    assert [_balance(url) for url in urls] == [1, 1]
+    assert seal.report().tables == (TableEffect(table="account", updated=1),)
 
 
 def test_what_is_not_declared_stays_where_the_run_is_not_kept(
