@@ -39,6 +39,43 @@ def test_setval_is_stopped_before_it_is_sent(shop: Shop, task: Callable[[Shop], 
     assert report.other_changes == ()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY account TO '{0}'",
+        "copy (SELECT 1) to program 'touch {0}'",
+        "COPY account FROM PROGRAM 'touch {0}; true'",
+        "SELECT lo_export(lo_from_bytea(0, 'x'), '{0}')",
+        "SELECT dblink_exec('dbname=postgres', 'VACUUM')",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+        "SELECT pg_catalog.pg_reload_conf()",
+    ],
+    ids=lambda statement: " ".join(statement.split()[:2]),
+)
+def test_what_the_server_would_do_at_once_is_stopped_before_it_is_sent(shop: Shop, statement: str) -> None:
+    """A file, a program, another session: no rollback undoes that, and the statement shows it."""
+    file = shop.server.socket / "written"
+
+    def task(shop: Shop) -> None:
+        shop.connect().execute(statement.format(file).encode())
+
+    (attempt,) = dry(shop, task).attempts
+    assert attempt.startswith(f"`{statement.format(file)[:20]}")
+    assert not file.exists()
+
+
+def test_words_that_only_sound_like_it_pass(shop: Shop) -> None:
+    """COPY to the client, and a column that is called like a function."""
+
+    def task(shop: Shop) -> None:
+        with shop.connect() as connection:
+            connection.execute("ALTER TABLE account ADD dblink text, ADD program text")
+            with connection.cursor().copy("COPY account TO STDOUT") as copy:
+                assert list(copy)
+
+    assert dry(shop, task).attempts == ()
+
+
 def _moves(report: DatabaseReport) -> list[str]:
     assert Report(databases=(report,)).has_effects
     return [change.partition(", and stays there")[0] for change in report.other_changes]

@@ -36,8 +36,7 @@ _LIMITS = (
 _NOT_COVERED = (
     "sequences are not put back (nextval), and those that the role may not read are not looked at",
     "advisory locks of the session end with it",
-    "functions of the server that act outside the transaction: lo_export, COPY … TO PROGRAM or TO a file",
-    "functions of the server that reach further: dblink and other extensions, pg_read_file, lo_import",
+    "what functions of the database do outside the transaction, where the statement does not show it",
     "NOTIFY is not delivered; one that a function or a trigger hides is not listed",
     "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
     "all connections of the task share one session: they see each other's uncommitted work",

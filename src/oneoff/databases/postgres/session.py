@@ -40,7 +40,26 @@ _NOTIFIES = re.compile(
     r"""|\bpg_notify\b"?\s*\((?:\s*'(?P<text>[^']+)'\s*(?:,|::))?""",
     re.IGNORECASE | re.MULTILINE,
 )
-_MOVES_A_SEQUENCE = re.compile(r"\bsetval\b\"?\s*\(", re.IGNORECASE)
+_LASTS = (
+    (
+        r"\bsetval\b\"?\s*\(",
+        "calls setval, and no rollback puts the sequence back; ALTER SEQUENCE … RESTART can be undone",
+    ),
+    (
+        r"\bdblink(?:_exec|_send_query|_connect\w*)?\b\"?\s*\(",
+        "calls dblink, whose work is its own transaction's",
+    ),
+    (r"\bcopy\b[^;]*\b(?:to|from)\s+program\b", "starts a program on the server's machine"),
+    (r"\bcopy\b[^;]*\bto\s+(?:e?'|\$|%s)", "writes a file on the server's machine"),
+    (r"\blo_export\b\"?\s*\(", "writes a file on the server's machine"),
+    (
+        r"\bpg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|switch_wal|promote)\b\"?\s*\(",
+        "acts on the server at once",
+    ),
+)
+"""What no rollback undoes, by a statement's text. Source: https://www.postgresql.org/docs/current/sql-copy.html
+and functions-sequence.html, functions-admin.html, contrib-dblink-function.html there."""
+_LASTING = tuple((re.compile(pattern, re.IGNORECASE), words) for pattern, words in _LASTS)
 
 
 def turns_the_guard_off(statement: str) -> bool:
@@ -51,13 +70,12 @@ def turns_the_guard_off(statement: str) -> bool:
     return bool(_SUSPICIOUS.search(statement) and _TURNS_THE_GUARD_OFF.search(statement))
 
 
-def moves_a_sequence(statement: str) -> bool:
-    """Whether a statement's text calls ``setval``, which no rollback undoes.
+def lasts(statement: str) -> str | None:
+    """What a statement does, by its text, that no rollback undoes; None where nothing of that kind shows.
 
-    The same comfort: what a function of the database hides is seen only afterwards. Source:
-    https://www.postgresql.org/docs/current/functions-sequence.html
+    The same comfort: what a function of the database hides is not seen.
     """
-    return bool(_MOVES_A_SEQUENCE.search(statement))
+    return next((words for pattern, words in _LASTING if pattern.search(statement)), None)
 
 
 def notifications(statement: str) -> list[str]:

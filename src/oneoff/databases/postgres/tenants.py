@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from oneoff.databases.postgres.ledger import Interleaved
-from oneoff.databases.postgres.session import Session, moves_a_sequence, turns_the_guard_off
+from oneoff.databases.postgres.session import Session, lasts, turns_the_guard_off
 from oneoff.databases.watching import Notes
 
 SEAL = "_oneoff_seal"
@@ -95,11 +95,8 @@ def screen(notes: Notes, text: str, shown: str = "") -> None:
     shown = shown or text
     if turns_the_guard_off(text if "set_config" in shown.lower() else shown):
         raise notes.attempt(f"the task turns the dry run's guard off: {start(shown)}")
-    if moves_a_sequence(shown):
-        raise notes.attempt(
-            f"{start(shown)} calls setval, and no rollback puts the sequence back;"
-            " ALTER SEQUENCE … RESTART does the same, and can be undone"
-        )
+    if what := lasts(shown):
+        raise notes.attempt(f"{start(shown)} {what}")
 
 
 def only_reads(text: str) -> bool:
