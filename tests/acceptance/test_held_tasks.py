@@ -113,6 +113,14 @@ def count():
 
     with psycopg.connect(os.environ["APP_DATABASE"]) as connection:
         connection.execute("UPDATE account SET balance = 7")
+
+
+@admin.task
+def connect_past():
+    import psycopg
+
+    count()
+    psycopg.connect(os.environ["APP_DATABASE"], options="-c statement_timeout=1000")
 '''
 
 
@@ -233,6 +241,22 @@ class TestFunctions:
             tables = ended.json["dry_run_report"]["databases"][0]["tables"]
             assert [(table["table"], table["updated"]) for table in tables] == [("account", 1)]
             assert server.execute("SELECT balance FROM account", database=name) == [(5,)]
+
+    def test_a_connection_that_cannot_be_held_fails_what_has_begun(
+        self, project: Project, server: Server
+    ) -> None:
+        """It is no refusal: half of the work was done, and the report shows it."""
+        with server.database() as name:
+            server.execute("CREATE TABLE account (balance int)", database=name)
+            environ = {"APP_DATABASE": _url(server, name)}
+            ended = project("run", "connect-past", "--dry-run", "-o", "json", environ=environ)
+        assert (ended.code, ended.json["status"]) == (1, "failed"), ended.err
+        assert "is not read-only" in ended.json["error"]
+        report = ended.json["dry_run_report"]
+        assert not report["complete"]
+        assert [one["sql"] for one in report["databases"][0]["statements"]] == [
+            "UPDATE account SET balance = 7"
+        ]
 
 
 class TestCommands:

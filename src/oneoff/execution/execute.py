@@ -29,6 +29,7 @@ from oneoff.audit.merkle import Checkpoint
 from oneoff.dryrun.report import Report, masked
 from oneoff.errors import (
     CommitUnknown,
+    DryRunStopped,
     DryRunUnavailable,
     NotCommitted,
     OneoffError,
@@ -293,7 +294,12 @@ class Execution:
     def _call(self, context: Context) -> None:
         """A task that forks comes back here twice; the child leaves before it touches what is the run's."""
         try:
-            function.call(self._task, context, self._values)
+            try:
+                function.call(self._task, context, self._values)
+            except (
+                DryRunUnavailable
+            ) as error:  # of a connection; the task has begun, so the run is not refused
+                raise DryRunStopped(error.message) from error
         except BaseException as error:
             if os.getpid() != self._owner:
                 _leave_fork(error, self._mask)
