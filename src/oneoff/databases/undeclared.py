@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oneoff.databases.watching import Notes
 
-DECLARE_IT = "declare it: App(…, database=…)"
+DECLARE_IT = "declare it: App(…, database=…), or `database` under [tool.oneoff]"
 """What makes a dry run hold a database."""
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from oneoff import own
 from oneoff.guards import files, foreign, network, signals
 from oneoff.guards.attempts import Attempts
-from oneoff.guards.connections import PutAside, standard_streams, writable_files
+from oneoff.guards.connections import PutAside, children, standard_streams, writable_files
 from oneoff.guards.connections import foreign as foreign_connections
 from oneoff.guards.processes import ProcessGuard
 from oneoff.scratch import PREFIX, scratch_for_task
@@ -124,10 +124,14 @@ class AuditHookGuard:
         begins = (*self._own_files, os.path.join(tempfile.gettempdir(), PREFIX))  # noqa: PTH118
         with own.work():
             connections = foreign_connections(self.hosts)
-            opened = writable_files(begins, self._streams)
+            opened, started = writable_files(begins, self._streams), children()
         return (
             *(f"a connection to {where} that C code opened before the dry run" for where in connections),
             *(f"{path}, which was open for writing before the dry run" for path in opened),
+            *(
+                f"process {one}, which was started before the dry run, and does what it is told"
+                for one in started
+            ),
         )
 
 

@@ -122,6 +122,18 @@ def writable_files(but: Iterable[str], streams: Container[tuple[int, int]]) -> t
     return tuple(found)
 
 
+def children() -> tuple[str, ...]:
+    """The processes that this one has started and that still run, by number and name; Linux alone tells."""
+    found = list[str]()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            for number in listed.read_text().split():
+                process = Path("/proc", number)
+                if b"resource_tracker" not in process.joinpath("cmdline").read_bytes():
+                    found.append(f"{number} ({process.joinpath('comm').read_text().strip()})")
+    return tuple(found)
+
+
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 

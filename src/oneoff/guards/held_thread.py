@@ -24,7 +24,7 @@ _SHARED_MEMORY = "/dev/shm"
 _NOT_COVERED = (
     "by C code: unix sockets, UDP, any host at a database's port, modes and times of files, shared memory",
     "what is written to files that are open already, other than by mapping them into memory",
-    "threads and processes that ran before the task began, as far as C code goes",
+    "threads that ran before the task began, as far as C code goes; processes that did, whatever they do",
     "by the audit hook: code that the task leaves for the end (atexit, __del__), and threads of `_thread`",
     "what the kernel refuses to C code is not listed: an error that the task swallows is not seen",
 )

@@ -468,6 +468,16 @@ def test_a_connection_to_an_allowed_host_stays(world: World) -> None:
             assert served.recv(10) == b"x"
 
 
+def test_processes_from_before_are_named(world: World) -> None:
+    """A shell that waits for words, or a pool of workers: what it is told to do is held by nothing."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as earlier:
+        guard = AuditHookGuard()
+        with guard, guard.around_task():
+            pass
+        named = f"process {earlier.pid} (cat), which was started before the dry run, and does what it is told"
+        assert named in guard.not_covered
+
+
 def test_files_that_are_open_for_writing_are_named(world: World) -> None:
     """No event tells of what is written to them; oneoff's own are not the task's."""
     guard = AuditHookGuard()
