@@ -48,7 +48,8 @@ def purge(ctx: oneoff.Context, beats: int = 0) -> None:
     connection.execute("DELETE FROM thing WHERE id > 2")
     connection.commit()
     connection.close()
-    Path("started").touch()
+    ctx.effect("say that it is at work", Path("started").touch)
+    print("at work", flush=True)
     for done in range(beats):
         ctx.progress(done, total=beats)
         time.sleep(0.1)
@@ -144,7 +145,7 @@ def test_a_long_dry_run_keeps_its_lease(shop: tuple[Shop, str], server: Server) 
         stderr=subprocess.PIPE,
         text=True,
     )
-    eventually((project.root / "started").exists)
+    eventually(lambda: "at work" in project("logs", "@latest").out)
     server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oneoff'")
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
