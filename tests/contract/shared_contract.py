@@ -92,6 +92,7 @@ class SharedStoreContract(StoreContract):
         """The same, for long."""
         self.kill_rounds(store, address, rounds=40)
 
+    @pytest.mark.timeout(240)  # 15 s on a machine that has nothing else to do
     def test_no_kill_leaves_a_gap(self, store: Store, address: str, tmp_path: Path) -> None:
         """Of 8 writers at work all the time, 20 are killed: no gap, nothing lost, nothing twice."""
         self.kill_one_by_one(store, address, tmp_path, kills=20)

@@ -95,7 +95,7 @@ def work(ctx: oneoff.Context) -> None:
     print("at work", flush=True)
     while not ctx.sleep(0.1):
         pass
-    print("stopped well", flush=True)
+    print("stopped well" + chr(10), end="", flush=True)  # in one piece: others write to the log, too
 
 
 @admin.task
