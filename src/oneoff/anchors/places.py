@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ class FileAnchor:
         self._path = path
 
     def keep(self, statement: Statement, *, stdout_taken: bool) -> None:
-        """In one write, so that processes that append at the same time do not mix."""
+        """Processes that append at the same time wait for each other: lines do not mix."""
         try:
             self._append(statement.line.encode())
         except OSError as error:
@@ -47,6 +48,9 @@ class FileAnchor:
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
+            # A write that crosses a page shows its first part before its last: without the lock
+            # a line that is still being written looks like one that was cut.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line  # the disk was full in the middle of the line before
