@@ -142,26 +142,27 @@ class SqliteStore:
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
         while True:
-            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
-            yield from page
-            if len(page) < _PAGE:
+            rows, tables = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            for row in rows:
+                yield _stored(row, tables.get(row[0], []))
+            if len(rows) < _PAGE:
                 return
-            start = page[-1].seq + 1
+            start = rows[-1][0] + 1
 
-    def _page(self, start: int) -> list[StoredEvent]:
-        rows = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE})
-        if not rows:
-            return []
-        tables: dict[int, list[JSON]] = {}
-        # Later than the events, and none the less theirs: both were written at once, and stay.
-        for seq, name in self._read(_SQL["scan_event_tables"], {"first": rows[0][0], "last": rows[-1][0]}):
-            tables.setdefault(seq, []).append(name)
-        return [_stored(row, tables.get(row[0], [])) for row in rows]
+    def _page(self, start: int) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
+        """Rows of events, and the tables of those that have some."""
+        rows, tables = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE}), dict[int, Any]()
+        if rows:
+            # Later than the events, and none the less theirs: both were written at once, and stay.
+            which = {"first": rows[0][0], "last": rows[-1][0]}
+            for seq, name in self._read(_SQL["scan_event_tables"], which):
+                tables.setdefault(seq, []).append(name)
+        return rows, tables
 
-    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+    def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
         sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
-        values = {"start": start, "limit": _PAGE, "run_id": _plain(run_id)}
-        return [_stored(row[:-1], json.loads(row[-1])) for row in self._read(sql, values)]
+        rows = self._read(sql, {"start": start, "limit": _PAGE, "run_id": _plain(run_id)})
+        return [row[:-1] for row in rows], {row[0]: json.loads(row[-1]) for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -374,8 +375,7 @@ def _entry(event: Event) -> dict[str, Any]:
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    seq, body, hashes, *texts, measured = row
-    return StoredEvent(seq, body, hashes, (*texts, None if measured is None else bool(measured), tables))
+    return StoredEvent(row[0], row[1], row[2], (*row[3:], tables))  # measured: 1 is True, 0 is False
 
 
 def _values(run: Run) -> dict[str, Any]:
