@@ -37,17 +37,16 @@ def main(runs: int) -> int:
     """Measure, print, and say by the exit code whether every limit holds."""
     held = list[bool]()
     with tempfile.TemporaryDirectory() as name:
-        few, many = fill(Path(name) / "few.db", FEW), fill(Path(name) / "many.db", runs)
-        held += _measured("SQLite", runs, few, many)
+        held += _measured("SQLite", runs, lambda number: fill(Path(name) / f"{number}.db", number))
     with serve(shared_buffers="256MB", max_wal_size="8GB") as server:
-        held += _measured(
-            "PostgreSQL", runs, fill_postgres(server, "few", FEW), fill_postgres(server, "many", runs)
-        )
+        held += _measured("PostgreSQL", runs, lambda number: fill_postgres(server, f"of_{number}", number))
     return 0 if all(held) else 1
 
 
-def _measured(name: str, runs: int, few: Store, many: Store) -> list[bool]:
-    print(f"{name}, {runs:,} runs", flush=True)
+def _measured(name: str, runs: int, filled: Callable[[int], Store]) -> list[bool]:
+    start = time.perf_counter()
+    few, many = filled(FEW), filled(runs)
+    print(f"{name}, {runs:,} runs, filled in {time.perf_counter() - start:.0f} s", flush=True)
     looks = filters(runs).items()
     return [_verify(many), _receipts(many), *(_filter(words, look, few, many) for words, look in looks)]
 
