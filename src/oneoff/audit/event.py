@@ -200,6 +200,8 @@ def decode(body: bytes) -> JSONObject:
         envelope, end = _SCAN(text, 0)  # without white space around it, and quicker than json.loads
     except StopIteration:
         raise ValueError("it is no JSON") from None
+    except RecursionError:
+        raise ValueError("its JSON is nested too deep") from None
     if end != len(text):
         raise ValueError("something follows the JSON")
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
