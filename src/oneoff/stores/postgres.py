@@ -36,7 +36,7 @@ from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 VERSION = 1
 """The version of the schema that this client was written for."""
 
-_PAGE = 1000
+_PAGE = 2000
 """Events read at once: no transaction stays open while the caller works on them."""
 _LOCK_TRIES = 20
 """How often a change is tried that others come before, such as one that holds a lock and lets it go."""
