@@ -162,7 +162,6 @@ class _Reading:
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
-    next_seq: int = 0
     first_bad: int | None = None
     held: Checkpoint | None = None
     next_look: int = 0
@@ -170,17 +169,16 @@ class _Reading:
     def begin(self) -> None:
         """Here the events begin."""
         self.start = Checkpoint(self.size, self.root())
-        self.next_seq = self.size
 
     def read(self, events: Iterable[StoredEvent]) -> None:
         """All events that are kept, each looked at by itself and in its place."""
         # Once for each event of the log: that is where the time goes.
-        leaf_hash = sha256(b"\x00").copy
+        leaf_hash, expected = sha256(b"\x00").copy, self.size
         for event in events:
             seq, body = event.seq, event.body
-            if seq != self.next_seq:
-                self.bad(self.next_seq, f"event {self.next_seq} is missing: event {seq} comes in its place")
-            self.next_seq = seq + 1
+            if seq != expected:
+                self.bad(expected, f"event {expected} is missing: event {seq} comes in its place")
+            expected = seq + 1
             leaf = leaf_hash()
             leaf.update(body)
             self.grow(leaf.digest(), event.hashes, seq)
