@@ -32,8 +32,6 @@ from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
-_PAGE = 1000
-"""Events read at once: no read transaction stays open while the caller works on them."""
 _FORGOTTEN_AT_ONCE = 1_000
 """Events deleted in one transaction: some tens of milliseconds, and others may write in between."""
 
@@ -42,6 +40,10 @@ _Row = tuple[Any, ...]
 
 class SqliteStore:
     """A store in one file. Threads may share it; a forked child may not (SQLite, howtocorrupt §2.6)."""
+
+    page_size = 128
+    """Events read at once: no read transaction stays open while the caller works on them, and so few stay in
+    the processor's cache until then."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -145,13 +147,14 @@ class SqliteStore:
             rows, tables = self._page(start) if run_id is None else self._page_of_run(start, run_id)
             for row in rows:
                 yield _stored(row, tables.get(row[0], []))
-            if len(rows) < _PAGE:
+            if len(rows) < self.page_size:
                 return
             start = rows[-1][0] + 1
 
     def _page(self, start: int) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
         """Rows of events, and the tables of those that have some."""
-        rows, tables = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE}), dict[int, Any]()
+        rows = self._read(_SQL["scan_events"], {"start": start, "limit": self.page_size})
+        tables = dict[int, list[JSON]]()
         if rows:
             # Later than the events, and none the less theirs: both were written at once, and stay.
             which = {"first": rows[0][0], "last": rows[-1][0]}
@@ -161,7 +164,7 @@ class SqliteStore:
 
     def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
         sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
-        rows = self._read(sql, {"start": start, "limit": _PAGE, "run_id": _plain(run_id)})
+        rows = self._read(sql, {"start": start, "limit": self.page_size, "run_id": _plain(run_id)})
         return [row[:-1] for row in rows], {row[0]: json.loads(row[-1]) for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
