@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oneoff.app import App
     from oneoff.errors import ControlSignal, OneoffError, Refused, UsageError
-    from oneoff.execution.context import Context
+    from oneoff.execution.context import Context, effect
     from oneoff.tasks.limits import Param
     from oneoff.tasks.secret import Secret
     from oneoff.version import __version__
@@ -25,6 +25,7 @@ __all__ = [
     "Secret",
     "UsageError",
     "__version__",
+    "effect",
 ]
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "Secret": "oneoff.tasks.secret",
     "UsageError": "oneoff.errors",
     "__version__": "oneoff.version",
+    "effect": "oneoff.execution.context",
 }
 
 

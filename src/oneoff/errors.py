@@ -39,9 +39,17 @@ The first line of a class's docstring is its default message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean …?)`` behind a word that nobody knows, where one of those known is like it."""
+    from difflib import get_close_matches  # only a mistake needs it
+
+    near = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class OneoffError(Exception):

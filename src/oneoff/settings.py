@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from oneoff.errors import InvalidSettings, UsageError
+from oneoff.errors import InvalidSettings, UsageError, did_you_mean
 
 T = TypeVar("T")
 
@@ -195,8 +195,11 @@ class Settings:
         if wanted == "local":
             return EnvironmentSettings()
         raise UsageError(
-            f"there is no environment {wanted!r}{_nearest(wanted, self.environments)}",
-            next_step=f"declare it as [tool.oneoff.environments.{wanted}]",
+            f"there is no environment {wanted!r}{did_you_mean(wanted, self.environments)}",
+            next_step=(
+                f"there are: {', '.join(sorted({'local', *self.environments}))}; or declare "
+                f"[tool.oneoff.environments.{wanted}] in {self.file or FILES[0]}"
+            ),
         )
 
 
@@ -207,15 +210,26 @@ def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         InvalidSettings: the file is no TOML, has an unknown key or a value of the wrong type.
     """
     file, table = _find(start)
+    try:
+        return _settings(start, environ, file, table)
+    except InvalidSettings as error:
+        if file and "[tool.oneoff" in error.message:
+            error.reword(lambda words: f"{file}: {words}")
+        raise
+
+
+def _settings(start: Path, environ: Mapping[str, str], file: Path | None, table: dict[str, Any]) -> Settings:
     root = file.parent if file else start
     project = _project(root)
     _only(table, _KEYS, "tool.oneoff")
-    store = environ.get("ONEOFF_STORE") or _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE
+    store, given_by = environ.get("ONEOFF_STORE"), "ONEOFF_STORE"
+    if not store:
+        store, given_by = _get(table, "store", _text, "tool.oneoff") or DEFAULT_STORE, "[tool.oneoff] store"
     scheme, is_url, _ = store.partition("://")
     if is_url and scheme not in ("postgresql", "postgres"):
         raise InvalidSettings(
-            f"the store {scheme}://… is neither a file nor a PostgreSQL database",
-            next_step="give ONEOFF_STORE a path, or a URL that begins with postgresql://",
+            f"{given_by}: the store {scheme}://… is neither a file nor a PostgreSQL database",
+            next_step="a path is wanted, or a URL that begins with postgresql://",
         )
     return Settings(
         root=root,
@@ -375,14 +389,7 @@ def _only(table: dict[str, Any], known: Set[str], where: str) -> None:
     """A misspelt ``protected`` must not be a silent no."""
     for key in table:
         if key not in known:
-            raise InvalidSettings(f"[{where}] has no key {key!r}{_nearest(key, known)}")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib  # only a mistake needs it
-
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+            raise InvalidSettings(f"[{where}] has no key {key!r}{did_you_mean(key, known)}")
 
 
 def _get(table: dict[str, Any], key: str, read: Callable[[Any], T], where: str) -> T | None:

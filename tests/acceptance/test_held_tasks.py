@@ -292,6 +292,17 @@ class TestCommands:
         assert _files(project) == []
         latest = project.latest()["id"]
         assert project("rerun", latest).code == 1
+
+    @pytest.mark.parametrize(
+        ("program", "words"),
+        [("no-such-program", "there is no program"), ("./oneoff.toml", "may not be executed")],
+    )
+    def test_a_program_that_cannot_start(self, project: Project, program: str, words: str) -> None:
+        """It is refused as without the dry run, and no report says that anything ran."""
+        ended = project("exec", "--dry-run", "--", program)
+        assert (ended.code, project.latest()["status"]) == (3, "refused")
+        assert words in ended.err
+        assert "it ran" not in ended.out
         assert _files(project) == []
 
     def test_a_command_can_be_stopped(self, project: Project) -> None:

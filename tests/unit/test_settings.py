@@ -134,8 +134,26 @@ def test_what_belongs_to_a_store_lies_beside_it(tmp_path: Path) -> None:
 def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
     """A key that is misspelt or a value of the wrong type is never passed over."""
     (tmp_path / "oneoff.toml").write_text(text)
-    with pytest.raises(InvalidSettings, match=words):
+    with pytest.raises(InvalidSettings, match=words) as caught:
         load(tmp_path, {})
+    if "[tool.oneoff" in caught.value.message:
+        assert caught.value.message.startswith(f"{tmp_path / 'oneoff.toml'}: ")
+
+
+def test_a_mistake_in_the_environment_is_not_the_files(tmp_path: Path) -> None:
+    """The variable is named, and not a file that has nothing to do with it."""
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff]\nstore = 's.db'")
+    with pytest.raises(InvalidSettings, match=r"^ONEOFF_STORE: the store mysql"):
+        load(tmp_path, {"ONEOFF_STORE": "mysql://x/y"})
+
+
+def test_an_environment_that_is_none(tmp_path: Path) -> None:
+    """A typing error is answered with the names there are, and the file where one more would stand."""
+    (tmp_path / "oneoff.toml").write_text("[tool.oneoff.environments.production]\nprotected = true")
+    with pytest.raises(UsageError, match="did you mean 'production'") as caught:
+        load(tmp_path, {}).environment_named("prodution")
+    assert caught.value.next_step.startswith("there are: local, production; or declare ")
+    assert str(tmp_path / "oneoff.toml") in caught.value.next_step
 
 
 def test_a_variable_of_a_command_is_never_shown(tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ class Event:
     data: JSONObject
 
 
+TYPES = (
+    *("requested", "refused", "starting", "cancelled", "outcome"),
+    *("log.accepted", "log.anchor_failed", "log.exported", "log.pruned", "log.queried", "log.verified"),
+    *("actor.erased", "breakglass.opened", "breakglass.reviewed"),
+)
+"""Every type of event that this oneoff writes; a log may hold those of a newer one."""
+
 COLUMNS = ("id", "type", "run_id", "actor", "task", "environment", "time", "status", "measured", "tables")
 """The index columns beside an event. Each follows from its bytes."""
 

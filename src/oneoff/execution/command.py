@@ -80,7 +80,7 @@ def run_command(
         CommandNotStarted: nothing ran.
     """
     if not argv or not argv[0]:
-        raise CommandNotStarted("The command is empty.", next_step="give a program and its arguments")
+        raise CommandNotStarted("the command is empty", next_step="give a program and its arguments")
     with _guardian(argv, environ=environ, cwd=cwd) as (child, lines):
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -104,7 +104,7 @@ def _unguarded(child: Child) -> CommandResult:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
     raise OneoffError(
-        "The process that guards the command was killed, and the command with it.",
+        "the process that guards the command was killed, and the command with it",
         next_step="look for the reason in the system's log: it may have run out of memory",
     )
 
@@ -116,7 +116,7 @@ def _guardian(
     """A guardian for one command; at the end of the block nothing of either runs any more."""
     if not sys.executable:
         raise CommandNotStarted(
-            "Python does not know where its own program is, so nothing could guard the command.",
+            "Python does not know where its own program is, so nothing could guard the command",
             next_step="run oneoff by a python program, not from an embedded interpreter",
         )
     with ExitStack() as stack:
@@ -134,9 +134,9 @@ def _guardian(
             )
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            raise CommandNotStarted(f"The command could not be started: {error.strerror}{where}.") from error
+            raise CommandNotStarted(f"the command could not be started: {error.strerror}{where}") from error
         except ValueError as error:  # a NUL in an argument or a variable
-            raise CommandNotStarted(f"The command could not be started: {error}.") from error
+            raise CommandNotStarted(f"the command could not be started: {error}") from error
         finally:
             os.close(control)
             os.close(status)
@@ -150,6 +150,22 @@ def _pipe_to_guardian() -> tuple[int, Child]:
     return reader, Child(writer)
 
 
+def require_program(argv: Sequence[str], *, environ: Mapping[str, str], cwd: Path) -> None:
+    """Find the program before another one is started in its place, which would only fail to become it.
+
+    Raises:
+        CommandNotStarted: there is none, or it may not be executed.
+    """
+    import errno
+    from shutil import which
+
+    is_path = "/" in argv[0]
+    program = str(cwd / argv[0]) if is_path else argv[0]
+    if which(program, path=environ.get("PATH")) is None:
+        there = is_path and os.path.lexists(program)
+        raise _not_started(argv, environ, errno.EACCES if there else errno.ENOENT)
+
+
 def _not_started(argv: Sequence[str], environ: Mapping[str, str], number: int) -> CommandNotStarted:
     """The words for the error that the system gave when the program was to take over; see execve(2)."""
     import errno
@@ -158,17 +174,17 @@ def _not_started(argv: Sequence[str], environ: Mapping[str, str], number: int) -
     program, path = shlex.quote(argv[0]), environ.get("PATH")
     match number:
         case errno.ENOENT if which(argv[0], path=path):
-            message, next_step = f"{program} needs a program that is missing.", "its first line (#!) names it"
+            message, next_step = f"{program} needs a program that is missing", "its first line (#!) names it"
         case errno.ENOENT:
-            message = f"There is no program {program}."
+            message = f"there is no program {program}"
             next_step = "look at its path" if "/" in argv[0] else f"PATH is {path or 'not set'}"
         case errno.EACCES:
-            message, next_step = f"{program} may not be executed.", f"look at it with `ls -l {program}`"
+            message, next_step = f"{program} may not be executed", f"look at it with `ls -l {program}`"
         case errno.ENOEXEC:
-            message, next_step = f"{program} is not a program for this machine.", "has it a first line (#!)?"
+            message, next_step = f"{program} is not a program for this machine", "has it a first line (#!)?"
         case _:
             message, next_step = (
-                f"{program} could not be started: {os.strerror(number)}.",
+                f"{program} could not be started: {os.strerror(number)}",
                 "try it in a shell",
             )
     return CommandNotStarted(message, next_step=next_step)

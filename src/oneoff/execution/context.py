@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from oneoff.dryrun.report import SuppressedEffect
@@ -10,6 +11,9 @@ from oneoff.execution.log import RunLogger
 from oneoff.execution.stopping import Stop
 from oneoff.runs.run import Actor
 from oneoff.types import RunId
+
+_at_work: Context | None = None
+"""Of this process and all of its threads: a run has them to itself."""
 
 
 class Context:
@@ -106,3 +110,31 @@ class Context:
         """Do what waited for the commit, in order; what the first that fails raises comes through."""
         while self._held_back:
             self._held_back.pop(0)()
+
+
+@contextmanager
+def at_work(context: Context) -> Iterator[None]:
+    """In the block :func:`effect` is this context's."""
+    global _at_work
+    before, _at_work = _at_work, context
+    try:
+        yield
+    finally:
+        _at_work = before
+
+
+def effect(
+    description: str,
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    dry_result: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """:meth:`Context.effect` for code that is given no context, such as a framework's own command.
+
+    Where no run is under way, the function is called: the code works without oneoff as it always did.
+    """
+    if _at_work is None:
+        return function(*args, **kwargs)
+    return _at_work.effect(description, function, *args, dry_result=dry_result, **kwargs)

@@ -42,7 +42,7 @@ from oneoff.errors import (
 )
 from oneoff.execution import function, stopping
 from oneoff.execution.children import Children
-from oneoff.execution.command import run_command
+from oneoff.execution.command import require_program, run_command
 from oneoff.execution.context import Context
 from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.held import HeldCommand, HeldFunction
@@ -233,9 +233,11 @@ class Execution:
 
     def _preview_command(self, held: HeldCommand) -> None:
         """Its exit code is that of the dry run: what the kernel refused is seen in nothing else."""
+        environ = {**os.environ, **self._task.environ}
+        require_program(held.command, environ=environ, cwd=self._services.settings.root)
         try:
             with held.around() as confined:
-                self._run_command(confined.command, {**os.environ, **self._task.environ, **confined.environ})
+                self._run_command(confined.command, {**environ, **confined.environ})
         except Refused:
             raise  # nothing ran: there is nothing to report
         except BaseException:

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-from click import termui
+from click import _termui_impl, termui
 
 from oneoff.errors import CommandFailed
 from oneoff.frameworks.found import RunOfTask
@@ -108,6 +108,8 @@ def answering(run: RunOfTask) -> Iterator[None]:
         (getpass, "getpass", _of_anything),
         (termui, "visible_prompt_func", _of_click),
         (termui, "hidden_prompt_func", _of_click),
+        (termui, "_getchar", _of_key),
+        (_termui_impl, "Editor", _of_editor),  # click.edit: an editor waits for ever where nobody is
     ]
     with ExitStack() as stack:
         for holder, name, read in places:
@@ -126,16 +128,16 @@ _Reader = Callable[[FrameType, str], _Question]
 class _Asker:
     """Stands where a command would wait for an answer."""
 
-    def __init__(self, run: RunOfTask, original: Callable[..., str], read: _Reader) -> None:
+    def __init__(self, run: RunOfTask, original: Callable[..., Any] | None, read: _Reader) -> None:
         self._run = run
         self._original = original
         self._read = read
 
-    def __call__(self, prompt: Any = "", *args: Any, **kwargs: Any) -> str:
-        text, answer = self._read(sys._getframe(1), str(prompt).strip())
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        text, answer = self._read(sys._getframe(1), str(args[0]).strip() if args else "")
         if not (self._run.dry_run or self._run.confirmed):
             if sys.stdin is not None and sys.stdin.isatty():
-                return self._original(prompt, *args, **kwargs)
+                return (self._original or _termui_impl.getchar)(*args, **kwargs)
             raise CommandFailed(
                 f"the command asks, and nobody can be asked: {text}", next_step="--yes answers it"
             )
@@ -151,6 +153,14 @@ class _Asker:
 
 def _of_anything(_: FrameType, prompt: str) -> _Question:
     return prompt, None
+
+
+def _of_key(_: FrameType, __: str) -> _Question:
+    return "a key", None
+
+
+def _of_editor(_: FrameType, __: str) -> _Question:
+    return "a text, in an editor", None
 
 
 def _of_input(_: FrameType, prompt: str) -> _Question:

@@ -27,7 +27,7 @@ from oneoff.threads import Newcomers
 
 _WHY_FILES = "which would stay; a temporary file belongs into the folder that `tempfile` gives"
 _WHY_NETWORK = (
-    'which no rollback reaches; ctx.effect("…", FUNCTION, …) records it, and a dry run does not call it;'
+    'which no rollback reaches; oneoff.effect("…", FUNCTION, …) records it, and a dry run does not call it;'
     " an environment may let hosts through (dry_run_hosts)"
 )
 _WHY_OTHERS = "which reaches beyond this process"

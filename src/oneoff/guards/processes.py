@@ -19,7 +19,7 @@ task: it removes semaphores and shared memory that nobody uses any more."""
 
 _WHY = (
     "and nothing holds what another process writes;"
-    ' ctx.effect("…", subprocess.run, […]) records it, and a dry run does not call it'
+    ' oneoff.effect("…", subprocess.run, […]) records it, and a dry run does not call it'
 )
 
 

@@ -21,15 +21,19 @@ class _Reason(NamedTuple):
     next_step: str
 
 
+_GIVE_ACCESS = (
+    "give this user write access to the file and its folder {folder}, or set ONEOFF_STORE to another place; a"
+    " file system that is mounted read-only, as that of many containers, takes no writes from anybody"
+)
 _ACCESS = _Reason(
     StoreUnavailable,
     "the store {path} cannot be opened for writing by {user}: {error}",
-    "give this user write access to the file and its folder {folder}, or set ONEOFF_STORE to another place",
+    _GIVE_ACCESS,
 )
 _READ_ONLY = _Reason(
     StoreUnavailable,
     "the store {path} is read-only for {user}: {error}",
-    "give this user write access to the file and its folder {folder}, or set ONEOFF_STORE to another place",
+    _GIVE_ACCESS,
 )
 _FULL = _Reason(
     StoreUnavailable,

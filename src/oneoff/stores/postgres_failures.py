@@ -28,17 +28,17 @@ class _Reason(NamedTuple):
 _UNREACHABLE = _Reason(
     StoreUnavailable,
     "the server of the store {place} cannot be reached: {error}",
-    "check that the server runs and that host and port in ONEOFF_STORE lead to it",
+    "check that the server runs and that host and port in the store's URL lead to it",
 )
 _LOGIN = _Reason(
     StoreUnavailable,
     "the server of the store {place} does not let this user in: {error}",
-    "check user, password and database in ONEOFF_STORE, and the server's pg_hba.conf",
+    "check user, password and database in the store's URL, and the server's pg_hba.conf",
 )
 _NO_DATABASE = _Reason(
     StoreUnavailable,
     "there is no such database for the store {place}: {error}",
-    "create the database, then `oneoff store init --owner-url URL`; or correct ONEOFF_STORE",
+    "create the database, then `oneoff store init --owner-url URL`; or correct the store's URL",
 )
 _STARTING = _Reason(
     StoreUnavailable,
@@ -112,7 +112,7 @@ _OLDER = _Reason(
 )
 _NOT_A_URL = _Reason(
     StoreUnavailable,
-    "ONEOFF_STORE is no address of a PostgreSQL database that psycopg can read ({place})",
+    "the store's URL is no address of a PostgreSQL database that psycopg can read ({place})",
     "write it as postgresql://USER@HOST:PORT/DATABASE; special characters in a part are %-escaped",
 )
 _NO_UTF8 = _Reason(

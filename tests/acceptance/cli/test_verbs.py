@@ -298,6 +298,7 @@ class TestAudit:
 
         assert seqs("--task", "greet", "--limit", "2") == [4, 5]
         assert "older ones match" in shop("audit", "log", "--task", "greet", "--limit", "2").err
+        assert "did you mean 'outcome'?" in shop("audit", "log", "--type", "outcom").err
         assert shop("audit", "log", "--task", "greet", "--limit", "6").err == ""
         assert seqs("--status", "refused") == [7]
         assert seqs("--not-measured", "--all") == seqs("--not-measured") == [2, 5]
@@ -379,7 +380,7 @@ class TestExec:
         """It is refused: nothing ran."""
         ended = shop("exec", "--", "no-such-program")
         assert ended.code == 3
-        assert "There is no program no-such-program." in ended.err
+        assert "there is no program no-such-program" in ended.err
 
     def test_no_command(self, shop: Project) -> None:
         """A mistake of the command."""

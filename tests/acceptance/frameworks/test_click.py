@@ -113,3 +113,21 @@ def test_a_cli_that_cannot_be_imported(clicked: Project) -> None:
     ended = clicked("run", "ask")
     assert ended.code == 3
     assert "error: cli cannot be imported" in ended.err
+
+
+def test_what_is_outside_of_the_database(clicked: Project) -> None:
+    """A command has no ctx: ``oneoff.effect`` is recorded in a dry run, and carried out in a real one."""
+    (clicked.root / "mailed.py").write_text(
+        "import click, oneoff\n"
+        "from pathlib import Path\n"
+        "@click.command()\n"
+        "def notify():\n"
+        "    oneoff.effect('tell them', Path('told.txt').write_text, 'told')\n"
+    )
+    (clicked.root / "oneoff.toml").write_text('[tool.oneoff]\napp = "mailed:notify"\n')
+    dry = clicked("run", "notify", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert "tell them (pathlib.Path.write_text)" in dry.out
+    assert not (clicked.root / "told.txt").exists()
+    assert clicked("run", "notify").code == 0
+    assert (clicked.root / "told.txt").read_text() == "told"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from oneoff.databases.handles import Databases
 from oneoff.databases.postgres.seal import PostgresSeal
+from oneoff.databases.postgres.session import Session, ask
 from oneoff.databases.together import Together
 from oneoff.errors import DryRunUnavailable
 from tests.cli import Project
@@ -408,3 +410,22 @@ def test_the_command_line_with_another_driver(shop: Shop, tmp_path: Path) -> Non
     assert ended.code == 1
     assert "turns the dry run's guard off" in ended.out + ended.err
     assert shop.fingerprint() == before
+
+
+def test_the_end_waits_for_whoever_is_at_work(shop: Shop) -> None:
+    """A client that leaves late still uses the connection: it is closed only when nobody does any more."""
+    session = Session(psycopg.connect(shop.url), {}, shop.database)
+    at_work, slept = threading.Event(), list[object]()
+
+    def work() -> None:
+        with session.lock:
+            at_work.set()
+            slept.extend(ask(session.pgconn, b"SELECT 'slept' AS said FROM pg_sleep(0.3)"))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    at_work.wait()
+    session.close()
+    thread.join()
+    assert slept == [{"said": "slept"}]
+    assert session.connection.closed

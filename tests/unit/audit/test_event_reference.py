@@ -56,6 +56,7 @@ def test_every_type_is_there() -> None:
     types |= set(re.findall(r'about_actor\(\s*"([\w.]+)"', text))
     assert {"run.requested", "run.outcome", "log.exported", "log.anchor_failed", "log.queried"} <= types
     assert types <= WORDS
+    assert {name.removeprefix("run.") for name in types} == set(event.TYPES)
 
 
 def test_every_status_and_every_limit_is_there() -> None:

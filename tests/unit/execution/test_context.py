@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from oneoff.execution import stopping
-from oneoff.execution.context import Context
+from oneoff.execution.context import Context, at_work, effect
 from oneoff.execution.log import RunLogger
 from oneoff.execution.stopping import Stop
 from oneoff.types import RunId, TaskName
@@ -54,3 +55,17 @@ def test_sleep_ends_when_the_run_has_to() -> None:
     assert ctx.sleep(60)
     assert ctx.should_stop
     assert stop.seen
+
+
+def test_code_without_a_context_has_the_one_at_work() -> None:
+    """In every thread of the process; where no run is under way it simply calls."""
+    done: list[int] = []
+    dry = context(dry_run=True)
+    with at_work(dry), ThreadPoolExecutor(1) as pool:
+        assert effect("append", done.append, 1, dry_result="ok") == "ok"
+        assert pool.submit(effect, "append again", done.append, 2).result() is None
+        with at_work(context()):
+            effect("append", done.append, 3)
+    assert [each.description for each in dry.suppressed] == ["append", "append again"]
+    assert effect("append", done.append, 4) is None
+    assert done == [3, 4]

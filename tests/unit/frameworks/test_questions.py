@@ -114,6 +114,9 @@ def test_an_answer(ask: Callable[[], Any], answer: Any, run: Asked) -> None:
         lambda: input("How many days? "),
         lambda: input(),
         lambda: getpass.getpass("Token: "),
+        lambda: click.edit("a text"),
+        lambda: click.edit(filename="a-file"),
+        click.getchar,
     ],
 )
 def test_what_a_confirmation_does_not_answer(ask: Callable[[], Any]) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from oneoff.audit.event import short_type
+from oneoff.audit.event import TYPES, short_type
 from oneoff.cli.output import emit_each, long_table, output_option
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since
 from oneoff.commands.audit import log
 from oneoff.commands.runs import get
+from oneoff.errors import did_you_mean
 from oneoff.protocols import EventQuery
 from oneoff.runs.run import ERASED, Actor
 from oneoff.runs.status import Status
@@ -62,6 +63,11 @@ def log_command(session: Session, /, output: str, **given: Any) -> None:
     )
     if given["not_measured"] and query.type is None:
         query = replace(query, type="outcome")  # a run that was refused did nothing that could be counted
+    if query.type is not None and query.type not in TYPES:
+        tell(
+            f"no event of type {query.type!r} is written by this oneoff{did_you_mean(query.type, TYPES)}; "
+            f"there are: {', '.join(TYPES)}"
+        )
     found = log(session.reading, query)
     if found.cut_off:
         tell(f"the newest {limit} events: older ones match, too; `--limit N` or `--all` shows them")

@@ -7,7 +7,7 @@ import re
 import select
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import Any
 
@@ -287,7 +287,8 @@ class Session:
     def quiet(self) -> Iterator[None]:
         """Keep the task's threads out; a statement of theirs that still runs is cancelled."""
         if not self.lock.acquire(timeout=_PATIENCE_SECONDS):
-            self.pgconn.get_cancel().cancel()
+            with suppress(errors.Error):
+                self.pgconn.get_cancel().cancel()
             self.lock.acquire()
         try:
             self.closed = True
@@ -296,9 +297,12 @@ class Session:
             self.lock.release()
 
     def close(self) -> None:
-        """Roll everything back and leave. Never raises: a server that is gone has rolled back by itself."""
-        self.closed = True
-        self.connection.close()
+        """Roll everything back and leave. Never raises: a server that is gone has rolled back by itself.
+
+        Whoever is still at work is waited for: libpq's memory must not go while another thread is in it.
+        """
+        with self.quiet():
+            self.connection.close()
 
 
 def one_line(error: BaseException) -> str:
