@@ -208,9 +208,12 @@ class PostgresStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
+        conditions = (f"event_{name}" for name in ("kept", *given))
         parts = (
             self.statements[f"select_events{of_table}"],
-            self._where(f"event_{name}" for name in ("kept", *given)),
+            self._where(
+                f"{name}{of_table}" if f"{name}{of_table}" in self.statements else name for name in conditions
+            ),
             self.statements[f"newest_events{of_table}"],
         )
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}

@@ -132,6 +132,13 @@ event.time >= %(since)s
 -- name: event_until
 event.time < %(until)s
 
+-- The same for the events of a table, by its index: by the events' own, the server would read them all.
+-- name: event_since_of_table
+counted.time >= %(since)s
+
+-- name: event_until_of_table
+counted.time < %(until)s
+
 -- name: newest_events
 ORDER BY event.time DESC, event.seq DESC LIMIT %(limit)s;
 
