@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.fill import fill
+from benchmarks.fill import fill, fill_postgres
 from benchmarks.verify import filters
 
 from oneoff.audit.verify import verify
 from oneoff.protocols import RunQuery
+from tests.postgres import Server
 
 
 def test_what_the_benchmark_fills_is_a_whole_log(tmp_path: Path) -> None:
@@ -39,3 +40,30 @@ def test_no_filter_sorts_or_reads_everything(tmp_path: Path, monkeypatch: pytest
         few = words in ("runs, under way", "runs, id")  # what is sorted then is little
         assert few or not any("TEMP B-TREE" in plan for plan in plans), (words, plans)
         assert not any(plan in ("SCAN run", "SCAN event") for plan in plans), (words, plans)
+
+
+def test_a_table_and_a_time_are_one_range_of_one_index(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In PostgreSQL, too: by the events' own time, the server would read all events of that time."""
+    store, asked = fill_postgres(postgres, "large_log", 300), list[tuple[str, Any]]()
+
+    def ask(statement: str, values: Any) -> list[Any]:
+        asked.append((statement, values))
+        return []
+
+    try:
+        found = verify(store.events(), store.checkpoint, lambda _: False)
+        assert (found.size, found.problems) == (900, ())
+        with monkeypatch.context() as patched:
+            patched.setattr(store._link, "ask", ask)
+            for words in ("log, table since", "log, table until"):
+                filters(300)[words](store)
+        for statement, values in asked:
+            plan = [line for (line,) in store._link.ask(f"EXPLAIN {statement}", values)]
+            scan = next(at for at, line in enumerate(plan) if "audit_event_table counted" in line)
+            condition = " ".join(plan[scan : scan + 2])
+            assert "name = " in condition and '"time" ' in condition, plan
+    finally:
+        store.close()
+        postgres.execute("DROP DATABASE large_log WITH (FORCE)")

@@ -207,6 +207,8 @@ def decode(body: bytes) -> JSONObject:
         envelope, end = _SCAN(text, 0)  # without white space around it, and quicker than json.loads
     except StopIteration:
         raise ValueError("it is no JSON") from None
+    except RecursionError:
+        raise ValueError("its JSON is nested too deep") from None
     if end != len(text):
         raise ValueError("something follows the JSON")
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
@@ -222,39 +224,31 @@ def columns(envelope: JSONObject) -> JSONObject:
 def beside(envelope: JSONObject) -> tuple[JSON, ...]:
     """What stands in the index columns of an event: the store writes it, verification compares it."""
     # Called for each event of a log that is verified: nothing is looked at twice.
-    data = envelope.get("data")
-    data = data if isinstance(data, dict) else {}
-    initiator, target, outcome = data.get("initiator"), data.get("target"), data.get("outcome")
-    actor = task = environment = status = None
-    measured: bool | None = (
-        None  # whether an outcome counts the rows that changed; None for what is no outcome
-    )
+    data, actor, task, environment, status = envelope.get("data"), None, None, None, None
+    measured = None  # whether an outcome counts the rows that changed; None for what is no outcome
     tables: list[JSON] = []
-    if isinstance(initiator, dict):
-        actor = _text_or_none(initiator.get("subject"))
-    if isinstance(target, dict):
-        task, environment = _text_or_none(target.get("task")), _text_or_none(target.get("environment"))
-    if isinstance(outcome, dict):
-        status, rows = _text_or_none(outcome.get("status")), outcome.get("rows")
-        measured = None if rows is None else isinstance(rows, dict)
-        if isinstance(rows, dict):
-            tables += sorted(name for name, counts in rows.items() if isinstance(counts, dict))
+    if isinstance(data, dict):
+        if isinstance(initiator := data.get("initiator"), dict):
+            actor = initiator.get("subject")
+        if isinstance(target := data.get("target"), dict):
+            task, environment = target.get("task"), target.get("environment")
+        if isinstance(outcome := data.get("outcome"), dict):
+            status, rows = outcome.get("status"), outcome.get("rows")
+            measured = None if rows is None else isinstance(rows, dict)
+            if isinstance(rows, dict):
+                tables += sorted(name for name, counts in rows.items() if isinstance(counts, dict))
     return (
         envelope.get("id"),
         short_type(envelope.get("type")),
         envelope.get("subject"),
-        actor,
-        task,
-        environment,
+        actor if isinstance(actor, str) else None,
+        task if isinstance(task, str) else None,
+        environment if isinstance(environment, str) else None,
         envelope.get("time"),
-        status,
+        status if isinstance(status, str) else None,
         measured,
         tables,
     )
-
-
-def _text_or_none(value: JSON) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def short_type(full: Any) -> Any:

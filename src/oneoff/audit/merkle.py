@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 
 HASH_BYTES = 32
 
@@ -150,6 +151,19 @@ def root_at(size: int, hashes: Hashes) -> bytes:
 
 def inclusion_proof(index: int, size: int, hashes: Hashes) -> list[bytes]:
     """PATH of RFC 6962 §2.1.1: shows that the leaf at ``index`` is in the tree of ``size`` leaves."""
+    [proof] = inclusion_proofs([index], size, hashes)
+    return proof
+
+
+def inclusion_proofs(indexes: Sequence[int], size: int, hashes: Hashes) -> list[list[bytes]]:
+    """The same of several leaves, with one look-up for all of them."""
+    paths = [_path(index, size) for index in indexes]
+    nodes = iter(_folded([siblings for path in paths for siblings in path], hashes))
+    return [list(islice(nodes, len(path))) for path in paths]
+
+
+def _path(index: int, size: int) -> list[_Range]:
+    """What is beside the way from a leaf to the root, from the leaf up."""
     if not 0 <= index < size:
         raise ValueError(f"there is no leaf {index} in a tree of {size}")
     siblings, start, end = list[_Range](), 0, size
@@ -161,7 +175,7 @@ def inclusion_proof(index: int, size: int, hashes: Hashes) -> list[bytes]:
         else:
             siblings.append((start, split))
             start = split
-    return _folded(siblings[::-1], hashes)
+    return siblings[::-1]
 
 
 def consistency_proof(old_size: int, size: int, hashes: Hashes) -> list[bytes]:

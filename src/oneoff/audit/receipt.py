@@ -16,12 +16,12 @@ from oneoff.audit.merkle import (
     HASH_BYTES,
     Checkpoint,
     Hashes,
-    inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     verify_inclusion,
 )
 from oneoff.audit.verify import Pruned
-from oneoff.types import JSONObject
+from oneoff.types import JSON, JSONObject
 
 FORMAT = "oneoff-receipt/1"
 BEGINNINGS = frozenset({"requested", "breakglass.opened"})
@@ -81,14 +81,10 @@ def make(
         WrongReceipt: the log is damaged, so that it cannot prove what it holds.
     """
 
-    def proven(event: StoredEvent) -> JSONObject:
-        return {
-            "place": event.seq,
-            "event": event.body.decode(errors="replace"),
-            "proof": [node.hex() for node in inclusion_proof(event.seq, checkpoint.size, hashes)],
-        }
-
-    stated: JSONObject = {} if pruned is None else {"pruned": proven(pruned)}
+    told = [*events, *([] if pruned is None else [pruned])]
+    proofs = inclusion_proofs([event.seq for event in told], checkpoint.size, hashes)
+    proven: list[JSON] = [_proven(event, proof) for event, proof in zip(told, proofs, strict=True)]
+    stated: JSONObject = {} if pruned is None else {"pruned": proven.pop()}
     receipt: JSONObject = {
         "format": FORMAT,
         "origin": f"{_ORIGIN}{log}",
@@ -96,10 +92,18 @@ def make(
         "checkpoint": str(checkpoint),
         "note": note,
         **stated,
-        "events": [proven(event) for event in events],
+        "events": proven,
     }
     check(json.dumps(receipt))
     return receipt
+
+
+def _proven(event: StoredEvent, proof: Iterable[bytes]) -> JSONObject:
+    return {
+        "place": event.seq,
+        "event": event.body.decode(errors="replace"),
+        "proof": [node.hex() for node in proof],
+    }
 
 
 def check(text: str) -> Shown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from oneoff.audit.event import COLUMNS, StoredEvent, beside, decode
 from oneoff.audit.merkle import EMPTY_ROOT, HASH_BYTES, Checkpoint, completed, node_hash
@@ -17,7 +17,8 @@ from oneoff.errors import StoreCorrupted
 from oneoff.runs.status import Status
 from oneoff.types import JSON, JSONObject, RunId
 
-_TYPE = COLUMNS.index("type")
+_TYPE, _RUN_ID, _STATUS = map(COLUMNS.index, ("type", "run_id", "status"))
+_LOST = Status.LOST.value
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
 
@@ -120,8 +121,7 @@ def verify(
     except StoreCorrupted as error:
         reading.problem(f"the hashes of the pruned events cannot be read: {error}")
     reading.begin()
-    for event in events:
-        reading.add(event)
+    reading.read(events)
     reading.end()
     size = reading.size
     if size < expected.size:
@@ -162,7 +162,6 @@ class _Reading:
     lost: set[RunId] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     more: int = 0
-    next_seq: int = 0
     first_bad: int | None = None
     held: Checkpoint | None = None
     next_look: int = 0
@@ -170,47 +169,53 @@ class _Reading:
     def begin(self) -> None:
         """Here the events begin."""
         self.start = Checkpoint(self.size, self.root())
-        self.next_seq = self.size
 
-    def add(self, event: StoredEvent) -> None:
-        seq, body = event.seq, event.body
-        if seq != self.next_seq:
-            self.bad(self.next_seq, f"event {self.next_seq} is missing: event {seq} comes in its place")
-        self.next_seq = seq + 1
-        leaf, hashes = sha256(b"\x00" + body).digest(), event.hashes
-        if leaf != hashes[:HASH_BYTES]:
-            self.bad(seq, f"event {seq} was changed: its body does not fit its hash")
-        self.grow(leaf, hashes)
-        try:
-            envelope = decode(body)
-        except ValueError as error:
-            self.bad(seq, f"event {seq} cannot be read: {error}")
-            return
-        derived = beside(envelope)
-        if derived != event.beside:
-            self.differ(seq, derived, event.beside)
-        type_ = derived[_TYPE]
-        if type_ == "starting":
-            self.begun(seq, envelope)
-        elif type_ == "outcome":
-            self.ended(seq, envelope)
-        elif type_ == "log.pruned":
-            self.state(seq, envelope)
+    def read(self, events: Iterable[StoredEvent]) -> None:
+        """All events that are kept, each looked at by itself and in its place."""
+        # Once for each event of the log: that is where the time goes.
+        leaf_hash, expected = sha256(b"\x00").copy, self.size
+        for event in events:
+            seq, body = event.seq, event.body
+            if seq != expected:
+                self.bad(expected, f"event {expected} is missing: event {seq} comes in its place")
+            expected = seq + 1
+            leaf = leaf_hash()
+            leaf.update(body)
+            self.grow(leaf.digest(), event.hashes, seq)
+            try:
+                envelope = decode(body)
+            except ValueError as error:
+                self.bad(seq, f"event {seq} cannot be read: {error}")
+                continue
+            derived = beside(envelope)
+            if derived != event.beside:
+                self.differ(seq, derived, event.beside)
+            type_ = derived[_TYPE]
+            if type_ == "starting":
+                self.begun(seq, cast(RunId, str(derived[_RUN_ID])))
+            elif type_ == "outcome":
+                lost = derived[_STATUS] == _LOST
+                self.ended(seq, cast(RunId, str(derived[_RUN_ID])), envelope, lost=lost)
+            elif type_ == "log.pruned":
+                self.state(seq, envelope)
 
     def differ(self, seq: int, derived: Sequence[JSON], stored: Sequence[JSON]) -> None:
         for name, value, found in zip(COLUMNS, derived, stored, strict=True):
             if found != value:
                 self.bad(seq, f"event {seq} says {name} {value!r}, and the column beside it {found!r}")
 
-    def grow(self, leaf: bytes, hashes: bytes) -> None:
+    def grow(self, leaf: bytes, hashes: bytes, seq: int | None = None) -> None:
         """One more leaf, and the subtrees that it completes, beside the hashes that are stored of them."""
         index, node, made = self.size, leaf, leaf
         while index & 1:
             node, index = node_hash(self.peaks.pop(), node), index >> 1
             made += node
         self.peaks.append(node)
-        if made != hashes and self.tree_fits:
-            self.compare_tree(made, hashes)
+        if made != hashes:
+            if seq is not None and leaf != hashes[:HASH_BYTES]:
+                self.bad(seq, f"event {seq} was changed: its body does not fit its hash")
+            if self.tree_fits:
+                self.compare_tree(made, hashes)
         self.size += 1
         if self.size == self.next_look:
             self.look()
@@ -308,31 +313,31 @@ class _Reading:
                 self.without_start(seq, run_id)
         self.open |= dict.fromkeys(sorted(stated - self.early.keys()))
 
-    def begun(self, seq: int, envelope: JSONObject) -> None:
+    def begun(self, seq: int, run_id: RunId) -> None:
         """A start, which opens an account."""
-        run_id = RunId(str(envelope.get("subject")))
         if run_id in self.open:
             self.bad(seq, f"event {seq} starts run {run_id}, which had started already")
         self.open[run_id] = seq
 
-    def ended(self, seq: int, envelope: JSONObject) -> None:
+    def ended(self, seq: int, run_id: RunId, envelope: JSONObject, *, lost: bool) -> None:
         """An outcome, which closes it."""
-        run_id = RunId(str(envelope.get("subject")))
-        status, recovered = _outcome_of(envelope)
-        lost, was_lost = status == Status.LOST, run_id in self.lost
-        # A run that was launched may be lost before it starts; whoever was lost may come back once.
-        if not (run_id in self.open or (was_lost and recovered) or (lost and not was_lost)):
-            if self.start.size and run_id not in self.early:
-                # Its start, or that it is lost, may have been pruned; the statement comes later.
-                self.early[run_id] = seq if not recovered else None
-            else:
-                self.without_start(seq, run_id)
-        elif run_id not in self.open:
-            self.early[run_id] = None
-        self.open.pop(run_id, None)
+        if run_id in self.open:
+            del self.open[run_id]
+        else:
+            self.ended_unopened(seq, run_id, lost=lost, recovered=_recovered(envelope))
         self.lost.discard(run_id)
         if lost:
             self.lost.add(run_id)
+
+    def ended_unopened(self, seq: int, run_id: RunId, *, lost: bool, recovered: bool) -> None:
+        # A run that was launched may be lost before it starts; whoever was lost may come back once.
+        if recovered if run_id in self.lost else lost:
+            self.early[run_id] = None
+        elif self.start.size and run_id not in self.early:
+            # Its start, or that it is lost, may have been pruned; the statement comes later.
+            self.early[run_id] = seq if not recovered else None
+        else:
+            self.without_start(seq, run_id)
 
     def without_start(self, seq: int, run_id: RunId) -> None:
         self.bad(seq, f"event {seq} is an outcome of run {run_id} without a start of its own")
@@ -361,10 +366,8 @@ class _Reading:
         )
 
 
-def _outcome_of(envelope: JSONObject) -> tuple[JSON, bool]:
-    """Status of an outcome, and whether it was recovered."""
+def _recovered(envelope: JSONObject) -> bool:
+    """Whether another recorded this outcome, later."""
     data = envelope["data"]
     outcome = data.get("outcome") if isinstance(data, dict) else None
-    if not isinstance(outcome, dict):
-        return None, False
-    return outcome.get("status"), outcome.get("recovered") is True
+    return isinstance(outcome, dict) and outcome.get("recovered") is True

@@ -36,7 +36,7 @@ from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 VERSION = 1
 """The version of the schema that this client was written for."""
 
-_PAGE = 1000
+_PAGE = 2000
 """Events read at once: no transaction stays open while the caller works on them."""
 _LOCK_TRIES = 20
 """How often a change is tried that others come before, such as one that holds a lock and lets it go."""
@@ -156,15 +156,30 @@ class PostgresStore:
         self._change("record", None, {"event": encode(event)}, self._recorded(event))
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        which = self.statements["events_from" if run_id is None else "events_of_run"]
-        statement = " ".join((self.statements["select_events"], which))
-        values = {} if run_id is None else {"run_id": _escaped(run_id)}
         while True:
-            rows = self._link.ask(statement, {"start": start, "limit": _PAGE} | values)
-            yield from map(_stored, rows)
+            rows, tables = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            for row in rows:
+                yield _stored(row, tables.get(row[0]))
             if len(rows) < _PAGE:
                 return
             start = rows[-1][0] + 1
+
+    def _page(self, start: int) -> tuple[list[Row], Mapping[int, list[str]]]:
+        """Rows of events, and the tables of those that have some."""
+        rows = self._link.ask(self.statements["scan_events"], {"start": start, "limit": _PAGE})
+        tables = dict[int, list[str]]()
+        if rows:
+            # Later than the events, and none the less theirs: both were written at once, and stay.
+            which = {"first": rows[0][0], "last": rows[-1][0]}
+            for seq, name in self._link.ask(self.statements["scan_event_tables"], which):
+                tables.setdefault(seq, []).append(name)
+        return rows, tables
+
+    def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[Row], Mapping[int, list[str]]]:
+        statement = " ".join((self.statements["select_events"], self.statements["events_of_run"]))
+        values = {"start": start, "limit": _PAGE, "run_id": _escaped(run_id)}
+        rows = self._link.ask(statement, values)
+        return [row[:-1] for row in rows], {row[0]: row[-1] for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -193,14 +208,17 @@ class PostgresStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
+        conditions = (f"event_{name}" for name in ("kept", *given))
         parts = (
             self.statements[f"select_events{of_table}"],
-            self._where(f"event_{name}" for name in ("kept", *given)),
+            self._where(
+                f"{name}{of_table}" if f"{name}{of_table}" in self.statements else name for name in conditions
+            ),
             self.statements[f"newest_events{of_table}"],
         )
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}
         rows = self._link.ask(" ".join(parts), {**values, "limit": limit})
-        return [_stored(row) for row in reversed(rows)]
+        return [_stored(row[:-1], row[-1]) for row in reversed(rows)]
 
     def checkpoint(self) -> Checkpoint:
         size, _ = self._head()
@@ -367,11 +385,12 @@ def _event_id(error: psycopg.Error) -> str:
     return (error.diag.message_detail or "").partition("=(")[2].partition(")")[0]
 
 
-def _stored(row: Row) -> StoredEvent:
-    seq, body, hashes, *beside, measured, tables = row
-    texts = [_unescaped(text) if text and "\\" in text else text for text in beside]
+def _stored(row: Row, tables: Sequence[str] | None) -> StoredEvent:
     names: list[JSON] = [*sorted(map(_unescaped, tables))] if tables else []
-    return StoredEvent(seq, body, hashes, (*texts, measured, names))
+    texts = row[3:]
+    if b"\\" in row[1]:  # an event whose body has none has none beside it
+        texts = tuple(_unescaped(text) if isinstance(text, str) else text for text in texts)
+    return StoredEvent(row[0], row[1], row[2], (*texts, names))
 
 
 def _body(run: Run) -> str:

@@ -32,8 +32,6 @@ from oneoff.types import JSON, RunId, from_rfc3339, rfc3339
 T = TypeVar("T")
 
 _SQL = queries.load("sqlite.sql")
-_PAGE = 1000
-"""Events read at once: no read transaction stays open while the caller works on them."""
 _FORGOTTEN_AT_ONCE = 1_000
 """Events deleted in one transaction: some tens of milliseconds, and others may write in between."""
 
@@ -42,6 +40,10 @@ _Row = tuple[Any, ...]
 
 class SqliteStore:
     """A store in one file. Threads may share it; a forked child may not (SQLite, howtocorrupt §2.6)."""
+
+    page_size = 128
+    """Events read at once: no read transaction stays open while the caller works on them, and so few stay in
+    the processor's cache until then."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -142,26 +144,28 @@ class SqliteStore:
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
         while True:
-            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
-            yield from page
-            if len(page) < _PAGE:
+            rows, tables = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            for row in rows:
+                yield _stored(row, tables.get(row[0], []))
+            if len(rows) < self.page_size:
                 return
-            start = page[-1].seq + 1
+            start = rows[-1][0] + 1
 
-    def _page(self, start: int) -> list[StoredEvent]:
-        rows = self._read(_SQL["scan_events"], {"start": start, "limit": _PAGE})
-        if not rows:
-            return []
-        tables: dict[int, list[JSON]] = {}
-        # Later than the events, and none the less theirs: both were written at once, and stay.
-        for seq, name in self._read(_SQL["scan_event_tables"], {"first": rows[0][0], "last": rows[-1][0]}):
-            tables.setdefault(seq, []).append(name)
-        return [_stored(row, tables.get(row[0], [])) for row in rows]
+    def _page(self, start: int) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
+        """Rows of events, and the tables of those that have some."""
+        rows = self._read(_SQL["scan_events"], {"start": start, "limit": self.page_size})
+        tables = dict[int, list[JSON]]()
+        if rows:
+            # Later than the events, and none the less theirs: both were written at once, and stay.
+            which = {"first": rows[0][0], "last": rows[-1][0]}
+            for seq, name in self._read(_SQL["scan_event_tables"], which):
+                tables.setdefault(seq, []).append(name)
+        return rows, tables
 
-    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+    def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
         sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
-        values = {"start": start, "limit": _PAGE, "run_id": _plain(run_id)}
-        return [_stored(row[:-1], json.loads(row[-1])) for row in self._read(sql, values)]
+        rows = self._read(sql, {"start": start, "limit": self.page_size, "run_id": _plain(run_id)})
+        return [row[:-1] for row in rows], {row[0]: json.loads(row[-1]) for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -374,8 +378,7 @@ def _entry(event: Event) -> dict[str, Any]:
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    seq, body, hashes, *texts, measured = row
-    return StoredEvent(seq, body, hashes, (*texts, None if measured is None else bool(measured), tables))
+    return StoredEvent(row[0], row[1], row[2], (*row[3:], tables))  # measured: 1 is True, 0 is False
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class _Stamp(NamedTuple):
 class SqliteReader(SqliteStore):
     """Opens the file anew for each read, so that it sees every change; all that writes is refused."""
 
+    page_size = 1000
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

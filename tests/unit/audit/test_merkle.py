@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import pytest
@@ -130,6 +130,20 @@ def test_inclusion_is_proved_for_every_leaf() -> None:
             assert not merkle.verify_inclusion(leaf, index + 1, proof, checkpoint)
             assert not merkle.verify_inclusion(leaf, index, [*proof, leaf], checkpoint)
             assert not proof or not merkle.verify_inclusion(leaf, index, proof[:-1], checkpoint)
+
+
+def test_several_leaves_are_proved_with_one_look_up() -> None:
+    """A receipt asks its store once, however many events it has."""
+    asked = list[Sequence[merkle.Place]]()
+
+    def look_up(places: Sequence[merkle.Place]) -> Mapping[merkle.Place, bytes]:
+        asked.append(places)
+        return hashes_of(21)(places)
+
+    indexes = [0, 7, 20]
+    each = [merkle.inclusion_proof(index, 21, hashes_of(21)) for index in indexes]
+    assert merkle.inclusion_proofs(indexes, 21, look_up) == each
+    assert len(asked) == 1
 
 
 def test_consistency_is_proved_for_every_pair() -> None:

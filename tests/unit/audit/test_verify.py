@@ -9,7 +9,7 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit.event import Event, StoredEvent
-from oneoff.audit.merkle import Checkpoint, Frontier
+from oneoff.audit.merkle import Checkpoint, Frontier, leaf_hash
 from oneoff.audit.verify import PROBLEM_LIMIT, Verification, verify
 from oneoff.runs.run import Outcome
 from oneoff.runs.status import Status
@@ -129,6 +129,15 @@ def test_a_body_that_is_no_event(store: MemoryStore) -> None:
     problems = checked(log, store.checkpoint()).problems
     assert problems[0].startswith("event 2 was changed")
     assert problems[1].startswith("event 2 cannot be read")
+
+
+def test_a_body_that_is_nested_too_deep(store: MemoryStore) -> None:
+    """Whoever appended it does not stop verification with it."""
+    body = b'{"data":' + b"[" * 100_000
+    log = [*store.events()]
+    log[2] = replace(log[2], body=body, hashes=leaf_hash(body))
+    problems = checked(log, store.checkpoint()).problems
+    assert problems[0] == "event 2 cannot be read: its JSON is nested too deep"
 
 
 def test_problems_are_counted_beyond_the_first(store: MemoryStore) -> None:

@@ -132,6 +132,13 @@ event.time >= %(since)s
 -- name: event_until
 event.time < %(until)s
 
+-- The same for the events of a table, by its index: by the events' own, the server would read them all.
+-- name: event_since_of_table
+counted.time >= %(since)s
+
+-- name: event_until_of_table
+counted.time < %(until)s
+
 -- name: newest_events
 ORDER BY event.time DESC, event.seq DESC LIMIT %(limit)s;
 
@@ -141,8 +148,21 @@ ORDER BY counted.time DESC, counted.seq DESC LIMIT %(limit)s;
 -- name: select_subjects
 SELECT subject FROM oneoff.actor WHERE name = %(name)s;
 
--- name: events_from
+-- The whole log is read without the tables: most events have none. What a binary cursor fetches comes as it is, and
+-- nothing is written in digits and read again; both statements go in one message, in one transaction.
+-- name: scan_events
+DECLARE page BINARY NO SCROLL CURSOR FOR
+SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured
+FROM oneoff.audit_event
 WHERE seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY seq LIMIT %(limit)s;
+FETCH ALL FROM page;
+
+-- As above, a row that has another time than its event is none of it.
+-- name: scan_event_tables
+SELECT beside.seq, name
+FROM oneoff.audit_event_table AS beside
+JOIN oneoff.audit_event AS event ON event.seq = beside.seq AND event.time = beside.time
+WHERE beside.seq BETWEEN %(first)s AND %(last)s;
 
 -- name: events_of_run
 WHERE run_id = %(run_id)s AND seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
