@@ -132,7 +132,8 @@ class PostgresStore:
         }
         given = {name: value for name, value in values.items() if value is not None}
         given = {name: _plain(value) if isinstance(value, str) else value for name, value in given.items()}
-        conditions = self._where(f"where_{name}" for name in given)
+        where = " AND ".join(self.statements[f"where_{name}"] for name in given)
+        conditions = f"WHERE {where}" if where else ""
         rows = self._link.ask(
             " ".join((self.statements["find_runs"], conditions, self.statements["newest_first"])),
             {**given, "limit": query.limit},
@@ -156,15 +157,29 @@ class PostgresStore:
         self._change("record", None, {"event": encode(event)}, self._recorded(event))
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        which = self.statements["events_from" if run_id is None else "events_of_run"]
-        statement = " ".join((self.statements["select_events"], which))
-        values = {} if run_id is None else {"run_id": _escaped(run_id)}
         while True:
-            rows = self._link.ask(statement, {"start": start, "limit": _PAGE} | values)
-            yield from map(_stored, rows)
-            if len(rows) < _PAGE:
+            page = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+            yield from page
+            if len(page) < _PAGE:
                 return
-            start = rows[-1][0] + 1
+            start = page[-1].seq + 1
+
+    def _page(self, start: int) -> list[StoredEvent]:
+        parts = ("select_events", "in_log", "event_from", "first_events")
+        statement = " ".join(self.statements[part] for part in parts)
+        rows = self._link.ask(statement, {"start": start, "limit": _PAGE})
+        if not rows:
+            return []
+        # Later than the events, and none the less theirs: what stands beside an event stays.
+        which = {"first": rows[0][0], "last": rows[-1][0]}
+        misfiled = {seq for (seq,) in self._link.ask(self.statements["scan_misfiled"], which)}
+        return [_stored(row, row[0] not in misfiled) for row in rows]
+
+    def _page_of_run(self, start: int, run_id: RunId) -> list[StoredEvent]:
+        conditions = " AND ".join(self.statements[name] for name in ("event_run_id", "event_from"))
+        values = {"start": start, "limit": _PAGE, "run_id": _escaped(run_id)}
+        rows = self._link.ask(self._everywhere(conditions, self.statements["first_events"]), values)
+        return [_stored(row) for row in rows]
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
         values: dict[str, Any] = {
@@ -192,15 +207,23 @@ class PostgresStore:
         return found if query.limit is None else found[max(0, len(found) - query.limit) :]
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
-        of_table = "_of_table" if "table" in given else ""
-        parts = (
-            self.statements[f"select_events{of_table}"],
-            self._where(f"event_{name}" for name in ("kept", *given)),
-            self.statements[f"newest_events{of_table}"],
-        )
+        conditions = " AND ".join(self.statements[f"event_{name}"] for name in ("kept", *given))
+        if "table" in given:
+            order = self.statements["newest_events_of_table"]
+            statement = (
+                f"{self.statements['select_events']} {self.statements['in_tables']} {conditions} {order}"
+            )
+        else:
+            statement = self._everywhere(conditions, self.statements["newest_events"])
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}
-        rows = self._link.ask(" ".join(parts), {**values, "limit": limit})
+        rows = self._link.ask(statement, {**values, "limit": limit})
         return [_stored(row) for row in reversed(rows)]
+
+    def _everywhere(self, conditions: str, order: str) -> str:
+        """Reads events from the index, and those behind it from the log's tail, in one statement."""
+        select = self.statements["select_events"]
+        places = (self.statements[place] for place in ("in_index", "in_tail"))
+        return f"{' UNION ALL '.join(f'({select} {place} {conditions} {order})' for place in places)} {order}"
 
     def checkpoint(self) -> Checkpoint:
         size, _ = self._head()
@@ -214,7 +237,10 @@ class PostgresStore:
         row = self._one("select_head")
         if row is None:
             raise failures.damaged(self.place, "the audit log has no head")
-        return int(row[0]), int(row[1])
+        size, start, filed = row
+        if filed is not None and filed >= size:
+            raise failures.damaged(self.place, refusals.filed_too_far(filed, size))
+        return int(size), int(start)
 
     def prune(self, to: int, event: Event) -> None:
         self._change("prune", None, {"to": to, "event": encode(event)}, self._recorded(event))
@@ -282,10 +308,6 @@ class PostgresStore:
     def _one(self, name: str, values: Mapping[str, Any] | None = None) -> Row | None:
         rows = self._link.ask(self.statements[name], values)
         return rows[0] if rows else None
-
-    def _where(self, names: Iterator[str]) -> str:
-        conditions = " AND ".join(self.statements[name] for name in names)
-        return f"WHERE {conditions}" if conditions else ""
 
     def _change(
         self, name: str, run: Run | None, values: Mapping[str, Any], landed: Callable[[], bool]
@@ -367,11 +389,11 @@ def _event_id(error: psycopg.Error) -> str:
     return (error.diag.message_detail or "").partition("=(")[2].partition(")")[0]
 
 
-def _stored(row: Row) -> StoredEvent:
+def _stored(row: Row, filed: bool = True) -> StoredEvent:
     seq, body, hashes, *beside, measured, tables = row
     texts = [_unescaped(text) if text and "\\" in text else text for text in beside]
     names: list[JSON] = [*sorted(map(_unescaped, tables))] if tables else []
-    return StoredEvent(seq, body, hashes, (*texts, measured, names))
+    return StoredEvent(seq, body, hashes, (*texts, measured, names), filed)
 
 
 def _body(run: Run) -> str:
