@@ -32,6 +32,12 @@ ACTORS = tuple(f"person-{number}" for number in range(20))
 ENVIRONMENTS = ("local", "staging", "production")
 TABLES = tuple(f"table_{number}" for number in range(20))
 _SQL = queries.load("sqlite.sql")
+_BESIDE = "seq, type, run_id, actor, task, environment, time, status, measured"
+_INSERT_EVENT = f"INSERT INTO audit_event ({_BESIDE}, event_id, hashes, body) VALUES (:"
+_INSERT_EVENT += f"{_BESIDE.replace(', ', ', :')}, :event_id, :hashes, :body)"
+_FILE_EVENTS = (
+    f"INSERT INTO {{0}}audit_index ({_BESIDE}) SELECT {_BESIDE} FROM {{0}}audit_event WHERE seq < {{1}}"
+)
 
 
 def fill(path: Path, runs: int) -> SqliteStore:
@@ -55,6 +61,7 @@ def fill(path: Path, runs: int) -> SqliteStore:
         [(subject(number), name) for number, name in enumerate(ACTORS)],
     )
     size = _rows(connection, runs)
+    connection.execute(_FILE_EVENTS.format("", size - size % 256))
     connection.execute("UPDATE audit_head SET size = ?", [size])
     for _, sql in (*indexes, *triggers):
         connection.execute(sql)
@@ -90,6 +97,7 @@ def fill_postgres(server: Server, name: str, runs: int) -> PostgresStore:
                     ("audit_event_table", page.tables),
                 ):
                     _copy(connection, table, rows)
+            connection.execute(_FILE_EVENTS.format("oneoff.", size - size % 256).encode())
             connection.execute(b"UPDATE oneoff.audit_head SET size = %s", [size])
             for definition, _ in indexes:
                 connection.execute(definition.encode())
@@ -116,9 +124,7 @@ def _rows(connection: sqlite3.Connection, runs: int) -> int:
     for page in _pages(runs):
         size += len(page.events)
         connection.executemany(_SQL["insert_run"], page.runs)
-        connection.executemany(
-            _SQL["insert_event"], [{**event, "id": event["event_id"]} for event in page.events]
-        )
+        connection.executemany(_INSERT_EVENT, page.events)
         connection.executemany("INSERT INTO audit_event_table VALUES (:seq, :name, :time)", page.tables)
     return size
 

@@ -23,6 +23,7 @@ command = ["echo", "hello"]
 [tool.oneoff.tasks.wait]
 command = ["sh", "-c", "touch started; until test -e go; do sleep 0.05; done"]
 """
+GUARDS = "SELECT name FROM sqlite_schema WHERE sql LIKE '%RAISE%'"
 CUT = (
     "DELETE FROM {0}audit_event WHERE seq >= 3",
     "DELETE FROM {0}audit_event_table WHERE seq >= 3",
@@ -92,7 +93,7 @@ def in_a_file(root: Path) -> Records:
 
     def cut() -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as store:
-            for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            for (name,) in store.execute(GUARDS).fetchall():
                 store.execute(f"DROP TRIGGER {name}")
             for statement in CUT:
                 store.execute(statement.format(""))

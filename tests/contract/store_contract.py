@@ -12,6 +12,7 @@ import pytest
 
 from oneoff.audit import event as events
 from oneoff.audit import merkle
+from oneoff.audit.event import Event
 from oneoff.audit.merkle import EMPTY_ROOT, Checkpoint, root_of
 from oneoff.audit.retention import Cut
 from oneoff.audit.verify import verify
@@ -19,7 +20,7 @@ from oneoff.errors import AlreadyStarted, LockHeld, RunNotFound, StoreConflict
 from oneoff.protocols import EventQuery, RunQuery, Store
 from oneoff.runs.run import Actor, Outcome, Progress, Run
 from oneoff.runs.status import Status
-from oneoff.types import RunId
+from oneoff.types import JSONObject, RunId
 from tests.records import ANN, OBSERVER, PROCESS, ROWS, START, begin, finish, later, make_run, note
 
 UNICODE = "größe Ω 漢字 \U0001f680 \x00 \u2028 broken \udcff"
@@ -54,6 +55,50 @@ def pruned(store: Store, to: int) -> events.Event:
     cut, size = Cut(store.start(), to), store.checkpoint().size
     stated = cut.statement(merkle.root_at(min(to, size), store.hashes), START, "old", None)
     return events.of_log("pruned", ANN, OBSERVER, START, **stated)
+
+
+def _of_many(number: int) -> Event:
+    """One of many events that differ in all that is searched for; times come out of order."""
+    actor = Actor(kind="ci", name="bob", subject=f"b0b{number % 3}")
+    run = make_run(f"r{number // 40}", actor=actor, task=f"task-{number % 4}", environment=f"e{number % 5}")
+    at = later(number * 7 % 50)
+    if number % 2:
+        return events.requested(run, OBSERVER, at)
+    rows: JSONObject | None = {f"t{number % 3}": {"deleted": 1}} if number % 4 else None
+    status = Status.FAILED if number % 6 else Status.SUCCEEDED
+    ended = replace(run, status=status, ended_at=at, outcome=Outcome(status=status, rows=rows))
+    return events.outcome(ended, OBSERVER, at)
+
+
+SEARCHES: tuple[dict[str, Any], ...] = (
+    {},
+    {"run_id": "r6"},
+    {"type": "outcome"},
+    {"task": "task-3"},
+    {"actor": "b0b1"},
+    {"environment": "e4"},
+    {"table": "t1"},
+    {"measured": True},
+    {"measured": False},
+    {"status": Status.FAILED},
+    {"since": later(20), "until": later(33)},
+    {"task": "task-2", "status": Status.SUCCEEDED},
+)
+
+
+def _compare_searches(store: Store) -> None:
+    """Each search finds what a look at every event does."""
+    there = list(store.events())
+    for about in SEARCHES:
+        query = EventQuery(**about)
+        fitting = [event for event in there if query.fits(event.columns, {query.actor})]
+        fitting.sort(key=lambda event: (event.columns["time"], event.seq))
+        for limit in (None, 1, 7):
+            newest = fitting if limit is None else fitting[max(0, len(fitting) - limit) :]
+            assert store.search(replace(query, limit=limit)) == newest, (about, limit)
+    for run_id in ("r0", "r6", "none"):
+        of_run = [event for event in there if event.columns["run_id"] == run_id]
+        assert list(store.events(run_id=RunId(run_id))) == of_run
 
 
 class StoreContract:
@@ -175,6 +220,19 @@ class StoreContract:
         store.record(note())
         assert [event.seq for event in store.search(EventQuery(actor="ann"))] == [0, 1]
         assert [event.seq for event in store.search(EventQuery(actor="ann", limit=1))] == [1]
+
+    def test_search_a_longer_log(self, store: Store) -> None:
+        """What is in an index and what is not there yet are found alike, at every length of the log."""
+        made = [_of_many(number) for number in range(280)]
+        for number, event in enumerate(made):
+            store.record(event)
+            if number in (254, 255, 256, 279):
+                _compare_searches(store)
+        store.prune(258, pruned(store, 258))
+        while store.forget():
+            pass
+        _compare_searches(store)
+        assert all(event.filed for event in store.events())
 
     # the tree
 

@@ -130,17 +130,26 @@ def grown(index: int, leaf: bytes, hashes: Hashes) -> bytes:
 
 
 class Growth:
-    """A tree that grows from its first leaf on: the newest hash of each level is all that takes."""
+    """A tree that grows leaf by leaf: the newest hash of each level is all that takes."""
 
-    def __init__(self) -> None:
-        self._size = 0
-        self._newest: dict[int, bytes] = {}
+    def __init__(self, size: int = 0, peaks: Mapping[Place, bytes] | None = None) -> None:
+        """A tree of ``size`` leaves, with the hashes of its :func:`peaks`."""
+        self.size = size
+        self._newest = {level: hash_ for (level, _), hash_ in (peaks or {}).items()}
+
+    def next(self, leaf: bytes) -> bytes:
+        """What :func:`grown` gives for the next leaf; the tree stays as it is."""
+        return grown(self.size, leaf, lambda places: {place: self._newest[place[0]] for place in places})
+
+    def take(self, made: bytes) -> None:
+        """The next leaf is there, by what :meth:`next` gave for it."""
+        self._newest[len(made) // HASH_BYTES - 1] = made[-HASH_BYTES:]
+        self.size += 1
 
     def add(self, leaf: bytes) -> bytes:
-        """What :func:`grown` gives for the next leaf."""
-        made = grown(self._size, leaf, lambda places: {place: self._newest[place[0]] for place in places})
-        self._newest[len(made) // HASH_BYTES - 1] = made[-HASH_BYTES:]
-        self._size += 1
+        """What :func:`grown` gives for the next leaf, which is there from now on."""
+        made = self.next(leaf)
+        self.take(made)
         return made
 
 

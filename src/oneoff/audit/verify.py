@@ -190,6 +190,10 @@ class _Reading:
             derived = beside(envelope)
             if derived != event.beside:
                 self.differ(seq, derived, event.beside)
+            if not event.filed:
+                self.bad(
+                    seq, f"event {seq} is not in the log's index as it is: searches do not find it there"
+                )
             type_ = derived[_TYPE]
             if type_ == "starting":
                 self.begun(seq, cast(RunId, str(derived[_RUN_ID])))

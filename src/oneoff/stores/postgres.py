@@ -132,7 +132,8 @@ class PostgresStore:
         }
         given = {name: value for name, value in values.items() if value is not None}
         given = {name: _plain(value) if isinstance(value, str) else value for name, value in given.items()}
-        conditions = self._where(f"where_{name}" for name in given)
+        where = " AND ".join(self.statements[f"where_{name}"] for name in given)
+        conditions = f"WHERE {where}" if where else ""
         rows = self._link.ask(
             " ".join((self.statements["find_runs"], conditions, self.statements["newest_first"])),
             {**given, "limit": query.limit},
@@ -176,9 +177,9 @@ class PostgresStore:
         return rows, tables
 
     def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[Row], Mapping[int, list[str]]]:
-        statement = " ".join((self.statements["select_events"], self.statements["events_of_run"]))
+        conditions = " AND ".join(self.statements[name] for name in ("event_run_id", "event_from"))
         values = {"start": start, "limit": _PAGE, "run_id": _escaped(run_id)}
-        rows = self._link.ask(statement, values)
+        rows = self._link.ask(self._everywhere(conditions, self.statements["first_events"]), values)
         return [row[:-1] for row in rows], {row[0]: row[-1] for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
@@ -208,17 +209,24 @@ class PostgresStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
-        conditions = (f"event_{name}" for name in ("kept", *given))
-        parts = (
-            self.statements[f"select_events{of_table}"],
-            self._where(
-                f"{name}{of_table}" if f"{name}{of_table}" in self.statements else name for name in conditions
-            ),
-            self.statements[f"newest_events{of_table}"],
+        conditions = " AND ".join(
+            self.statements.get(f"event_{name}{of_table}") or self.statements[f"event_{name}"]
+            for name in ("kept", *given)
         )
+        if of_table:
+            select, order = self.statements["select_events"], self.statements["newest_events_of_table"]
+            statement = f"{select} {self.statements['in_tables']} {conditions} {order}"
+        else:
+            statement = self._everywhere(conditions, self.statements["newest_events"])
         values = {name: _escaped(value) if isinstance(value, str) else value for name, value in given.items()}
-        rows = self._link.ask(" ".join(parts), {**values, "limit": limit})
+        rows = self._link.ask(statement, {**values, "limit": limit})
         return [_stored(row[:-1], row[-1]) for row in reversed(rows)]
+
+    def _everywhere(self, conditions: str, order: str) -> str:
+        """Reads events from the index, and those behind it from the log's tail, in one statement."""
+        select = self.statements["select_events"]
+        places = (self.statements[place] for place in ("in_index", "in_tail"))
+        return f"{' UNION ALL '.join(f'({select} {place} {conditions} {order})' for place in places)} {order}"
 
     def checkpoint(self) -> Checkpoint:
         size, _ = self._head()
@@ -232,7 +240,10 @@ class PostgresStore:
         row = self._one("select_head")
         if row is None:
             raise failures.damaged(self.place, "the audit log has no head")
-        return int(row[0]), int(row[1])
+        size, start, filed = row
+        if filed is not None and filed >= size:
+            raise failures.damaged(self.place, refusals.filed_too_far(filed, size))
+        return int(size), int(start)
 
     def prune(self, to: int, event: Event) -> None:
         self._change("prune", None, {"to": to, "event": encode(event)}, self._recorded(event))
@@ -300,10 +311,6 @@ class PostgresStore:
     def _one(self, name: str, values: Mapping[str, Any] | None = None) -> Row | None:
         rows = self._link.ask(self.statements[name], values)
         return rows[0] if rows else None
-
-    def _where(self, names: Iterator[str]) -> str:
-        conditions = " AND ".join(self.statements[name] for name in names)
-        return f"WHERE {conditions}" if conditions else ""
 
     def _change(
         self, name: str, run: Run | None, values: Mapping[str, Any], landed: Callable[[], bool]
@@ -387,10 +394,10 @@ def _event_id(error: psycopg.Error) -> str:
 
 def _stored(row: Row, tables: Sequence[str] | None) -> StoredEvent:
     names: list[JSON] = [*sorted(map(_unescaped, tables))] if tables else []
-    texts = row[3:]
+    texts = row[4:]
     if b"\\" in row[1]:  # an event whose body has none has none beside it
         texts = tuple(_unescaped(text) if isinstance(text, str) else text for text in texts)
-    return StoredEvent(row[0], row[1], row[2], (*texts, names))
+    return StoredEvent(row[0], row[1], row[2], (*texts, names), row[3])
 
 
 def _body(run: Run) -> str:

@@ -4,6 +4,8 @@ Each question is one message and one transaction: no state of the session is nee
 every message another session, and no lock waits for an answer to cross the network. A question brings its
 limits and its isolation with it. A change does so only where the session's defaults stand in its way: the
 functions limit their waits themselves, and what goes before a call costs as much as half of the call.
+
+Whoever changes much has its statements prepared, where nothing stands between it and the server.
 """
 
 from __future__ import annotations
@@ -43,9 +45,12 @@ _DEFAULTS: dict[str, Any] = {
     "options": "",
 }
 """What is set where the address itself does not."""
-_DEFAULTS_IN_THE_WAY = ("25006", "40001", "57014")
-"""The session is read-only, or its isolation is not READ COMMITTED, or its time limit is short: nothing was
-changed, and the change is sent again with what it needs before it."""
+_IN_THE_WAY = ("25006", "40001", "57014", "26000", "42P05", "0A000")
+"""The session is read-only, or its isolation is not READ COMMITTED, or its time limit is short; or it lacks a
+prepared statement, has another one by that name, or one whose result is another by now. Nothing was changed,
+and the change is sent again, unprepared and with what it needs before it."""
+_MANY = 5
+"""After so many changes by one connection, its statements are prepared."""
 _REFUSALS = ("OO002", "OO003", "OO004", "OO007", "23505")
 """Answers of our own functions, which the store has words for."""
 
@@ -73,6 +78,8 @@ class Link:
         self._pid = os.getpid()
         self._connection: StoreConnection | None = None
         self._had_one = False
+        self._told = 0
+        """How many changes the present connection was sent."""
 
     def ask(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
         """Read; a connection that was lost is made again once.
@@ -93,13 +100,15 @@ class Link:
             StoreUnavailable: nothing was changed.
         """
         with self._using() as connection:
+            self._told += 1
+            if self._told == _MANY:
+                connection.prepare_threshold = 0 if _is_direct(connection) else None
             try:
-                # Not prepared: that would be state of the session.
-                cursor = psycopg.Cursor(connection).execute(statement.encode(), values, prepare=False)
-                return cursor.fetchall()
+                return psycopg.Cursor(connection).execute(statement.encode(), values).fetchall()
             except psycopg.Error as error:
-                if error.sqlstate not in _DEFAULTS_IN_THE_WAY:
+                if error.sqlstate not in _IN_THE_WAY:
                     raise
+                connection.prepare_threshold = None
         return self._send(_WRITE, statement, values)
 
     def close(self) -> None:
@@ -161,9 +170,18 @@ class Link:
         except psycopg.Error as error:
             raise failures.unreachable(error, self.place) from error
         self._had_one = True
+        self._told = 0
         return self._connection
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_direct(connection: StoreConnection) -> bool:
+    """Whether no pooler is between: one that may give each transaction another session has made up the number
+    of the server's process that it told us.
+    """
+    [(pid,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+    return bool(pid == connection.info.backend_pid)

@@ -52,3 +52,8 @@ def lock_held(lock: str, holder: Run) -> LockHeld:
         f" executing{since}{host}",  # without a name: these words are recorded for ever
         next_step=f"wait for it with `oneoff wait {holder.id}`, or end it with `oneoff cancel {holder.id}`",
     )
+
+
+def filed_too_far(filed: int, size: int) -> str:
+    """What is wrong with a log whose index goes beyond its end."""
+    return f"its index names event {filed}, and the audit log's head counts {size} events"

@@ -8,13 +8,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from oneoff.audit.event import Event, StoredEvent, columns, decode, encode
-from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Place, grown, last_leaf, leaf_hash, root_at
+from oneoff.audit.event import COLUMNS, Event, StoredEvent, written
+from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Growth, Place, last_leaf, leaf_hash, peaks, root_at
 from oneoff.errors import StoreUnavailable
 from oneoff.protocols import EventQuery, RunQuery
 from oneoff.runs.document import (
@@ -35,6 +35,8 @@ _SQL = queries.load("sqlite.sql")
 _FORGOTTEN_AT_ONCE = 1_000
 """Events deleted in one transaction: some tens of milliseconds, and others may write in between."""
 
+_PLACES = ("in_index", "in_tail")
+
 _Row = tuple[Any, ...]
 
 
@@ -44,6 +46,8 @@ class SqliteStore:
     page_size = 128
     """Events read at once: no read transaction stays open while the caller works on them, and so few stay in
     the processor's cache until then."""
+    _known: _End | None = None
+    """The end of the log after this process's last append: the next one need not read it again."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -139,6 +143,10 @@ class SqliteStore:
 
     def record(self, event: Event) -> None:
         entry = _entry(event)
+        if self._known is not None and not entry["measured"]:
+            with self._using() as connection:
+                if self._placed(connection, entry, self._known):  # one statement, and one transaction
+                    return
         with self._write() as connection:
             self._append(connection, entry)
 
@@ -163,8 +171,9 @@ class SqliteStore:
         return rows, tables
 
     def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[_Row], Mapping[int, list[JSON]]]:
-        sql = " ".join((_SQL["select_events"], _SQL["events_of_run"]))
-        rows = self._read(sql, {"start": start, "limit": self.page_size, "run_id": _plain(run_id)})
+        conditions = " AND ".join(_SQL[f"event_{name}"] for name in ("run_id", "from"))
+        values = {"start": start, "limit": self.page_size, "run_id": _plain(run_id)}
+        rows = self._read(_everywhere(conditions, _SQL["first_events"]), values)
         return [row[:-1] for row in rows], {row[0]: json.loads(row[-1]) for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
@@ -194,11 +203,14 @@ class SqliteStore:
 
     def _newest(self, given: Mapping[str, Any], limit: int | None) -> list[StoredEvent]:
         of_table = "_of_table" if "table" in given else ""
-        names = ("kept", *given)
-        where = "WHERE " + " AND ".join(
-            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in names
+        conditions = " AND ".join(
+            _SQL.get(f"event_{name}{of_table}") or _SQL[f"event_{name}"] for name in ("kept", *given)
         )
-        sql = " ".join((_SQL[f"select_events{of_table}"], where, _SQL[f"newest_events{of_table}"]))
+        if of_table:
+            parts = (_SQL["select_events"], _SQL["in_tables"], conditions, _SQL["newest_events_of_table"])
+            sql = " ".join(parts)
+        else:
+            sql = _everywhere(conditions, _SQL["newest_events"])
         rows = self._read(sql, {**_texts(given), "limit": -1 if limit is None else limit})
         return [_stored(row[:-1], json.loads(row[-1])) for row in reversed(rows)]
 
@@ -215,7 +227,8 @@ class SqliteStore:
             size, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
             if not start < to <= size:
                 raise refusals.not_pruned(to, start, size)
-            self._append(connection, entry, start=to)
+            self._append(connection, entry)
+            connection.execute(_SQL["move_start"], {"start": to})
 
     def forget(self) -> bool:
         with self._using() as connection:
@@ -226,7 +239,7 @@ class SqliteStore:
                     return False
                 _, start = self._head(connection.execute(_SQL["select_head"]).fetchone())
                 which = {"first": first, "end": min(start, first + _FORGOTTEN_AT_ONCE)}
-                for step in ("keep_hashes", "delete_runs", "delete_tables", "delete_events"):
+                for step in ("keep_hashes", "delete_runs", "delete_tables", "delete_index", "delete_events"):
                     connection.execute(_SQL[step], which)
             if which["end"] < start:
                 return True
@@ -334,29 +347,46 @@ class SqliteStore:
             raise refusals.lock_held(run.lock, self._run(holder)) from None
         return rows[0] if rows else None
 
-    def _append(
-        self, connection: sqlite3.Connection, entry: dict[str, Any], *, start: int | None = None
-    ) -> None:
-        size, kept_from = self._head(connection.execute(_SQL["select_head"]).fetchone())
-        hashes = grown(size, entry["leaf"], lambda places: self._hashes(connection, places))
-        placed = {**entry, "seq": size, "hashes": hashes}
+    def _append(self, connection: sqlite3.Connection, entry: Mapping[str, Any]) -> None:
+        """Give an event the next place, in a transaction."""
+        if self._known is not None and self._placed(connection, entry, self._known):
+            return
+        size, _ = self._head(connection.execute(_SQL["select_head"]).fetchone())
+        growth = Growth(size, self._hashes(connection, peaks(0, size)))
+        row = connection.execute(_SQL["select_last_id"], {"last": size - 1}).fetchone()
+        self._known = _End(growth, row[0] if row else None)
+        if not self._placed(connection, entry, self._known):
+            raise failures.damaged(
+                self.path, f"its head counts {size} events, and event {size - 1} is missing"
+            )
+
+    def _placed(self, connection: sqlite3.Connection, entry: Mapping[str, Any], end: _End) -> bool:
+        """Give an event the next place, unless the log does not end so any more."""
+        made = end.growth.next(entry["leaf"])
+        placed = {**entry, "seq": end.growth.size, "before": end.last_id, "hashes": made}
         try:
-            connection.execute(_SQL["insert_event"], placed)
+            if connection.execute(_SQL["insert_event"], placed).rowcount != 1:
+                return False
         except sqlite3.IntegrityError as error:
             if connection.execute(_SQL["select_event_id"], entry).fetchone():
                 raise refusals.event_recorded(entry["id"]) from None
-            raise failures.damaged(self.path, f"event {size} stands beyond the audit log's head") from error
+            what = f"event {placed['seq']} stands beyond the audit log's head"
+            raise failures.damaged(self.path, what) from error
         if entry["measured"]:
             connection.execute(_SQL["insert_event_tables"], placed)
-        connection.execute(
-            _SQL["update_head"], {"size": size + 1, "start": kept_from if start is None else start}
-        )
+        # A transaction that fails after all leaves this ahead of the log: the next insert finds none like it.
+        end.growth.take(made)
+        end.last_id = entry["id"]
+        return True
 
     def _head(self, head: _Row | None) -> tuple[int, int]:
         """Size and start of the log."""
         if head is None:
             raise failures.damaged(self.path, "the audit log has no head")
-        return int(head[0]), int(head[1])
+        size, start, filed = head
+        if filed is not None and filed >= size:
+            raise failures.damaged(self.path, refusals.filed_too_far(filed, size))
+        return int(size), int(start)
 
     def _run(self, row: _Row) -> Run:
         body, heartbeat_at, progress = row
@@ -370,15 +400,34 @@ class SqliteStore:
             raise failures.damaged(self.path, f"a run in it cannot be read ({error!r})") from error
 
 
+@dataclass
+class _End:
+    """The end of the log, as far as the next append needs it."""
+
+    growth: Growth
+    last_id: str | None
+    """Of the last event; None where there is none."""
+
+
 def _entry(event: Event) -> dict[str, Any]:
     """The row of an event, but for its place; made before the transaction, to keep that short."""
-    body = encode(event)
-    beside = columns(decode(body))
-    return {**beside, "tables": json.dumps(beside["tables"]), "body": body, "leaf": leaf_hash(body)}
+    body, beside = written(event)
+    entry: dict[str, Any] = dict(zip(COLUMNS, beside, strict=True))
+    return {**entry, "tables": json.dumps(entry["tables"]), "body": body, "leaf": leaf_hash(body)}
+
+
+def _everywhere(conditions: str, order: str) -> str:
+    """Reads events from the index, and those behind it from the log's tail, in one statement."""
+    parts = (
+        f"SELECT * FROM ({_SQL['select_events']} {_SQL[place]} {conditions} {order})" for place in _PLACES
+    )
+    return f"{' UNION ALL '.join(parts)} {order}"
 
 
 def _stored(row: _Row, tables: list[JSON]) -> StoredEvent:
-    return StoredEvent(row[0], row[1], row[2], (*row[3:], tables))  # measured: 1 is True, 0 is False
+    return StoredEvent(
+        row[0], row[1], row[2], (*row[4:], tables), bool(row[3])
+    )  # measured: 1 is True, 0 is False
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -44,12 +44,15 @@ class SqliteLaboratory:
     def change(self, what: str, **values: int | str | bytes) -> None:
         with self._connected() as connection:
             triggers = [name for (name,) in connection.execute(_SQL["guards"])]
+            workers = [sql for (sql,) in connection.execute(_SQL["workers"])]
             off = "".join(f"DROP TRIGGER {name};" for name in triggers)
             connection.executescript(f"BEGIN;{off}COMMIT;")
             if values:
                 connection.execute(_SQL[what], values)
             else:
                 connection.executescript(_SQL[what])
+            for sql in workers:
+                connection.execute(sql)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

@@ -44,7 +44,7 @@ def vkey(project: Project) -> str:
 def rewrite(project: Project) -> None:
     """Change the first event and all that is computed from it: what a store's administrator can do."""
     connection = sqlite3.connect(project.root / ".oneoff" / "store.db")
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%RAISE%'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
     growth = Growth()
     for seq, body in connection.execute("SELECT seq, body FROM audit_event ORDER BY seq").fetchall():

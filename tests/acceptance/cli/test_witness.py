@@ -70,7 +70,7 @@ def size_of(shop: Project) -> int:
 def cut(shop: Project, by: int) -> None:
     """What a database administrator does: nothing in the store itself shows it."""
     with closing(sqlite3.connect(store_of(shop))) as store:
-        for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%RAISE%'").fetchall():
             store.execute(f"DROP TRIGGER {name}")
         (size,) = store.execute("SELECT size - ? FROM audit_head", [by]).fetchone()
         store.execute("DELETE FROM audit_event WHERE seq >= ?", [size])

@@ -28,7 +28,7 @@ ALTER TABLE oneoff.run ADD COLUMN shard text COLLATE "C";
 CREATE INDEX run_shard ON oneoff.run (shard) WHERE shard IS NOT NULL;
 CREATE FUNCTION oneoff.record(event bytea, more text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, oneoff, pg_temp
-AS $$ SELECT oneoff.append(event) $$;
+AS $$ SELECT oneoff.record(event) $$;
 """
 CONTRACT = "DROP FUNCTION oneoff.record(bytea)"
 TWO = (*SCRIPTS, (EXPAND, CONTRACT))

@@ -148,6 +148,20 @@ def test_no_state_of_the_session_is_needed(store: PostgresStore) -> None:
     assert sound(store, 9)
 
 
+def test_whoever_changes_much_prepares(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few changes the statement is prepared, unless a pooler told another process's number."""
+    prepared = "SELECT count(*) FROM pg_prepared_statements"
+    for pooled in (False, True):
+        if pooled:
+            monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
+            store._link._drop()
+        for _ in range(8):
+            store.record(note())
+        connection = store._link._connection
+        assert connection is not None
+        assert connection.execute(prepared).fetchall() == [(0 if pooled else 1,)]
+
+
 def test_a_role_that_is_read_only_by_default(postgres: Server, store_url: str) -> None:
     """What its role is set to, and PGOPTIONS of the process, hold for the app and not for the records."""
     postgres.execute("CREATE ROLE careful LOGIN IN ROLE shop")

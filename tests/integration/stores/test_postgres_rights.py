@@ -23,6 +23,7 @@ TABLES = (
     "audit_event",
     "audit_event_table",
     "audit_head",
+    "audit_index",
     "audit_log",
     "audit_pruned",
     "run",
@@ -33,6 +34,7 @@ NOT_NULL = {
     "audit_event": "(seq, event_id, type, time, hashes, body) VALUES (9, 'x', 't', 't', sha256(''), '')",
     "audit_event_table": "VALUES (9, 'x', 't')",
     "audit_head": "VALUES (1, 9)",
+    "audit_index": "(seq, type, time) VALUES (9, 't', 't')",
     "audit_log": "VALUES (1, 'x')",
     "audit_pruned": "VALUES (9, '')",
     "run": "(id, task, status, actor, subject, environment, requested_at, version, fence, body)"
@@ -53,12 +55,12 @@ EVERYWHERE = (
     "CREATE TRIGGER t BEFORE INSERT ON oneoff.{table} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 )
 ELSEWHERE = (
-    "CREATE OR REPLACE FUNCTION oneoff.append(entry bytea) RETURNS void LANGUAGE sql AS ''",
-    "CREATE OR REPLACE FUNCTION oneoff.record(event bytea) RETURNS void LANGUAGE sql AS ''",
+    "CREATE OR REPLACE FUNCTION oneoff.envelope(entry bytea) RETURNS jsonb LANGUAGE sql AS ''",
+    "CREATE OR REPLACE FUNCTION oneoff.record(entry bytea) RETURNS void LANGUAGE sql AS ''",
     "CREATE OR REPLACE FUNCTION oneoff.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
     "ALTER FUNCTION oneoff.record(bytea) SECURITY INVOKER",
     "DROP FUNCTION oneoff.record(bytea)",
-    "SELECT oneoff.append('')",
+    "SELECT oneoff.envelope('')",
     "CREATE TABLE oneoff.more (id int)",
     "DROP SCHEMA oneoff CASCADE",
     "ALTER SCHEMA oneoff RENAME TO other",
@@ -89,7 +91,7 @@ def test_no_table_can_be_changed(table: str, store: PostgresStore, as_app: psyco
     before = store.checkpoint()
     for statement in EVERYWHERE:
         text = statement.format(table=table, row=NOT_NULL[table], column=COLUMN.get(table, "subject"))
-        if "{column}" in statement and table in ("audit_event", "audit_event_table"):
+        if "{column}" in statement and table in ("audit_event", "audit_event_table", "audit_index"):
             text = f"UPDATE oneoff.{table} SET time = time"
         with pytest.raises(psycopg.errors.InsufficientPrivilege), as_app.transaction():
             as_app.execute(text.encode())
@@ -122,7 +124,8 @@ def test_triggers_stop_an_owner_by_mistake(
 ) -> None:
     """Even a superuser has to turn the guards off first; replication's way around triggers does not."""
     database = database_of(store_url)
-    postgres.execute("INSERT INTO oneoff.audit_pruned VALUES (9, '')", database=database)
+    for place in ("audit_pruned", "audit_index"):  # where there is nothing yet
+        postgres.execute(f"INSERT INTO oneoff.{place} {NOT_NULL[place]}", database=database)
     column = COLUMN.get(table, "time")
     for statement in (f"UPDATE oneoff.{table} SET {column} = {column}", f"DELETE FROM oneoff.{table}"):
         with pytest.raises(psycopg.Error, match="append-only"):
@@ -168,6 +171,57 @@ def test_what_is_no_event_is_refused(
     with pytest.raises(psycopg.Error):
         as_app.execute("SELECT oneoff.record(%s)", [junk])
     assert store.checkpoint() == before
+
+
+EDGE = (
+    *(2**53 + step for step in (-2, -1, 0, 1)),
+    *(-(2**53) + step for step in (-1, 0, 1, 2)),
+    9007199254740991.5,
+    1e15,
+    1e16,
+    -1e300,
+    0.1,
+)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(envelope(data={"n": n}) for n in EDGE),
+        *(envelope(data={"a": [{"b": ["text", None, True, n]}]}) for n in EDGE),
+        *(envelope(data={"d": json.loads("[" * depth + "]" * depth)}) for depth in (252, 253, 254, 255)),
+        *(envelope(type=f"dev.oneoff.audit.{end}") for end in ("a.v1", "a.v", "A.v1", ".v1", "a.v1\n")),
+        *(envelope(type=kind) for kind in ("dev.oneoff.audit.", "dev-oneoff.audit.a.v1", None, 1, ["a"])),
+        *(
+            envelope(time=f"2026-03-01{rest}")
+            for rest in ("T12:00:00.000000Z", "T12:00:00.00000Z", "T12:00:00,000000Z", "T12:0x:00.000000Z",
+                         "T12:-0:00.000000Z", "T12:00:00.000000Z\n", "T12:0\u0661:00.000000Z")
+        ),
+        envelope(time=None),
+        envelope(time=20260301),
+    ],
+    ids=lambda event: repr(event[-60:]),
+)  # fmt: skip
+def test_the_quick_checks_refuse_the_same(
+    event: bytes, as_app: psycopg.Connection[Any], postgres: Server, store_url: str, store: PostgresStore
+) -> None:
+    """What is asked of an event in a quick way is what these conditions say in a plain one."""
+    [(plain,)] = as_app.execute(
+        "SELECT coalesce(found ->> 'type' ~ '^dev\\.oneoff\\.audit\\.[a-z][a-z0-9_.-]*\\.v[0-9]+$'"
+        " AND found ->> 'time' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z$'"
+        " AND NOT jsonb_path_exists(found, '$.**{256}')"
+        " AND NOT jsonb_path_exists(found, '$.** ? (@ > 9007199254740991 || @ < -9007199254740991)'), false)"
+        " FROM (SELECT %s::jsonb AS found) AS event",
+        [event.decode()],
+    ).fetchall()
+    asked = "SELECT oneoff.envelope(decode(%s, 'hex'))"
+    with psycopg.connect(postgres.url(database_of(store_url)), options="") as connection:
+        try:
+            connection.execute(asked, [event.hex()])
+        except psycopg.Error as error:
+            assert (error.sqlstate, plain) == ("OO005", False)
+        else:
+            assert plain
 
 
 @pytest.mark.parametrize(

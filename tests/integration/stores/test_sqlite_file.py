@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from oneoff.audit import event as events
-from oneoff.audit.merkle import root_at
+from oneoff.audit.merkle import Growth, root_at
 from oneoff.audit.retention import Cut
 from oneoff.audit.verify import verify
-from oneoff.errors import OneoffError, StoreCorrupted, StoreUnavailable, StoreVersionMismatch
-from oneoff.protocols import RunQuery
+from oneoff.errors import OneoffError, StoreConflict, StoreCorrupted, StoreUnavailable, StoreVersionMismatch
+from oneoff.protocols import EventQuery, RunQuery
 from oneoff.stores import failures, sqlite_file
 from oneoff.stores.sqlite import SqliteStore
+from oneoff.types import RunId
 from tests.contract.shared_contract import workers
 from tests.forks import in_child
 from tests.records import ANN, OBSERVER, START, begin, finish, make_run, note
@@ -332,7 +334,67 @@ def test_a_head_behind_its_events(filled: Path) -> None:
     store.close()
 
 
+def test_an_append_beside_another_process(store: SqliteStore, path: Path) -> None:
+    """What this process knows of the log's end is used only where the log still ends so."""
+    other = SqliteStore.open(path)
+    for _ in range(4):
+        for writer in (store, other, other):
+            writer.record(note())
+    assert verify(store.events(), store.checkpoint, lambda _: True).problems == ()
+    assert store.checkpoint().size == 12
+    other.close()
+
+
+def test_an_append_behind_an_end_that_was_exchanged(store: SqliteStore, path: Path) -> None:
+    """A log as long as the one that this process knows, and another one: its own hashes are gone on from."""
+    store.record(note())
+    store.record(note())
+    end = store._known
+    assert end is not None
+    end.last_id, end.growth = "another", Growth(2, {(1, 0): bytes(32)})
+    store.record(note())
+    assert verify(store.events(), store.checkpoint, lambda _: True).problems == ()
+
+
+def test_an_append_waits_for_the_lock(store: SqliteStore, path: Path) -> None:
+    """A statement of its own waits as a transaction does."""
+    store.record(note())
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        letting_go = threading.Timer(0.3, other.execute, ["COMMIT"])
+        letting_go.start()
+        store.record(note())
+        letting_go.join()
+    assert store.checkpoint().size == 2
+
+
+def test_a_failed_transaction_leaves_nothing(store: SqliteStore) -> None:
+    """What is known of the log's end is not what a transaction that came to nothing made of it."""
+    recorded = note()
+    store.record(recorded)
+    with pytest.raises(StoreConflict, match="already"):
+        store.adopt(make_run("r1"), [note(), recorded])
+    store.record(note())
+    assert [event.seq for event in store.events()] == [0, 1]
+    assert verify(store.events(), store.checkpoint, lambda _: True).problems == ()
+
+
+def test_an_index_without_its_newest_rows(path: Path, store: SqliteStore) -> None:
+    """Whoever deletes them hides nothing: the log's tail is longer then, until the index is filled again."""
+    for number in range(258):
+        store.record(note(make_run("wanted" if number in (9, 250, 257) else "other")))
+    assert raw(path, "SELECT count(*), max(seq) FROM audit_index") == [(256, 255)]
+    raw(path, "DROP TRIGGER audit_index_delete")
+    raw(path, "DELETE FROM audit_index WHERE seq > 99")
+    assert [event.seq for event in store.search(EventQuery(run_id=RunId("wanted")))] == [9, 250, 257]
+    assert [event.seq for event in store.events(run_id=RunId("wanted"))] == [9, 250, 257]
+    assert all(event.filed for event in store.events())
+    raw(path, "DELETE FROM audit_index WHERE seq = 9")
+    assert [event.seq for event in store.events() if not event.filed] == [9]
+
+
 REST = "event_id, type, run_id, actor, task, environment, time, hashes, body"
+BESIDE = "seq, type, run_id, actor, task, environment, time, status, measured"
 OF_THREE = f"{REST} FROM audit_event WHERE seq = 3"
 
 
@@ -356,10 +418,15 @@ OF_THREE = f"{REST} FROM audit_event WHERE seq = 3"
         "DELETE FROM audit_log",
         "UPDATE audit_event_table SET name = 'other'",
         "DELETE FROM audit_event_table",
+        "UPDATE audit_index SET task = 'other'",
+        "DELETE FROM audit_index",
+        "INSERT OR REPLACE INTO audit_index SELECT seq, 'other', '', '', '', '', '', '', 0 FROM audit_index",
+        "INSERT INTO audit_index (seq, type, time) VALUES (180, '', '')",
     ],
 )  # fmt: skip
 def test_the_log_only_grows(filled: Path, sql: str) -> None:
     """Triggers refuse every change to what is in the log, `INSERT OR REPLACE` included."""
+    raw(filled, f"INSERT INTO audit_index ({BESIDE}) SELECT {BESIDE} FROM audit_event WHERE seq = 0")
     with pytest.raises(sqlite3.IntegrityError, match=r"append-only|the next place once|keeps its name"):
         raw(filled, sql)
     use(filled)
@@ -612,7 +679,7 @@ def bad_content(path: Path) -> None:
 
 def bad_pages(path: Path) -> None:
     content = path.read_bytes()
-    path.write_bytes(content[: 20 * 4096] + b"\xa5" * 4096 * 20 + content[40 * 4096 :])
+    path.write_bytes(content[: 40 * 4096] + b"\xa5" * 4096 * 20 + content[60 * 4096 :])
 
 
 def bad_version(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from hashlib import sha256
 from typing import Any
 
@@ -261,3 +262,22 @@ def test_an_event_made_by_hand_is_not_cut_silently() -> None:
     event = Event(type="requested", time=START, source="/oneoff/shop", data={"text": "x" * 70_000})
     with pytest.raises(ValueError, match="does not fit"):
         events.encode(event)
+
+
+def test_ids_begin_with_the_time() -> None:
+    """An id is made of the time and of chance: a later one stands behind, and none is twice."""
+    before = time.time_ns() // 1_000_000
+    made = [events.new_event_id() for _ in range(1000)]
+    after = time.time_ns() // 1_000_000
+    assert all(before <= int(each[:12], 16) <= after for each in made)
+    assert {len(each) for each in made} == {32}
+    assert len({each[12:] for each in made}) == 1000
+
+
+@given(any_json)
+def test_what_stands_beside_the_bytes_is_theirs(value: Any) -> None:
+    """What a store writes beside an event is what verification derives from its bytes."""
+    data = {"initiator": value, "target": {"task": value}, "outcome": {"status": value, "rows": value}}
+    event = Event(type="log.queried", time=START, source="/oneoff", data=data)
+    body, beside = events.written(event)
+    assert (body, beside) == (events.encode(event), events.beside(events.decode(body)))

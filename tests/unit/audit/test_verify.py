@@ -261,3 +261,12 @@ def _head(store: MemoryStore, size: int) -> Checkpoint:
     for stored in list(store.events())[:size]:
         frontier = frontier.append(stored.leaf)
     return frontier.checkpoint
+
+
+def test_an_event_that_the_index_lacks(store: MemoryStore) -> None:
+    """What a search would not find where it looks is named."""
+    log = list(store.events())
+    log[3] = replace(log[3], filed=False)
+    result = checked(log, store.checkpoint())
+    assert (result.first_bad, len(result.problems)) == (3, 1)
+    assert "event 3 is not in the log's index" in result.problems[0]

@@ -11,7 +11,7 @@ from oneoff.stores import queries, sqlite
 def test_blocks() -> None:
     """A block is found by its name, without its comments."""
     blocks = queries.load("sqlite.sql")
-    assert blocks["update_head"] == "UPDATE audit_head SET size = :size, start = :start;"
+    assert blocks["move_start"] == "UPDATE audit_head SET start = :start;"
     assert blocks["where_task"] == "task = :task"
     assert not any("--" in block for block in blocks.values())
 
@@ -21,7 +21,8 @@ def test_every_block_is_used() -> None:
     source = Path(sqlite.__file__).read_text()
     named = set(
         re.findall(
-            r'"((?:select|insert|update|find|scan|events|keep|delete|erase)_\w+|beat|newest_first)"', source
+            r'"((?:select|insert|update|find|scan|first|in|keep|delete|move|erase)_\w+|beat|newest_first)"',
+            source,
         )
     )
     built = {
@@ -29,5 +30,5 @@ def test_every_block_is_used() -> None:
     }
     assert named | built == set(queries.load("sqlite.sql"))
     filters = {name.partition("_")[2] for name in built if re.match("where_|event_", name)}
-    filters = {name.removesuffix("_of_table") for name in filters} - {"actor", "kept"}
+    filters = {name.removesuffix("_of_table") for name in filters} - {"actor", "kept", "from"}
     assert all(f'"{name}":' in source for name in filters)

@@ -66,6 +66,16 @@ def swap_places(scene: Scene) -> None:
         scene.laboratory.change("move_event", seq=here, target=there)
 
 
+def index_no_event(scene: Scene) -> None:
+    """The row of the last event in the index stands for one that is not there."""
+    scene.laboratory.change("index_move", seq=2 * _STRETCH - 1, target=scene.size)
+
+
+def index_early(scene: Scene) -> None:
+    """The row of the last event in the index stands for a later one: those between them lack one."""
+    scene.laboratory.change("index_move", seq=2 * _STRETCH - 1, target=scene.size - 1)
+
+
 def add_by_hand(scene: Scene) -> None:
     scene.laboratory.change("copy_event", seq=LOOK, target=scene.size)
 
@@ -77,7 +87,7 @@ def add_with_head(scene: Scene) -> None:
 
 def behead(scene: Scene) -> None:
     """Take the first stretch away, as pruning does."""
-    for what in ("keep_hashes", "behead_events", "behead_tables", "set_start"):
+    for what in ("keep_hashes", "behead_events", "behead_tables", "behead_index", "set_start"):
         scene.laboratory.change(what, size=_STRETCH)
 
 

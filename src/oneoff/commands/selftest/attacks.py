@@ -81,6 +81,18 @@ BY_HAND = [
         )
         for name in _COLUMNS
     ),
+    *(
+        _always(
+            f"index-{name}",
+            f"edits the column {name} of an event in the index",
+            change(f"index_{name}", seq=OUTCOME),
+        )
+        for name in _COLUMNS
+        if name != "event_id"
+    ),
+    _always("index-remove", "removes an event from the index", change("index_remove", seq=LOOK)),
+    _always("index-early", "makes an event in the index stand for a later one", acts.index_early),
+    _always("index-no-event", "puts an event into the index that is not in the log", acts.index_no_event),
     _always("table-rename", "renames a changed table beside an outcome", change("rename_table", seq=OUTCOME)),
     _always("table-retime", "edits the time of a changed table", change("retime_table", seq=OUTCOME)),
     _always("table-remove", "removes a changed table", change("remove_table", seq=OUTCOME)),

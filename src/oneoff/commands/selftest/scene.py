@@ -110,7 +110,7 @@ class Scene:
 
     def cut(self, size: int) -> None:
         """Leave the first ``size`` events, as if there had never been more."""
-        for what in ("cut_events", "cut_tables", "set_head"):
+        for what in ("cut_events", "cut_tables", "cut_index", "set_head"):
             self.laboratory.change(what, size=size)
 
     def write_again(self, events: Sequence[Event]) -> None:
@@ -155,7 +155,10 @@ class Scene:
 
 
 def set_up(bench: Bench) -> Scene:
-    """Write the log: three stretches, each of two runs and a look, and a run that is under way."""
+    """Write the log: three stretches, each of two runs and a look, and a run that is under way.
+
+    The first two stretches are in the index.
+    """
     laboratory = bench.laboratory
     laboratory.open().close()
     laboratory.keep(EMPTY)
@@ -165,6 +168,8 @@ def set_up(bench: Bench) -> Scene:
     store.close()
     scene = Scene(bench=bench, laboratory=laboratory, services=services)
     for stretch in STRETCHES:
+        if stretch == LATE:
+            laboratory.change("index_all")  # what comes after that is the log's tail
         with scene.open() as store:
             scene.started[stretch] = _start(services, store, RunId(stretch))
             scene.ended[stretch] = _end(services, store, scene.started[stretch])

@@ -46,6 +46,43 @@ DELETE FROM audit_event_table WHERE seq = :seq;
 -- name: add_table
 INSERT INTO audit_event_table (seq, name, time) SELECT seq, 'forged', time FROM audit_event WHERE seq = :seq;
 
+-- The row of an event in the index, as if it were of other columns, or of another event.
+-- name: index_type
+UPDATE audit_index SET type = 'requested' WHERE seq = :seq;
+
+-- name: index_run_id
+UPDATE audit_index SET run_id = 'forged' WHERE seq = :seq;
+
+-- name: index_actor
+UPDATE audit_index SET actor = 'forged' WHERE seq = :seq;
+
+-- name: index_task
+UPDATE audit_index SET task = 'forged' WHERE seq = :seq;
+
+-- name: index_environment
+UPDATE audit_index SET environment = 'forged' WHERE seq = :seq;
+
+-- name: index_time
+UPDATE audit_index SET time = '1999-12-31T00:00:00.000000Z' WHERE seq = :seq;
+
+-- name: index_status
+UPDATE audit_index SET status = 'failed' WHERE seq = :seq;
+
+-- name: index_measured
+UPDATE audit_index SET measured = NOT measured WHERE seq = :seq;
+
+-- name: index_remove
+DELETE FROM audit_index WHERE seq = :seq;
+
+-- name: index_move
+UPDATE audit_index SET seq = :target WHERE seq = :seq;
+
+-- What the append of a 256th event does, much sooner: a log to attack is short.
+-- name: index_all
+INSERT INTO audit_index (seq, type, run_id, actor, task, environment, time, status, measured)
+SELECT seq, type, run_id, actor, task, environment, time, status, measured
+FROM audit_event WHERE seq > coalesce((SELECT max(seq) FROM audit_index), -1);
+
 -- name: cut_hashes
 UPDATE audit_event SET hashes = substr(hashes, 1, 32) WHERE seq = :seq;
 
@@ -69,12 +106,15 @@ UPDATE audit_head SET size = :size;
 -- name: remove_head
 DELETE FROM audit_head;
 
--- The log is cut down to its first events by these two and the head.
+-- The log is cut down to its first events by these and the head.
 -- name: cut_events
 DELETE FROM audit_event WHERE seq >= :size;
 
 -- name: cut_tables
 DELETE FROM audit_event_table WHERE seq >= :size;
+
+-- name: cut_index
+DELETE FROM audit_index WHERE seq >= :size;
 
 -- The beginning is taken away by these and the start.
 -- name: keep_hashes
@@ -85,6 +125,9 @@ DELETE FROM audit_event WHERE seq < :size;
 
 -- name: behead_tables
 DELETE FROM audit_event_table WHERE seq < :size;
+
+-- name: behead_index
+DELETE FROM audit_index WHERE seq < :size;
 
 -- name: set_start
 UPDATE audit_head SET start = :size;

@@ -69,7 +69,7 @@ ORDER BY requested_at DESC, id DESC LIMIT %(limit)s;
 SELECT name FROM oneoff.audit_log;
 
 -- name: select_head
-SELECT size, start FROM oneoff.audit_head;
+SELECT size, start, (SELECT max(seq) FROM oneoff.audit_index) FROM oneoff.audit_head;
 
 -- A place is the last leaf of a subtree, and its level.
 -- name: select_hashes
@@ -84,53 +84,58 @@ JOIN oneoff.audit_pruned USING (seq);
 -- name: select_event_id
 SELECT 1 FROM oneoff.audit_event WHERE event_id = %(id)s;
 
--- What an event is read as; the conditions that apply, and the order, follow. A row of a table that has another time
--- than its event is none of it: a search by table and time would not find that one.
+-- What an event is read as. Where it is found, the conditions that apply, and the order, follow. A row of a table that
+-- has another time than its event is none of it: a search by table and time would not find that one.
 -- name: select_events
-SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
+SELECT found.seq AS seq, body, hashes, true, event_id, found.type, found.run_id, found.actor, found.task, found.environment,
+       found.time AS time, found.status, found.measured,
        ARRAY(SELECT name FROM oneoff.audit_event_table AS beside
-             WHERE beside.seq = event.seq AND beside.time = event.time ORDER BY name)
-FROM oneoff.audit_event AS event
+             WHERE beside.seq = found.seq AND beside.time = found.time ORDER BY name)
+FROM
 
--- name: select_events_of_table
-SELECT event.seq, body, hashes, event_id, type, run_id, actor, task, environment, event.time, status, measured,
-       ARRAY(SELECT name FROM oneoff.audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name)
-FROM oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS event ON event.seq = counted.seq
+-- name: in_index
+oneoff.audit_index AS found JOIN oneoff.audit_event AS event ON event.seq = found.seq WHERE
+
+-- name: in_tail
+oneoff.audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1) AND
+
+-- name: in_tables
+oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS found ON found.seq = counted.seq WHERE
 
 -- What was pruned is gone for every reader, also while its bodies are still being deleted. The zero keeps the server
 -- from walking along seq instead of an index that has the wanted order.
 -- name: event_kept
-event.seq + 0 >= (SELECT start FROM oneoff.audit_head)
+found.seq + 0 >= (SELECT start FROM oneoff.audit_head)
 
 -- name: event_table
 counted.name = %(table)s
 
 -- name: event_run_id
-run_id = %(run_id)s
+found.run_id = %(run_id)s
 
 -- name: event_type
-type = %(type)s
+found.type = %(type)s
 
 -- name: event_task
-task = %(task)s
+found.task = %(task)s
 
 -- name: event_actor
-actor = %(actor)s
+found.actor = %(actor)s
 
 -- name: event_environment
-environment = %(environment)s
+found.environment = %(environment)s
 
 -- name: event_measured
-measured = %(measured)s
+found.measured = %(measured)s
 
 -- name: event_status
-status = %(status)s
+found.status = %(status)s
 
 -- name: event_since
-event.time >= %(since)s
+found.time >= %(since)s
 
 -- name: event_until
-event.time < %(until)s
+found.time < %(until)s
 
 -- The same for the events of a table, by its index: by the events' own, the server would read them all.
 -- name: event_since_of_table
@@ -140,21 +145,34 @@ counted.time >= %(since)s
 counted.time < %(until)s
 
 -- name: newest_events
-ORDER BY event.time DESC, event.seq DESC LIMIT %(limit)s;
+ORDER BY time DESC, seq DESC LIMIT %(limit)s
 
 -- name: newest_events_of_table
-ORDER BY counted.time DESC, counted.seq DESC LIMIT %(limit)s;
+ORDER BY counted.time DESC, counted.seq DESC LIMIT %(limit)s
+
+-- name: event_from
+found.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
+
+-- name: first_events
+ORDER BY seq LIMIT %(limit)s
 
 -- name: select_subjects
 SELECT subject FROM oneoff.actor WHERE name = %(name)s;
 
--- The whole log is read without the tables: most events have none. What a binary cursor fetches comes as it is, and
+-- The whole log is read without the tables: most events have none. The fourth column says whether the index has the
+-- event as it is, or does not reach it yet. What a binary cursor fetches comes as it is, and
 -- nothing is written in digits and read again; both statements go in one message, in one transaction.
 -- name: scan_events
 DECLARE page BINARY NO SCROLL CURSOR FOR
-SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured
-FROM oneoff.audit_event
-WHERE seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY seq LIMIT %(limit)s;
+SELECT event.seq, body, hashes,
+       event.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1)
+       OR (filed.type, filed.run_id, filed.actor, filed.task, filed.environment, filed.time, filed.status, filed.measured)
+          IS NOT DISTINCT FROM
+          (event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status, event.measured),
+       event_id, event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status,
+       event.measured
+FROM oneoff.audit_event AS event LEFT JOIN oneoff.audit_index AS filed ON filed.seq = event.seq
+WHERE event.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY event.seq LIMIT %(limit)s;
 FETCH ALL FROM page;
 
 -- As above, a row that has another time than its event is none of it.
@@ -163,10 +181,6 @@ SELECT beside.seq, name
 FROM oneoff.audit_event_table AS beside
 JOIN oneoff.audit_event AS event ON event.seq = beside.seq AND event.time = beside.time
 WHERE beside.seq BETWEEN %(first)s AND %(last)s;
-
--- name: events_of_run
-WHERE run_id = %(run_id)s AND seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
-ORDER BY seq LIMIT %(limit)s;
 
 -- name: select_subject
 SELECT subject FROM oneoff.actor WHERE kind = %(kind)s AND name = %(name)s;

@@ -62,7 +62,10 @@ ORDER BY requested_at DESC, id DESC LIMIT :limit;
 SELECT name FROM audit_log;
 
 -- name: select_head
-SELECT size, start FROM audit_head;
+SELECT size, start, (SELECT max(seq) FROM audit_index) FROM audit_head;
+
+-- name: select_last_id
+SELECT event_id FROM audit_event WHERE seq = :last;
 
 -- A place is the last leaf of a subtree, and its level.
 -- name: select_hashes
@@ -72,9 +75,13 @@ SELECT seq, level,
 FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS level
       FROM json_each(:places)) AS place;
 
+-- Only where the log is still as it was when this process last looked: so long, and with that event at its end. The
+-- head, and the indexes, follow by triggers.
 -- name: insert_event
 INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, hashes, body)
-VALUES (:seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :hashes, :body);
+SELECT :seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :hashes, :body
+FROM audit_head
+WHERE size = :seq AND (SELECT event_id FROM audit_event WHERE seq = :seq - 1) IS :before;
 
 -- name: insert_event_tables
 INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM json_each(:tables);
@@ -82,8 +89,8 @@ INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM j
 -- name: select_event_id
 SELECT 1 FROM audit_event WHERE event_id = :id;
 
--- name: update_head
-UPDATE audit_head SET size = :size, start = :start;
+-- name: move_start
+UPDATE audit_head SET start = :start;
 
 -- name: select_pruned
 SELECT min(seq) FROM audit_event WHERE seq < (SELECT start FROM audit_head);
@@ -95,62 +102,72 @@ INSERT INTO audit_pruned (seq, hashes) SELECT seq, hashes FROM audit_event WHERE
 -- name: delete_runs
 DELETE FROM run
 WHERE id IN (SELECT run_id FROM audit_event WHERE seq >= :first AND seq < :end)
-    AND NOT EXISTS (SELECT 1 FROM audit_event WHERE run_id = run.id AND seq >= :end)
+    AND NOT EXISTS (SELECT 1 FROM audit_index WHERE run_id = run.id AND seq >= :end)
+    AND NOT EXISTS (SELECT 1 FROM audit_event
+                    WHERE run_id = run.id AND seq >= :end
+                        AND seq > coalesce((SELECT max(seq) FROM audit_index), -1))
     AND status NOT IN ('requested', 'launched', 'running', 'stopping');
 
 -- name: delete_tables
 DELETE FROM audit_event_table WHERE seq >= :first AND seq < :end;
 
+-- name: delete_index
+DELETE FROM audit_index WHERE seq >= :first AND seq < :end;
+
 -- name: delete_events
 DELETE FROM audit_event WHERE seq >= :first AND seq < :end;
 
--- What an event is read as; the conditions that apply, and the order, follow.
+-- What an event is read as. Where it is found, the conditions that apply, and the order, follow.
 -- name: select_events
-SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured,
+SELECT found.seq AS seq, body, hashes, true, event_id, found.type, found.run_id, found.actor, found.task, found.environment,
+       found.time AS time, found.status, found.measured,
        (SELECT json_group_array(name)
-        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
-FROM audit_event AS event
+        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = found.seq ORDER BY name))
+FROM
 
--- name: select_events_of_table
-SELECT event.seq, body, hashes, event_id, type, run_id, actor, task, environment, event.time, status, measured,
-       (SELECT json_group_array(name)
-        FROM (SELECT name FROM audit_event_table AS beside WHERE beside.seq = event.seq ORDER BY name))
-FROM audit_event_table AS counted CROSS JOIN audit_event AS event ON event.seq = counted.seq
+-- name: in_index
+audit_index AS found CROSS JOIN audit_event AS event ON event.seq = found.seq WHERE
+
+-- name: in_tail
+audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM audit_index), -1) AND
+
+-- name: in_tables
+audit_event_table AS counted CROSS JOIN audit_event AS found ON found.seq = counted.seq WHERE
 
 -- What was pruned is gone for every reader, also while its bodies are still being deleted. The plus keeps SQLite
 -- from walking along seq instead of an index that has the wanted order.
 -- name: event_kept
-+event.seq >= (SELECT start FROM audit_head)
++found.seq >= (SELECT start FROM audit_head)
 
 -- name: event_table
 counted.name = :table
 
 -- name: event_run_id
-run_id = :run_id
+found.run_id = :run_id
 
 -- name: event_type
-type = :type
+found.type = :type
 
 -- name: event_task
-task = :task
+found.task = :task
 
 -- name: event_actor
-actor = :actor
+found.actor = :actor
 
 -- name: event_environment
-environment = :environment
+found.environment = :environment
 
 -- name: event_measured
-measured = :measured
+found.measured = :measured
 
 -- name: event_status
-status = :status
+found.status = :status
 
 -- name: event_since
-event.time >= :since
+found.time >= :since
 
 -- name: event_until
-event.time < :until
+found.time < :until
 
 -- The same for the events of a table, in the order of its index.
 -- name: event_since_of_table
@@ -160,28 +177,37 @@ counted.time >= :since
 counted.time < :until
 
 -- name: newest_events
-ORDER BY event.time DESC, event.seq DESC LIMIT :limit;
+ORDER BY time DESC, seq DESC LIMIT :limit
 
 -- name: newest_events_of_table
-ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit;
+ORDER BY counted.time DESC, counted.seq DESC LIMIT :limit
+
+-- name: event_from
+found.seq >= max(:start, (SELECT start FROM audit_head))
+
+-- name: first_events
+ORDER BY seq LIMIT :limit
 
 -- name: select_subjects
 SELECT subject FROM actor WHERE name = :name;
 
--- The whole log is read without that: for most events there is nothing to be found.
+-- The whole log is read without that: for most events there is nothing to be found. The fourth column says whether
+-- the index has the event as it is, or does not reach it yet.
 -- name: scan_events
-SELECT seq, body, hashes, event_id, type, run_id, actor, task, environment, time, status, measured
-FROM audit_event
-WHERE seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
+SELECT event.seq, body, hashes,
+       event.seq > coalesce((SELECT max(seq) FROM audit_index), -1)
+       OR (filed.type, filed.run_id, filed.actor, filed.task, filed.environment, filed.time, filed.status, filed.measured)
+          IS (event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status, event.measured),
+       event_id, event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status,
+       event.measured
+FROM audit_event AS event LEFT JOIN audit_index AS filed ON filed.seq = event.seq
+WHERE event.seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY event.seq LIMIT :limit;
 
 -- A row that has another time than its event is none of it: a search by table and time would not find that one.
 -- name: scan_event_tables
 SELECT beside.seq, name
 FROM audit_event_table AS beside JOIN audit_event AS event ON event.seq = beside.seq AND event.time = beside.time
 WHERE beside.seq BETWEEN :first AND :last ORDER BY beside.seq, name;
-
--- name: events_of_run
-WHERE run_id = :run_id AND seq >= max(:start, (SELECT start FROM audit_head)) ORDER BY seq LIMIT :limit;
 
 -- name: select_subject
 SELECT subject FROM actor WHERE kind = :kind AND name = :name;

@@ -26,15 +26,15 @@ ALTER TABLE audit_head ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
 
 DROP TRIGGER IF EXISTS audit_head_update;
 
--- The start moves only together with the event that says so.
+-- The size grows by one, with the event at that place; the start moves just after the event that says so.
 CREATE TRIGGER audit_head_update BEFORE UPDATE ON audit_head
-WHEN NEW.size IS NOT OLD.size + 1
-    OR (NEW.start IS NOT OLD.start
-        AND NOT (NEW.start > OLD.start
-                 AND NEW.start <= OLD.size
-                 AND EXISTS (SELECT 1 FROM audit_event
-                             WHERE seq = OLD.size AND type = 'log.pruned'
-                                 AND json_extract(CAST(body AS TEXT), '$.data.to') = NEW.start)))
+WHEN NOT (NEW.size = OLD.size + 1 AND NEW.start = OLD.start)
+    AND NOT (NEW.size = OLD.size
+             AND NEW.start > OLD.start
+             AND NEW.start < NEW.size
+             AND EXISTS (SELECT 1 FROM audit_event
+                         WHERE seq = NEW.size - 1 AND type = 'log.pruned'
+                             AND json_extract(CAST(body AS TEXT), '$.data.to') = NEW.start))
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
@@ -55,6 +55,17 @@ BEGIN
 END;
 
 DROP TRIGGER audit_event_update;
+
+-- INSERT OR REPLACE fires no delete trigger (unless recursive_triggers is on): this guard stops it.
+DROP TRIGGER audit_event_insert;
+
+CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event
+WHEN NEW.seq IS NOT (SELECT size FROM audit_head)
+    OR EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)
+    OR EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.event_id)
+BEGIN
+    SELECT RAISE(ABORT, 'an audit event takes the next place once');
+END;
 
 ALTER TABLE audit_event ADD COLUMN status TEXT;
 ALTER TABLE audit_event ADD COLUMN measured INTEGER;
@@ -115,13 +126,67 @@ BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
-CREATE INDEX audit_event_time ON audit_event (time, seq);
-CREATE INDEX audit_event_task ON audit_event (task, time, seq);
-CREATE INDEX audit_event_actor ON audit_event (actor, time, seq);
-CREATE INDEX audit_event_environment ON audit_event (environment, time, seq);
-CREATE INDEX audit_event_type ON audit_event (type, time, seq);
-CREATE INDEX audit_event_status ON audit_event (status, time, seq) WHERE status IS NOT NULL;
-CREATE INDEX audit_event_measured ON audit_event (measured, time, seq) WHERE measured IS NOT NULL;
+-- What events are searched by: the columns beside them once more, with an index for each. It is filled for 256 events
+-- at a time, by the append of the last of them, so that an append costs what an insert into a bare table does. Those
+-- behind the last one that is here are the log's tail: a reader asks audit_event itself for them.
+CREATE TABLE audit_index (
+    seq         INTEGER NOT NULL PRIMARY KEY,
+    type        TEXT    NOT NULL,
+    run_id      TEXT,
+    actor       TEXT,
+    task        TEXT,
+    environment TEXT,
+    time        TEXT    NOT NULL,
+    status      TEXT,
+    measured    INTEGER
+) STRICT;
+
+INSERT INTO audit_index (seq, type, run_id, actor, task, environment, time, status, measured)
+SELECT seq, type, run_id, actor, task, environment, time, status, measured FROM audit_event;
+
+CREATE TRIGGER audit_index_update BEFORE UPDATE ON audit_index
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_index_delete BEFORE DELETE ON audit_index
+WHEN OLD.seq >= (SELECT start FROM audit_head)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_index_insert BEFORE INSERT ON audit_index
+WHEN EXISTS (SELECT 1 FROM audit_index WHERE seq = NEW.seq)
+    OR NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+-- These two are no guards, they do the work: an append is one statement, and so one transaction of its own.
+CREATE TRIGGER audit_event_counted AFTER INSERT ON audit_event
+BEGIN
+    UPDATE audit_head SET size = size + 1;
+END;
+
+CREATE TRIGGER audit_event_filed AFTER INSERT ON audit_event
+WHEN NEW.seq & 255 = 255
+BEGIN
+    INSERT INTO audit_index (seq, type, run_id, actor, task, environment, time, status, measured)
+    SELECT seq, type, run_id, actor, task, environment, time, status, measured
+    FROM audit_event
+    WHERE seq > coalesce((SELECT max(seq) FROM audit_index), -1) AND seq >= (SELECT start FROM audit_head);
+END;
+
+DROP INDEX audit_event_run;
+
+CREATE INDEX audit_index_run ON audit_index (run_id, seq) WHERE run_id IS NOT NULL;
+CREATE INDEX audit_index_time ON audit_index (time, seq);
+CREATE INDEX audit_index_task ON audit_index (task, time, seq);
+CREATE INDEX audit_index_actor ON audit_index (actor, time, seq);
+CREATE INDEX audit_index_environment ON audit_index (environment, time, seq);
+CREATE INDEX audit_index_type ON audit_index (type, time, seq);
+CREATE INDEX audit_index_status ON audit_index (status, time, seq) WHERE status IS NOT NULL;
+CREATE INDEX audit_index_measured ON audit_index (measured, time, seq) WHERE measured IS NOT NULL;
 CREATE INDEX audit_event_table_name ON audit_event_table (name, time, seq);
 
 -- Runs by their name or their subject, newest first.
