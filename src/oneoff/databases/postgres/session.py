@@ -49,11 +49,18 @@ _LASTS = (
         r"\bdblink(?:_exec|_send_query|_connect\w*)?\b\"?\s*\(",
         "calls dblink, whose work is its own transaction's",
     ),
-    (r"\bcopy\b[^;]*\b(?:to|from)\s+program\b", "starts a program on the server's machine"),
+    (
+        r"\bcopy\b[^;]*\b(?:to|from)\s+program\b|\boptions\s*\([^;]*\bprogram\s+'",  # the latter of file_fdw
+        "starts a program on the server's machine",
+    ),
     (r"\bcopy\b[^;]*\bto\s+(?:e?'|\$|%s)", "writes a file on the server's machine"),
     (r"\blo_export\b\"?\s*\(", "writes a file on the server's machine"),
     (
-        r"\bpg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|switch_wal|promote)\b\"?\s*\(",
+        r"\bpg_(?:(?:terminate|cancel)_backend|reload_conf|rotate_logfile|switch_wal|promote|create_restore_point"
+        r"|(?:create|copy|drop)_(?:logical_|physical_)?replication_slot|replication_slot_advance"
+        r"|(?:sync|logical)_(?:replication_slots|slot_\w+)|replication_origin_\w+|wal_replay_(?:pause|resume)"
+        r"|(?:backup|start|stop)_(?:backup|start|stop)|logical_emit_message|stat_(?:statements_)?reset\w*"
+        r"|log_backend_memory_contexts|log_standby_snapshot|file_(?:write|rename|unlink|sync))\b\"?\s*\(",
         "acts on the server at once",
     ),
 )

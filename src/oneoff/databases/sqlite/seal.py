@@ -17,7 +17,7 @@ from oneoff.databases.sqlite.connections import Redirection, is_sealed, plain
 from oneoff.databases.sqlite.early import attached_files, open_connections
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.original import Original
-from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
+from oneoff.databases.sqlite.places import footprint, leaving_nothing, missing, same_file
 from oneoff.databases.sqlite.samples import samples
 from oneoff.databases.together import SealedAlready
 from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
@@ -243,7 +243,8 @@ def _room(original: Path, copies: int) -> tuple[int, int]:
 def _copy(original: Path, copy: Path) -> None:
     """A consistent copy, also while the live application writes."""
     try:
-        with closing(plain(read_only(str(original)))) as source, closing(plain(copy.as_uri())) as target:
+        with closing(plain(leaving_nothing(original))) as source, closing(plain(copy.as_uri())) as target:
+            source.execute("PRAGMA query_only = ON")
             source.backup(target)
     except sqlite3.Error as error:
         # Of an extended code the low byte is the kind: https://www.sqlite.org/rescode.html
