@@ -38,7 +38,7 @@ class HeldFunction:
         with self.guard, self.seal, self.guard.around_task():
             if self.strict and self.guard.beyond:
                 raise DryRunUnavailable(
-                    f"no level holds {'; '.join(self.guard.beyond)}; and {self.by.replace(' ', '-')} is required",
+                    f"no level holds {'; '.join(self.guard.beyond)}, and {self.by} is required",
                     next_step="open or start it in the task, or require less (--require-level)",
                 )
             yield

@@ -91,7 +91,7 @@ def _open_by_folder(path: Any, flags: Any, folder: Any) -> str | None:
 
 
 def _control(fd: int, request: int, *rest: Any) -> str | None:
-    """``ioctl``: what sets something of a file, which need not be open for writing, and what a terminal reads."""
+    """``ioctl``: it sets something of a file that need not be open for writing, or what a terminal reads."""
     if request & 0xFFFF_FFFF == termios.TIOCSTI:
         return "type into a terminal"
     if (request >> 30) & 0b11 != _SETS or not _is_file(fd) or _may_change(fd):
