@@ -56,11 +56,14 @@ _LASTS = (
     (r"\bcopy\b[^;]*\bto\s+(?:e?'|\$|%s)", "writes a file on the server's machine"),
     (r"\blo_export\b\"?\s*\(", "writes a file on the server's machine"),
     (
-        r"\bpg_(?:(?:terminate|cancel)_backend|reload_conf|rotate_logfile|switch_wal|promote|create_restore_point"
-        r"|(?:create|copy|drop)_(?:logical_|physical_)?replication_slot|replication_slot_advance"
-        r"|(?:sync|logical)_(?:replication_slots|slot_\w+)|replication_origin_\w+|wal_replay_(?:pause|resume)"
-        r"|(?:backup|start|stop)_(?:backup|start|stop)|logical_emit_message|stat_(?:statements_)?reset\w*"
-        r"|log_backend_memory_contexts|log_standby_snapshot|file_(?:write|rename|unlink|sync))\b\"?\s*\(",
+        (
+            r"\bpg_(?:(?:terminate|cancel)_backend|reload_conf|rotate_logfile|switch_wal|promote"
+            r"|create_restore_point|(?:create|copy|drop)_(?:logical_|physical_)?replication_slot"
+            r"|(?:replication|logical)_slot_\w+|sync_replication_slots|replication_origin_\w+"
+            r"|wal_replay_(?:pause|resume)|backup_(?:start|stop)|(?:start|stop)_backup|logical_emit_message"
+            r"|stat_(?:statements_)?reset\w*|log_(?:backend_memory_contexts|standby_snapshot)"
+            r"|file_(?:write|rename|unlink|sync))\b\"?\s*\("
+        ),
         "acts on the server at once",
     ),
 )
