@@ -33,7 +33,7 @@ def _file(at: Place) -> Iterator[int]:
 
 @contextmanager
 def _mapped(at: Place) -> Iterator[mmap.mmap]:
-    with open(at.file, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+    with Path(at.file).open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         yield memory
 
 
@@ -193,8 +193,20 @@ _TOLD = Way(
 BEFORE = Group(
     title="What was there before",
     ways=(
-        Way("pooled-socket", "sends by a socket of a pool", lambda at: at.earlier.sendall(b"delete"), _OVER, before=_tcp),
-        Way("pooled-queue", "a queue's `.delay()` by its own connection", lambda at: at.earlier.delay("mail"), _OVER, before=_queue),
+        Way(
+            "pooled-socket",
+            "sends by a socket of a pool",
+            lambda at: at.earlier.sendall(b"delete"),
+            _OVER,
+            before=_tcp,
+        ),
+        Way(
+            "pooled-queue",
+            "a queue's `.delay()` by its own connection",
+            lambda at: at.earlier.delay("mail"),
+            _OVER,
+            before=_queue,
+        ),
         Way(
             "pooled-datagrams",
             "sends by a UDP socket",
@@ -216,10 +228,30 @@ BEFORE = Group(
             _OVER,
             before=_connected(socket.SOCK_SEQPACKET, lambda at: f"{at.unix}.packets"),
         ),
-        Way("worker-thread", "has a thread from before write a file", lambda at: at.earlier(Path(at.new).touch), "{new}", before=_worker),
-        Way("mmap", "maps a file into memory that was open", _map, "map {file} into its memory", before=_file),
-        Way("ftruncate", "cuts it off", lambda at: os.ftruncate(at.earlier, 1), "truncate {file}", before=_file),
-        Way("fchmod", "changes its mode", lambda at: os.fchmod(at.earlier, 0o600), "change the mode of {file}", before=_file),
+        Way(
+            "worker-thread",
+            "has a thread from before write a file",
+            lambda at: at.earlier(Path(at.new).touch),
+            "{new}",
+            before=_worker,
+        ),
+        Way(
+            "mmap", "maps a file into memory that was open", _map, "map {file} into its memory", before=_file
+        ),
+        Way(
+            "ftruncate",
+            "cuts it off",
+            lambda at: os.ftruncate(at.earlier, 1),
+            "truncate {file}",
+            before=_file,
+        ),
+        Way(
+            "fchmod",
+            "changes its mode",
+            lambda at: os.fchmod(at.earlier, 0o600),
+            "change the mode of {file}",
+            before=_file,
+        ),
         _WRITTEN,
         Way(
             "mapped-before",
@@ -244,7 +276,7 @@ BEFORE = Group(
             for way in (_WRITTEN, _TOLD)
         ),
     ),
-)  # fmt: skip
+)
 
 SQLITE_BEFORE = Group(
     title="SQLite, opened before",
@@ -252,9 +284,15 @@ SQLITE_BEFORE = Group(
     ways=held_by(
         Held.REFUSED,
         Ends.REFUSED,
-        Way("sqlite-from-before", "writes by a connection that was open", _insert, "opened before the dry run", before=_sqlite),
+        Way(
+            "sqlite-from-before",
+            "writes by a connection that was open",
+            _insert,
+            "opened before the dry run",
+            before=_sqlite,
+        ),
     ),
-)  # fmt: skip
+)
 
 POSTGRES_BEFORE = Group(
     title="PostgreSQL, from before",
@@ -292,7 +330,7 @@ POSTGRES_BEFORE = Group(
             "function-with-dblink",
             "calls a function of the database that hides `dblink`",
             _call("SELECT hidden_write()"),
-            "functions",
+            "what functions of the database do outside the transaction",
             before=_function,
             held=Held.NOTHING,
             ends=Ends.NAMED,

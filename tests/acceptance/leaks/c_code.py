@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import ctypes
+import importlib
 import os
 import readline
 import socket
@@ -19,15 +20,31 @@ from os import mkfifo as kept_mkfifo
 from pathlib import Path
 from typing import Any
 
-import cffi
+import cffi  # type: ignore[import-untyped]
 import uvloop
 
 from tests.acceptance.leaks.way import Ends, Group, Held, Place, Way, held_by
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_KEPT = {name: getattr(_LIBC, name) for name in (
-    "chmod", "connect", "creat", "fork", "kill", "mkdir", "rename", "sendto", "setxattr", "shm_open", "system", "unlink", "utime", "_exit",
-)}  # fmt: skip
+_KEPT = {
+    name: getattr(_LIBC, name)
+    for name in (
+        "chmod",
+        "connect",
+        "creat",
+        "fork",
+        "kill",
+        "mkdir",
+        "rename",
+        "sendto",
+        "setxattr",
+        "shm_open",
+        "system",
+        "unlink",
+        "utime",
+        "_exit",
+    )
+}
 """Looked up before any guard is there."""
 
 
@@ -115,15 +132,11 @@ def _history(at: Place) -> None:
 
 @contextmanager
 def _interpreter(at: Place) -> Iterator[Any]:
-    import _xxsubinterpreters as interpreters
-
-    yield interpreters.create()
+    yield importlib.import_module("_xxsubinterpreters").create()
 
 
 def _in_interpreter(at: Place) -> None:
-    import _xxsubinterpreters as interpreters
-
-    interpreters.run_string(at.earlier, f"open({at.new!r}, 'w')")
+    importlib.import_module("_xxsubinterpreters").run_string(at.earlier, f"open({at.new!r}, 'w')")
 
 
 def _at_the_end(at: Place) -> None:

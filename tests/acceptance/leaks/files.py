@@ -110,9 +110,7 @@ def _shared_memory(at: Place) -> None:
 FILES = Group(
     title="Files",
     ways=(
-        Way(
-            "open-w", "opens a file to write it", lambda at: open(at.new, "w"), "write {new}"
-        ),
+        Way("open-w", "opens a file to write it", lambda at: open(at.new, "w"), "write {new}"),
         Way("open-a", "… to append", lambda at: open(at.file, "a"), "write {file}"),
         Way("open-update", "… to update", lambda at: open(at.file, "r+"), "write {file}"),
         Way("open-x", "… to make it", lambda at: open(at.new, "x"), "write {new}"),
@@ -324,4 +322,4 @@ FILES = Group(
         Way("thread-pool", "… in a pool of threads", _in_a_pool, "write {new}"),
         Way("swallowed", "goes on with a bare `except`", _swallow, "write {new}"),
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""Ways to persist something in the PostgreSQL that is declared, or to make its server do something at once."""
+"""Ways to persist something in PostgreSQL, or to have its server do something at once."""
 
 from __future__ import annotations
 
@@ -191,7 +191,12 @@ _UNDONE = held_by(
     Way("pg-session", "… `Session.commit()`", _session_commit, "account"),
     Way("pg-sessionmaker", "… a sessionmaker of its own", _own_sessionmaker, "account"),
     Way("pg-scoped-session", "… a scoped session", _scoped_session, "account"),
-    Way("conditional-savepoint", "… in an outer transaction, rolled back once", _join("conditional_savepoint"), "account"),
+    Way(
+        "conditional-savepoint",
+        "… in an outer transaction, rolled back once",
+        _join("conditional_savepoint"),
+        "account",
+    ),
     Way("rollback-only", "… with `rollback_only`", _join("rollback_only"), "account"),
     Way("control-fully", "… with `control_fully`", _join("control_fully"), "account"),
     Way("create-savepoint", "… with `create_savepoint`", _join("create_savepoint"), "account"),
@@ -208,21 +213,58 @@ _UNDONE = held_by(
     Way("psycopg2", "psycopg2", _psycopg2, "account"),
     Way("asyncpg", "asyncpg", lambda at: asyncio.run(_asyncpg(at)), "account"),
     Way("uvloop", "… under uvloop", _on_uvloop, "account"),
-    Way("psycopg-async", "psycopg's `AsyncConnection`", lambda at: asyncio.run(_psycopg_async(at)), "account"),
+    Way(
+        "psycopg-async", "psycopg's `AsyncConnection`", lambda at: asyncio.run(_psycopg_async(at)), "account"
+    ),
     Way(
         "ddl",
         "changes the schema",
-        _sends("CREATE TABLE made (id int)", "ALTER TABLE account ADD extra text", "COMMENT ON TABLE account IS 'x'", autocommit=True),
+        _sends(
+            "CREATE TABLE made (id int)",
+            "ALTER TABLE account ADD extra text",
+            "COMMENT ON TABLE account IS 'x'",
+            autocommit=True,
+        ),
         "created table made",
     ),
     Way("truncate", "`TRUNCATE`", _sends("TRUNCATE account", autocommit=True), "account"),
-    Way("role", "makes a role and grants to it", _sends("CREATE ROLE intruder LOGIN", "GRANT ALL ON account TO intruder", _WRITE, autocommit=True), "account"),
-    Way("large-object", "large objects", _sends("SELECT lo_put(4711, 0, 'x'), lo_create(4712)", _WRITE, autocommit=True), "account"),
-    Way("notify", "`NOTIFY`", _sends("NOTIFY leaks, 'x'", "SELECT pg_notify('leaks', 'y')", autocommit=True), "notifies channel leaks"),
-    Way("alter-sequence", "restarts a sequence", _sends("ALTER SEQUENCE ticket RESTART 100", _WRITE, autocommit=True), "account"),
-    Way("advisory-lock", "keeps an advisory lock", _sends("SELECT pg_advisory_lock(1)", _WRITE, autocommit=True), "account"),
-    Way("alter-database", "settings of the database", _sends("ALTER ROLE postgres SET work_mem = '9MB'", _WRITE, autocommit=True), "account"),
-)  # fmt: skip
+    Way(
+        "role",
+        "makes a role and grants to it",
+        _sends("CREATE ROLE intruder LOGIN", "GRANT ALL ON account TO intruder", _WRITE, autocommit=True),
+        "account",
+    ),
+    Way(
+        "large-object",
+        "large objects",
+        _sends("SELECT lo_put(4711, 0, 'x'), lo_create(4712)", _WRITE, autocommit=True),
+        "account",
+    ),
+    Way(
+        "notify",
+        "`NOTIFY`",
+        _sends("NOTIFY leaks, 'x'", "SELECT pg_notify('leaks', 'y')", autocommit=True),
+        "notifies channel leaks",
+    ),
+    Way(
+        "alter-sequence",
+        "restarts a sequence",
+        _sends("ALTER SEQUENCE ticket RESTART 100", _WRITE, autocommit=True),
+        "account",
+    ),
+    Way(
+        "advisory-lock",
+        "keeps an advisory lock",
+        _sends("SELECT pg_advisory_lock(1)", _WRITE, autocommit=True),
+        "account",
+    ),
+    Way(
+        "alter-database",
+        "settings of the database",
+        _sends("ALTER ROLE postgres SET work_mem = '9MB'", _WRITE, autocommit=True),
+        "account",
+    ),
+)
 
 
 def _options(at: Place) -> None:
@@ -280,47 +322,208 @@ _STOPPED = held_by(
     Held.SEALED,
     Ends.STOPPED,
     Way("raw-commit", "`COMMIT` as a statement", _sends(_WRITE, "COMMIT"), "ended the transaction by itself"),
-    Way("multi-statement", "… among several", _sends(f"{_WRITE}; commit; {_WRITE}"), "ended the transaction by itself"),
+    Way(
+        "multi-statement",
+        "… among several",
+        _sends(f"{_WRITE}; commit; {_WRITE}"),
+        "ended the transaction by itself",
+    ),
     Way("commit-and-chain", "`COMMIT AND CHAIN`", _sends(f"{_WRITE}; COMMIT AND CHAIN"), "CHAIN"),
-    Way("rollback-and-chain", "`ROLLBACK AND CHAIN`, and writes", _sends("ROLLBACK AND CHAIN", _WRITE, "COMMIT"), "CHAIN"),
-    Way("rollback-begin", "rolls back, and begins anew", _sends("ROLLBACK", f"BEGIN; {_WRITE}; COMMIT"), "ended the transaction"),
-    Way("begin-read-write", "`BEGIN READ WRITE`", _sends(f"ROLLBACK; BEGIN READ WRITE; {_WRITE}; COMMIT", autocommit=True), "READ WRITE"),
-    Way("guard-off", "`SET default_transaction_read_only = off`", _sends("SET default_transaction_read_only = off", _WRITE, autocommit=True), "default_transaction_read_only"),
-    Way("seal-removed", "removes the row that keeps it from committing", _sends("DELETE FROM _oneoff_seal", "COMMIT"), "_oneoff_seal"),
-    Way("constraints-immediate", "`SET CONSTRAINTS ALL IMMEDIATE`", _sends(_WRITE, "SET CONSTRAINTS ALL IMMEDIATE"), "CONSTRAINTS"),
-    Way("triggers-off", "turns triggers off", _sends("SET session_replication_role = replica", _WRITE, "COMMIT"), "ended the transaction"),
+    Way(
+        "rollback-and-chain",
+        "`ROLLBACK AND CHAIN`, and writes",
+        _sends("ROLLBACK AND CHAIN", _WRITE, "COMMIT"),
+        "CHAIN",
+    ),
+    Way(
+        "rollback-begin",
+        "rolls back, and begins anew",
+        _sends("ROLLBACK", f"BEGIN; {_WRITE}; COMMIT"),
+        "ended the transaction",
+    ),
+    Way(
+        "begin-read-write",
+        "`BEGIN READ WRITE`",
+        _sends(f"ROLLBACK; BEGIN READ WRITE; {_WRITE}; COMMIT", autocommit=True),
+        "READ WRITE",
+    ),
+    Way(
+        "guard-off",
+        "`SET default_transaction_read_only = off`",
+        _sends("SET default_transaction_read_only = off", _WRITE, autocommit=True),
+        "default_transaction_read_only",
+    ),
+    Way(
+        "seal-removed",
+        "removes the row that keeps it from committing",
+        _sends("DELETE FROM _oneoff_seal", "COMMIT"),
+        "_oneoff_seal",
+    ),
+    Way(
+        "constraints-immediate",
+        "`SET CONSTRAINTS ALL IMMEDIATE`",
+        _sends(_WRITE, "SET CONSTRAINTS ALL IMMEDIATE"),
+        "CONSTRAINTS",
+    ),
+    Way(
+        "triggers-off",
+        "turns triggers off",
+        _sends("SET session_replication_role = replica", _WRITE, "COMMIT"),
+        "ended the transaction",
+    ),
     Way("vacuum", "`VACUUM`", _sends("VACUUM account", autocommit=True), "VACUUM"),
-    Way("index-concurrently", "`CREATE INDEX CONCURRENTLY`", _sends("CREATE INDEX CONCURRENTLY late ON account (name)", autocommit=True), "CONCURRENTLY"),
+    Way(
+        "index-concurrently",
+        "`CREATE INDEX CONCURRENTLY`",
+        _sends("CREATE INDEX CONCURRENTLY late ON account (name)", autocommit=True),
+        "CONCURRENTLY",
+    ),
     Way("pg-swallowed", "commits among several, and goes on", _swallowed, "ended the transaction by itself"),
     Way("dsn-options", "a URL with `options=` of its own", _options, "not read-only"),
-    Way("pgoptions-removed", "a connection after it has removed `PGOPTIONS`", _without_pgoptions, "not read-only"),
+    Way(
+        "pgoptions-removed",
+        "a connection after it has removed `PGOPTIONS`",
+        _without_pgoptions,
+        "not read-only",
+    ),
     Way("dsn-options-swallowed", "… and goes on", _options_swallowed, "not read-only"),
-    Way("psycopg2-commit", "psycopg2: `COMMIT` among several", lambda at: _psycopg2(at, f"{_WRITE}; COMMIT"), "ended the transaction by itself"),
-    Way("asyncpg-commit", "asyncpg: the same", lambda at: asyncio.run(_asyncpg(at, f"{_WRITE}; COMMIT; {_WRITE}")), "ended the transaction by itself"),
-    Way("prepare-transaction", "asyncpg: `PREPARE TRANSACTION`", lambda at: asyncio.run(_asyncpg(at, _WRITE, "PREPARE TRANSACTION 'x'")), "PREPARE TRANSACTION"),
+    Way(
+        "psycopg2-commit",
+        "psycopg2: `COMMIT` among several",
+        lambda at: _psycopg2(at, f"{_WRITE}; COMMIT"),
+        "ended the transaction by itself",
+    ),
+    Way(
+        "asyncpg-commit",
+        "asyncpg: the same",
+        lambda at: asyncio.run(_asyncpg(at, f"{_WRITE}; COMMIT; {_WRITE}")),
+        "ended the transaction by itself",
+    ),
+    Way(
+        "prepare-transaction",
+        "asyncpg: `PREPARE TRANSACTION`",
+        lambda at: asyncio.run(_asyncpg(at, _WRITE, "PREPARE TRANSACTION 'x'")),
+        "PREPARE TRANSACTION",
+    ),
     Way("after-commit", "a listener of `after_commit` that notifies", _after_commit, "NOTIFY"),
     Way("another-role", "another role", lambda at: psycopg.connect(at.earlier), "as teller", before=_role),
     Way("setval", "`setval`", _sends("SELECT pg_catalog . setval ('ticket', 500)"), "setval"),
-    Way("setval-in-block", "… in a block", _sends("DO $$ BEGIN PERFORM SETVAL('ticket', 500); END $$"), "setval"),
-    Way("copy-to-file", "`COPY … TO` a file of the server", _sends("COPY account TO '{served}'"), "writes a file on the server"),
-    Way("copy-to-program", "… a program", _sends("copy (SELECT 1) to program 'touch {served}'"), "starts a program on the server"),
-    Way("copy-from-program", "`COPY … FROM PROGRAM`", _sends("COPY account FROM PROGRAM 'touch {served}; true'"), "starts a program on the server"),
-    Way("foreign-program", "a foreign table that is a program", _sends("CREATE EXTENSION file_fdw; CREATE SERVER f FOREIGN DATA WRAPPER file_fdw", "CREATE FOREIGN TABLE p (x text) SERVER f OPTIONS (program 'touch {served}')", "SELECT * FROM p"), "starts a program on the server"),
-    Way("lo-export", "`lo_export`", _sends("SELECT lo_export(4711, '{served}')"), "writes a file on the server"),
-    Way("dblink", "`dblink_exec`", _sends("CREATE EXTENSION dblink", "SELECT dblink_exec('dbname=postgres', 'VACUUM')"), "dblink"),
-    Way("terminate-backend", "ends other sessions", _sends("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"), "acts on the server at once"),
-    Way("reload-conf", "has the server read its settings anew", _sends("SELECT pg_catalog.pg_reload_conf()"), "acts on the server at once"),
-    Way("replication-slot", "makes a replication slot", _sends("SELECT pg_create_physical_replication_slot('leak')"), "acts on the server at once"),
-    Way("logical-message", "a message to replicas that no rollback takes back", _sends("SELECT pg_logical_emit_message(false, 'a', 'b')"), "acts on the server at once"),
-    Way("restore-point", "a restore point", _sends("SELECT pg_create_restore_point('a')"), "acts on the server at once"),
-    Way("stat-reset", "resets the statistics of the server", _sends("SELECT pg_stat_reset()"), "acts on the server at once"),
-    Way("other-database", "writes to a database that is not declared", _to_other("INSERT INTO t VALUES (1)"), "cannot execute INSERT"),
+    Way(
+        "setval-in-block",
+        "… in a block",
+        _sends("DO $$ BEGIN PERFORM SETVAL('ticket', 500); END $$"),
+        "setval",
+    ),
+    Way(
+        "copy-to-file",
+        "`COPY … TO` a file of the server",
+        _sends("COPY account TO '{served}'"),
+        "writes a file on the server",
+    ),
+    Way(
+        "copy-to-program",
+        "… a program",
+        _sends("copy (SELECT 1) to program 'touch {served}'"),
+        "starts a program on the server",
+    ),
+    Way(
+        "copy-from-program",
+        "`COPY … FROM PROGRAM`",
+        _sends("COPY account FROM PROGRAM 'touch {served}; true'"),
+        "starts a program on the server",
+    ),
+    Way(
+        "foreign-program",
+        "a foreign table that is a program",
+        _sends(
+            "CREATE EXTENSION file_fdw; CREATE SERVER f FOREIGN DATA WRAPPER file_fdw",
+            "CREATE FOREIGN TABLE p (x text) SERVER f OPTIONS (program 'touch {served}')",
+            "SELECT * FROM p",
+        ),
+        "starts a program on the server",
+    ),
+    Way(
+        "lo-export",
+        "`lo_export`",
+        _sends("SELECT lo_export(4711, '{served}')"),
+        "writes a file on the server",
+    ),
+    Way(
+        "dblink",
+        "`dblink_exec`",
+        _sends("CREATE EXTENSION dblink", "SELECT dblink_exec('dbname=postgres', 'VACUUM')"),
+        "dblink",
+    ),
+    Way(
+        "terminate-backend",
+        "ends other sessions",
+        _sends(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+        ),
+        "acts on the server at once",
+    ),
+    Way(
+        "reload-conf",
+        "has the server read its settings anew",
+        _sends("SELECT pg_catalog.pg_reload_conf()"),
+        "acts on the server at once",
+    ),
+    Way(
+        "replication-slot",
+        "makes a replication slot",
+        _sends("SELECT pg_create_physical_replication_slot('leak')"),
+        "acts on the server at once",
+    ),
+    Way(
+        "logical-message",
+        "a message to replicas that no rollback takes back",
+        _sends("SELECT pg_logical_emit_message(false, 'a', 'b')"),
+        "acts on the server at once",
+    ),
+    Way(
+        "restore-point",
+        "a restore point",
+        _sends("SELECT pg_create_restore_point('a')"),
+        "acts on the server at once",
+    ),
+    Way(
+        "stat-reset",
+        "resets the statistics of the server",
+        _sends("SELECT pg_stat_reset()"),
+        "acts on the server at once",
+    ),
+    Way(
+        "other-database",
+        "writes to a database that is not declared",
+        _to_other("INSERT INTO t VALUES (1)"),
+        "cannot execute INSERT",
+    ),
     Way("other-read-only-off", "… with `read_only = False`", _other_read_only_off, "read_only"),
-    Way("other-set-transaction", "… with `SET TRANSACTION READ WRITE`", _to_other("SET TRANSACTION READ WRITE", "INSERT INTO t VALUES (1)"), "READ WRITE"),
-    Way("other-set-config", "… with `set_config`", _to_other("SELECT set_config('transaction_read_only', 'off', false)", "INSERT INTO t VALUES (1)"), "transaction_read_only"),
+    Way(
+        "other-set-transaction",
+        "… with `SET TRANSACTION READ WRITE`",
+        _to_other("SET TRANSACTION READ WRITE", "INSERT INTO t VALUES (1)"),
+        "READ WRITE",
+    ),
+    Way(
+        "other-set-config",
+        "… with `set_config`",
+        _to_other("SELECT set_config('transaction_read_only', 'off', false)", "INSERT INTO t VALUES (1)"),
+        "transaction_read_only",
+    ),
     Way("other-notify", "`NOTIFY` there", _to_other("NOTIFY leaks", autocommit=True), "NOTIFY leaks"),
-    Way("other-asyncpg", "writes there by asyncpg", lambda at: asyncio.run(_other_by_asyncpg(at)), "would write to"),
-)  # fmt: skip
+    Way(
+        "other-asyncpg",
+        "writes there by asyncpg",
+        lambda at: asyncio.run(_other_by_asyncpg(at)),
+        "would write to",
+    ),
+)
+
+
+_PROCEDURE = (
+    "CREATE PROCEDURE settle() LANGUAGE plpgsql AS $$ BEGIN UPDATE account SET balance = 0; COMMIT; END $$"
+)
 
 
 def _two_phase(at: Place) -> None:
@@ -340,13 +543,33 @@ def _libpq(at: Place) -> None:
 _ERRORS = held_by(
     Held.SEALED,
     Ends.ERROR,
-    Way("procedure", "a procedure that commits", _sends("CREATE PROCEDURE settle() LANGUAGE plpgsql AS $$ BEGIN UPDATE account SET balance = 0; COMMIT; END $$", "CALL settle()", autocommit=True), "invalid transaction termination"),
+    Way(
+        "procedure",
+        "a procedure that commits",
+        _sends(_PROCEDURE, "CALL settle()", autocommit=True),
+        "invalid transaction termination",
+    ),
     Way("two-phase", "two-phase commit", _two_phase, ""),
     Way("discard-temp", "drops what keeps it from committing", _sends(_WRITE, "DISCARD TEMP", "COMMIT"), ""),
-    Way("alter-system", "`ALTER SYSTEM`", _sends("ALTER SYSTEM SET work_mem = '9MB'", autocommit=True), "ALTER SYSTEM"),
-    Way("create-database", "`CREATE DATABASE`", _sends("CREATE DATABASE made", autocommit=True), "CREATE DATABASE"),
+    Way(
+        "alter-system",
+        "`ALTER SYSTEM`",
+        _sends("ALTER SYSTEM SET work_mem = '9MB'", autocommit=True),
+        "ALTER SYSTEM",
+    ),
+    Way(
+        "create-database",
+        "`CREATE DATABASE`",
+        _sends("CREATE DATABASE made", autocommit=True),
+        "CREATE DATABASE",
+    ),
     Way("libpq", "libpq below the driver", _libpq, "read-only transaction"),
-    Way("psycopg2-class", "psycopg2's connection class", lambda at: psycopg2.extensions.connection(at.database).cursor().execute(_WRITE), "read-only transaction"),
-)  # fmt: skip
+    Way(
+        "psycopg2-class",
+        "psycopg2's connection class",
+        lambda at: psycopg2.extensions.connection(at.database).cursor().execute(_WRITE),
+        "read-only transaction",
+    ),
+)
 
 POSTGRES = Group(title="PostgreSQL", database="postgres", ways=(*_UNDONE, *_STOPPED, *_ERRORS))

@@ -1,10 +1,10 @@
 """Ways to start a process, which nothing could hold."""
 
-# ruff: noqa: S605, S606, S607, SIM115
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import multiprocessing
 import os
 import pty
@@ -14,6 +14,7 @@ import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.leaks.way import Group, Place, Way
 
@@ -45,7 +46,8 @@ def _forkpty(at: Place) -> None:
 
 
 def _process(at: Place, method: str) -> None:
-    child = multiprocessing.get_context(method).Process(target=Path(at.new).touch)
+    context: Any = multiprocessing.get_context(method)  # its stub has no Process
+    child = context.Process(target=Path(at.new).touch)
     child.start()
     child.join()
 
@@ -78,8 +80,7 @@ async def _by_asyncio(at: Place) -> None:
 
 def _interpreter(at: Place) -> None:
     """No process, but nothing of this interpreter's is there in it, hooks least of all."""
-    import _xxsubinterpreters as interpreters
-
+    interpreters = importlib.import_module("_xxsubinterpreters")
     interpreters.run_string(interpreters.create(), f"open({at.new!r}, 'w')")
 
 

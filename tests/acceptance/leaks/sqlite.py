@@ -70,7 +70,8 @@ def _pragma(at: Place) -> None:
 def _writable_schema(at: Place) -> None:
     with closing(sqlite3.connect(at.sqlite, isolation_level=None)) as connection:
         connection.executescript(
-            f"{_WRITE}; PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = sql || ' ' WHERE name = 'account'"
+            f"{_WRITE}; PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_master SET sql = sql || ' ' WHERE name = 'account'"
         )
 
 

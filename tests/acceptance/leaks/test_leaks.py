@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ def _declared(group: Group, place: Place) -> Iterator[Any]:
         with django.aliases(place) as aliases:
             yield aliases
         return
-    urls = {
+    urls: dict[str, str | sa.URL] = {
         "sqlite": sa.URL.create("sqlite", database=str(place.sqlite)),
         "postgres": place.database.replace("postgresql:", "postgresql+psycopg:"),
     }

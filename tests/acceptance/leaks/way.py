@@ -57,7 +57,7 @@ class Place:
     psql: str
     """Where psql is."""
     links: Path
-    """Where other names of the SQLite database are, and a second database: ``soft.db``, ``hard.db``, ``other.db``."""
+    """Other names of the SQLite database, ``soft.db`` and ``hard.db``, and a second one, ``other.db``."""
     engine: Any = None
     """SQLAlchemy's engine for the declared database."""
     earlier: Any = None
@@ -81,17 +81,15 @@ class Place:
 
 def from_json(text: str) -> Place:
     """The place that ``as_json`` has written, in a process of its own."""
-    given = json.loads(text)
-    numbers = {name: int(given.pop(name)) for name in ("port", "udp_port", "process")}
-    paths = {name: Path(given.pop(name)) for name in ("folder", "served", "links")}
-    return Place(**given, **numbers, **paths)
+    given: dict[str, Any] = json.loads(text)
+    given |= {name: Path(given[name]) for name in ("folder", "served", "links")}
+    return Place(**given)
 
 
 def as_json(place: Place) -> str:
-    given = {
-        name: str(value) for name, value in vars(place).items() if name not in ("engine", "earlier", "kept")
-    }
-    return json.dumps(given)
+    """What a process of its own is told."""
+    given = {name: value for name, value in vars(place).items() if name not in ("engine", "earlier", "kept")}
+    return json.dumps(given, default=str)
 
 
 def nothing(place: Place) -> AbstractContextManager[Any]:
