@@ -232,7 +232,7 @@ BEFORE = Group(
             "worker-thread",
             "has a thread from before write a file",
             lambda at: at.earlier(Path(at.new).touch),
-            "{new}",
+            "change the times of {new}",
             before=_worker,
         ),
         Way(

@@ -154,21 +154,21 @@ FILES = Group(
             "proc-fd",
             "opens anew what it has open to read",
             _through_descriptor,
-            "write /proc/self/fd/",
+            "write /proc/self/fd/…",
         ),
         Way("write-text", "`Path.write_text`", lambda at: Path(at.new).write_text("x"), "write {new}"),
-        Way("touch", "`Path.touch`", lambda at: Path(at.new).touch(), "{new}"),
+        Way("touch", "`Path.touch`", lambda at: Path(at.new).touch(), "change the times of {new}"),
         Way(
             "symlink-out-of-tmp",
             "writes over a link in the folder for temporary files",
             _link_within,
-            "/link",
+            "write …/link",
         ),
         Way(
             "hard-link-into-tmp",
             "… over a hard link there",
             _hard_link_within,
-            "make the link",
+            "make the link … to {file}",
         ),
         Way("os.remove", "removes a file", lambda at: os.remove(at.file), "remove {file}"),
         Way(
@@ -187,7 +187,7 @@ FILES = Group(
             "os.replace",
             "puts another one in its place",
             lambda at: os.replace(tempfile.mkstemp()[1], at.file),
-            "to {file}",
+            "rename … to {file}",
         ),
         Way(
             "shutil.move",
@@ -202,8 +202,10 @@ FILES = Group(
             lambda at: os.makedirs(f"{at.new}/b/c"),
             "make the folder {new}",
         ),
-        Way("os.rmdir", "removes a folder", lambda at: os.rmdir(at.folder / "inner"), "remove"),
-        Way("shutil.rmtree", "… with all in it", lambda at: shutil.rmtree(at.folder), "remove"),
+        Way(
+            "os.rmdir", "removes a folder", lambda at: os.rmdir(at.folder / "inner"), "remove {folder}/inner"
+        ),
+        Way("shutil.rmtree", "… with all in it", lambda at: shutil.rmtree(at.folder), "remove …"),
         Way(
             "shutil.copy",
             "copies a file",
@@ -214,7 +216,7 @@ FILES = Group(
             "shutil.copytree",
             "copies a folder",
             lambda at: shutil.copytree(at.folder, at.folder.parent / "copy"),
-            "make the folder",
+            "make the folder …/copy",
         ),
         Way("os.link", "makes a hard link", lambda at: os.link(at.file, at.new), "make the link {new}"),
         Way(
@@ -265,7 +267,7 @@ FILES = Group(
             "shared-memory",
             "makes shared memory that stays",
             _shared_memory,
-            "make or change the shared memory",
+            "make or change the shared memory …{shared}",
         ),
         Way(
             "tempfile-elsewhere",
@@ -279,7 +281,7 @@ FILES = Group(
             lambda at: tempfile.mkdtemp(dir=at.folder),
             "make the folder {folder}",
         ),
-        Way("shelve", "`shelve.open`", _kept, "{new}"),
+        Way("shelve", "`shelve.open`", _kept, "write {new}"),
         Way("dbm", "`dbm.open`", lambda at: dbm.dumb.open(at.new, "c"), "write {new}"),
         Way("zipfile", "makes an archive", _zip, "write {new}"),
         Way(

@@ -84,7 +84,7 @@ def _tell(handler: logging.Handler) -> None:
 
 def _in_a_pool(at: Place) -> None:
     with ThreadPoolExecutor(1) as pool:
-        error = pool.submit(socket.create_connection, ("127.0.0.1", at.port)).exception()
+        error = pool.submit(lambda: socket.create_connection(("127.0.0.1", at.port))).exception()
     if error is not None:
         raise error
 

@@ -18,9 +18,8 @@ from typing import Any
 
 from tests.acceptance.leaks.way import Group, Place, Way
 
-_PYTHON = Path(sys.executable).name
 _COPY = "start a copy of itself (os.fork)"
-_SPAWNED = f"start {_PYTHON} (multiprocessing)"
+_SPAWNED = "start … (multiprocessing)"
 _CLEAN = {"PATH": os.environ["PATH"]}
 
 
@@ -105,7 +104,7 @@ PROCESSES = Group(
             "posix_spawn",
             "`os.posix_spawn`",
             lambda at: os.waitpid(os.posix_spawn(sys.executable, _command(at), _CLEAN), 0),
-            f"start {_PYTHON} (os.posix_spawn)",
+            "start … (os.posix_spawn)",
         ),
         Way(
             "spawn",
@@ -117,11 +116,11 @@ PROCESSES = Group(
             "exec",
             "becomes another program",
             lambda at: os.execve(sys.executable, _command(at), _CLEAN),
-            f"start {_PYTHON} (os.exec)",
+            "start … (os.exec)",
         ),
         Way("fork", "`os.fork`", _forked, _COPY),
         Way("forkpty", "`os.forkpty`", _forkpty, "start a copy of itself (os.forkpty)"),
-        Way("pty", "`pty.spawn`", lambda at: pty.spawn(_command(at)), f"start {_PYTHON} (pty.spawn)"),
+        Way("pty", "`pty.spawn`", lambda at: pty.spawn(_command(at)), "start … (pty.spawn)"),
         Way("process-fork", "`multiprocessing.Process`, forked", lambda at: _process(at, "fork"), _COPY),
         Way("process-spawn", "… spawned", lambda at: _process(at, "spawn"), _SPAWNED),
         Way(
@@ -137,7 +136,7 @@ PROCESSES = Group(
             "asyncio-process",
             "a process by asyncio",
             lambda at: asyncio.run(_by_asyncio(at)),
-            f"start {_PYTHON} (subprocess.Popen)",
+            "start … (subprocess.Popen)",
         ),
         Way(
             "webbrowser",
@@ -145,8 +144,8 @@ PROCESSES = Group(
             lambda at: webbrowser.GenericBrowser(["true", "%s"]).open("http://localhost"),
             "start true (subprocess.Popen)",
         ),
-        Way("process-thread", "starts one in a thread", _in_a_thread, f"start {_PYTHON} (subprocess.Popen)"),
-        Way("process-swallowed", "… and goes on", _swallowed, f"start {_PYTHON} (subprocess.Popen)"),
+        Way("process-thread", "starts one in a thread", _in_a_thread, "start … (subprocess.Popen)"),
+        Way("process-swallowed", "… and goes on", _swallowed, "start … (subprocess.Popen)"),
         Way("interpreter", "starts another interpreter", _interpreter, "start another interpreter"),
     ),
 )

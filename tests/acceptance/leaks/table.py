@@ -10,6 +10,7 @@ from tests.acceptance.leaks.network import NETWORK, OTHERS
 from tests.acceptance.leaks.postgres import POSTGRES
 from tests.acceptance.leaks.processes import PROCESSES
 from tests.acceptance.leaks.sqlite import SQLITE
+from tests.acceptance.leaks.undeclared import UNDECLARED
 from tests.acceptance.leaks.way import Group
 
 GROUPS: tuple[Group, ...] = (
@@ -20,6 +21,7 @@ GROUPS: tuple[Group, ...] = (
     SQLITE,
     POSTGRES,
     DJANGO,
+    UNDECLARED,
     BEFORE,
     SQLITE_BEFORE,
     POSTGRES_BEFORE,

@@ -105,7 +105,7 @@ class Way:
     """What it does, in words for the page."""
     code: Callable[[Place], Any]
     says: str
-    """What the report says of it; ``{file}`` and the like are the place's, and ``…`` on the page."""
+    """What the report says of it: ``{file}`` and the like are the place's, and ``…`` is anything."""
     _: KW_ONLY
     held: Held = Held.AUDIT_HOOK
     ends: Ends = Ends.STOPPED
