@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 from oneoff import own
+from oneoff.dryrun import limits
 from oneoff.guards import files, foreign, network, signals
 from oneoff.guards.attempts import Attempts
 from oneoff.guards.connections import PutAside, children, standard_streams, writable_files
@@ -32,12 +33,6 @@ _WHY_NETWORK = (
 )
 _WHY_OTHERS = "which reaches beyond this process"
 _WHY_FOREIGN = "which no event tells of"
-_NOT_COVERED = (
-    "what C code does by itself, past Python: ctypes with functions found before, cffi, pycurl, uvloop",
-    "what is written to files that are open already, other than by mapping them into memory",
-    *ProcessGuard.not_covered,
-)
-
 _active: list[AuditHookGuard] = []
 _lock = threading.Lock()
 _installed = False
@@ -85,7 +80,7 @@ class AuditHookGuard:
     @property
     def limits(self) -> tuple[str, ...]:
         """What this kind of guard does not hold, whatever the task."""
-        return _NOT_COVERED
+        return limits.AUDIT_HOOK
 
     def __enter__(self) -> AuditHookGuard:
         with own.work():

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from oneoff.dryrun import limits
 from tests.acceptance.leaks.table import GROUPS
 from tests.acceptance.leaks.way import Ends, Group, Held, Way
 from tests.acceptance.test_docs import PROJECT
@@ -37,6 +38,19 @@ def test_every_name_is_one_ways() -> None:
 def test_the_page_explains_each_level(held: Held) -> None:
     """Before its tables."""
     assert f"| {held.value} |" in PAGE.read_text(encoding="utf-8").partition("\n## Files\n")[0]
+
+
+def test_the_page_lists_what_each_report_says() -> None:
+    """A text report leads here for the limits of its level."""
+    assert f"\n\n{limits_as_markdown()}\n\n" in PAGE.read_text(encoding="utf-8")
+
+
+def limits_as_markdown() -> str:
+    """The limits of each level as they stand on the page."""
+    return "\n".join(
+        ["| At level | Not covered |", "|---|---|"]
+        + [f"| {level} | {limit} |" for level, found in limits.BY_LEVEL.items() for limit in found]
+    )
 
 
 def as_markdown(group: Group) -> str:
