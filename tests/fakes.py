@@ -174,6 +174,7 @@ class FakeGuard:
 
     name = "fake"
     not_covered: tuple[str, ...] = ("everything",)
+    beyond: tuple[str, ...] = ()
 
     def __init__(self, *attempts: str) -> None:
         self.attempts = attempts

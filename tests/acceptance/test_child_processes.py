@@ -1,11 +1,10 @@
-"""A dry run's task starts no process, by whatever road: nothing stays, it is named, the run has failed."""
+"""Which processes of a task are let through or named. Each way to start one: tests/acceptance/leaks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,13 +18,10 @@ from tests.postgres import Server
 
 _SETTINGS = '[tool.oneoff]\napp = "admin:admin"\n'
 _ADMIN = '''
-import asyncio
 import concurrent.futures
-import ctypes
 import multiprocessing
 import os
 import platform
-import pty
 import subprocess
 import sys
 import threading
@@ -38,7 +34,6 @@ from where import DATABASE, WRITER
 admin = oneoff.App("shop", database=DATABASE)
 COMMAND = [sys.executable, WRITER]
 CLEAN = {"PATH": os.environ["PATH"]}
-SHELL = " ".join(COMMAND)
 
 
 def clean():
@@ -52,51 +47,14 @@ def written():
     exec(compile(open(WRITER).read(), WRITER, "exec"), {"__name__": "__main__"})
 
 
-def forked():
-    if not (pid := os.fork()):
-        os.execve(COMMAND[0], COMMAND, CLEAN)
-    os.waitpid(pid, 0)
-
-
-def forkpty():
-    pid, _ = os.forkpty()
-    if not pid:
-        os.execve(COMMAND[0], COMMAND, CLEAN)
-    os.waitpid(pid, 0)
-
-
-def process(method):
-    child = multiprocessing.get_context(method).Process(target=written)
-    child.start()
-    child.join()
-
-
 def pool(method):
     context = multiprocessing.get_context(method)
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
         executor.submit(written).result()
 
 
-def swallowed():
-    try:
-        subprocess.run(COMMAND, env=CLEAN)
-    except BaseException:
-        pass
-
-
-def in_a_thread():
-    thread = threading.Thread(target=lambda: subprocess.run(COMMAND, env=CLEAN))
-    thread.start()
-    thread.join()
-
-
 def left_behind():
     threading.Timer(0.3, lambda: subprocess.run(COMMAND, env=CLEAN)).start()
-
-
-async def by_asyncio():
-    child = await asyncio.create_subprocess_exec(*COMMAND, env=CLEAN)
-    await child.wait()
 
 
 def nothing():
@@ -107,23 +65,7 @@ def nothing():
 
 ROADS = {
     "run": lambda: subprocess.run(COMMAND, env=CLEAN),
-    "shell": lambda: subprocess.run(SHELL, env=CLEAN, shell=True),
-    "system": lambda: (clean(), os.system(SHELL)),
-    "popen": lambda: (clean(), os.popen(SHELL).read()),
-    "posix-spawn": lambda: os.waitpid(os.posix_spawn(COMMAND[0], COMMAND, CLEAN), 0),
-    "spawn": lambda: os.spawnve(os.P_WAIT, COMMAND[0], COMMAND, CLEAN),
-    "exec": lambda: os.execve(COMMAND[0], COMMAND, CLEAN),
-    "fork": forked,
-    "forkpty": forkpty,
-    "pty": lambda: (clean(), pty.spawn(COMMAND)),
-    "process-fork": lambda: process("fork"),
-    "process-spawn": lambda: process("spawn"),
-    "process-forkserver": lambda: process("forkserver"),
-    "pool-fork": lambda: pool("fork"),
     "pool-spawn": lambda: pool("spawn"),
-    "asyncio": lambda: asyncio.run(by_asyncio()),
-    "swallowed": swallowed,
-    "thread": in_a_thread,
     "left-behind": left_behind,
     "nothing": nothing,
 }
@@ -208,46 +150,6 @@ def postgres_shop(tmp_path: Path, postgres: Server) -> Iterator[Shop]:
 def shop(request: pytest.FixtureRequest) -> Shop:
     found: Shop = request.getfixturevalue(request.param)
     return found
-
-
-_PYTHON = Path(sys.executable).name
-ROADS = {
-    "run": f"start {_PYTHON} (subprocess.Popen)",
-    "shell": "start sh (subprocess.Popen)",
-    "system": "start a shell (os.system)",
-    "popen": "start sh (subprocess.Popen)",
-    "posix-spawn": f"start {_PYTHON} (os.posix_spawn)",
-    "spawn": "start a copy of itself (os.fork)",
-    "exec": f"start {_PYTHON} (os.exec)",
-    "fork": "start a copy of itself (os.fork)",
-    "forkpty": "start a copy of itself (os.forkpty)",
-    "pty": f"start {_PYTHON} (pty.spawn)",
-    "process-fork": "start a copy of itself (os.fork)",
-    "process-spawn": f"start {_PYTHON} (multiprocessing)",
-    "process-forkserver": f"start {_PYTHON} (multiprocessing)",
-    "pool-fork": "start a copy of itself (os.fork)",
-    "pool-spawn": f"start {_PYTHON} (multiprocessing)",
-    "asyncio": f"start {_PYTHON} (subprocess.Popen)",
-    "swallowed": f"start {_PYTHON} (subprocess.Popen)",
-    "thread": f"start {_PYTHON} (subprocess.Popen)",
-}
-
-
-@pytest.mark.parametrize("road", ROADS)
-def test_a_process_is_not_started(shop: Shop, road: str) -> None:
-    """Refused before it exists; the report says by what, and the dry run is no success."""
-    before = shop.content()
-    ended = shop.leak(road, "--dry-run", "--exit-code", "-o", "json")
-    assert shop.content() == before
-    assert ended.code == 1, ended.err
-    run = json.loads(ended.out)
-    assert run["status"] == "failed"
-    report = run["dry_run_report"]
-    assert report["attempts"]
-    assert ROADS[road] in report["attempts"][0]
-    assert "ctx.effect" in report["attempts"][0]
-    assert "the dry run held" in run["error"]
-    assert report["guard"] in ("audit hook", "landlock")
 
 
 @pytest.mark.parametrize("road", ["run", "pool-spawn"])

@@ -44,12 +44,9 @@ command = ["{psql}", "{given}", "-c", "UPDATE account SET balance = 1"]
 [tool.oneoff.tasks.read]
 command = ["sh", "-c", "{psql} $DATABASE_URL -Atc 'SELECT sum(balance) FROM account'"]
 """
-_ADMIN = '''
-import ctypes
+_ADMIN = """
 import os
-import socket
 import sqlite3
-import sys
 import tempfile
 import threading
 import time
@@ -57,8 +54,6 @@ import time
 import oneoff
 
 admin = oneoff.App("shop", database=os.environ.get("APP_DATABASE", "sqlite:///shop.db"))
-LIBC = ctypes.CDLL(None, use_errno=True)
-CREAT, CONNECT, SYSTEM = LIBC.creat, LIBC.connect, LIBC.system  # before any guard is there
 
 
 @admin.task
@@ -67,21 +62,6 @@ def change():
         connection.execute("UPDATE account SET balance = balance + 1")
     with tempfile.TemporaryFile() as file:
         file.write(b"x")
-
-
-@admin.task
-def by_c():
-    """What no audit event tells of."""
-    print("creat", CREAT(b"made-by-c.txt", 0o600))
-    print("system", SYSTEM(b"echo x >made-by-a-shell.txt"))
-
-
-@admin.task
-def reach_by_c(port: int):
-    with socket.socket() as sock:
-        address = socket.AF_INET.to_bytes(2, sys.byteorder) + port.to_bytes(2, "big")
-        address += bytes([127, 0, 0, 1]) + bytes(8)
-        print("connect", CONNECT(sock.fileno(), address, len(address)))
 
 
 @admin.task
@@ -121,7 +101,7 @@ def connect_past():
 
     count()
     psycopg.connect(os.environ["APP_DATABASE"], options="-c statement_timeout=1000")
-'''
+"""
 
 
 @pytest.fixture
@@ -174,19 +154,6 @@ class TestFunctions:
         assert project("audit", "verify").code == 0
         assert "checkpoint" in project("logs", "@latest").out
         assert not list((project.root / ".oneoff").glob("*-wal"))
-
-    def test_c_code_is_held(self, project: Project) -> None:
-        """ctypes with functions that were looked up before, and a shell that C code starts."""
-        ended = project("run", "by-c", "--dry-run")
-        assert "creat -1" in ended.out
-        assert "system 0" not in ended.out
-        assert _files(project) == []
-
-    def test_c_code_reaches_nobody(self, project: Project, server: Server) -> None:
-        """Not even a server on this machine."""
-        ended = project("run", "reach-by-c", "--port", server.settings["port"], "--dry-run")
-        assert "connect -1" in ended.out
-        assert "connect 0" in project("run", "reach-by-c", "--port", server.settings["port"]).out
 
     def test_what_is_swallowed_makes_it_fail(self, project: Project) -> None:
         """The line is named, and that the counts are not all."""

@@ -16,7 +16,7 @@ from oneoff.execution.failure import summary
 from oneoff.execution.held import HeldCommand, HeldFunction, Surroundings
 from oneoff.execution.kept import KeptFunction
 from oneoff.protocols import Services
-from oneoff.settings import EnvironmentSettings
+from oneoff.settings import GUARDS, EnvironmentSettings
 from oneoff.tasks.masking import Mask
 from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
@@ -46,15 +46,17 @@ def hold(
     Raises:
         DryRunUnavailable: nothing can, or nothing as strong as the environment and the wish demand.
     """
+    required = (*environment.require_level, *require)
     held = (
         HeldFunction(
             seal=_seal(services, registry, mask, measure, services.guard(mask, environment)),
             guard=services.guard(mask, environment),
+            strict=GUARDS[-1] in required,
         )
         if task.command is None
         else _held_command(services, task.dry_run_command or task.command, environment)
     )
-    shortfall = policy.shortfall((*environment.require_level, *require), level=held.level, guard=held.by)
+    shortfall = policy.shortfall(required, level=held.level, guard=held.by)
     if shortfall is not None:
         raise DryRunUnavailable(
             f"a dry run of {task.name} is held at level {held.level} by {held.by} here,"

@@ -9,11 +9,6 @@ from oneoff.dryrun.report import Statement
 from oneoff.errors import DryRunStopped
 from oneoff.types import without_password
 
-LEFT_FOR_THE_END = (
-    "code that the task leaves for the end of the process (atexit, __del__),"
-    " and threads that it starts below `threading` (_thread)"
-)
-"""What no seal holds: it runs when nobody can tell any more that it is the task's."""
 _DIFFERENT_STATEMENTS = 200
 _TEXT_LENGTH = 2000
 _aside = threading.local()

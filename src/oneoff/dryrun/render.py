@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from oneoff.dryrun import limits
+
 _LEVELS = {
     "static": "nothing was executed",
     "preview": "read-only, up to the first write",
@@ -159,10 +161,14 @@ def _stopped(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_covered(document: Mapping[str, Any]) -> Iterator[str]:
-    gaps = [gap for database in document["databases"] for gap in database["not_covered"]]
-    gaps += document["not_covered"]
+    """What is so in this dry run; what is so in each of its kind is counted."""
+    parts = (document, *document["databases"])
+    gaps = dict.fromkeys(gap for part in parts for gap in part["not_covered"])
+    special = [gap for gap in gaps if gap not in limits.STANDING]
+    if len(special) < len(gaps):
+        special.append(f"and what this level never holds or sees: see {limits.PAGE}, or -o json")
     yield ""
-    yield from _list("Not covered", dict.fromkeys(gaps))
+    yield from _list("Not covered", special)
     guard = document["guard"]
     yield f"Guard against effects outside the database: {_GUARDS.get(guard, guard)}"
 

@@ -79,6 +79,10 @@ class Guard(Protocol):
     def attempts(self) -> tuple[str, ...]:
         """What was tried and stopped, also where the task swallowed that it was."""
 
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """What was there before the task, and is out of the guard's reach; known around the task."""
+
     def __enter__(self) -> Guard: ...
 
     def __exit__(self, *exc_info: object) -> None: ...

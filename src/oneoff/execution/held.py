@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from oneoff.dryrun.report import DatabaseReport, Report, SuppressedEffect
 from oneoff.dryrun.seams import ConfinedCommand, Confinement, Guard, Seal
+from oneoff.errors import DryRunUnavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class HeldFunction:
 
     seal: Seal
     guard: Guard
+    strict: bool = False
+    """Whether the task may find nothing from before that is out of the guard's reach."""
 
     @property
     def level(self) -> str:
@@ -31,8 +34,13 @@ class HeldFunction:
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """The task runs in the block."""
+        """The task runs in the block. Raises DryRunUnavailable."""
         with self.guard, self.seal, self.guard.around_task():
+            if self.strict and self.guard.beyond:
+                raise DryRunUnavailable(
+                    f"no level holds {'; '.join(self.guard.beyond)}, and {self.by} is required",
+                    next_step="open or start it in the task, or require less (--require-level)",
+                )
             yield
 
     def report(self, effects: tuple[SuppressedEffect, ...], *, complete: bool) -> Report:

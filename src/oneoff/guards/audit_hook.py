@@ -7,16 +7,17 @@ sees all threads, and what Python does: not what C code does by itself.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
-import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 from oneoff import own
+from oneoff.dryrun import limits
 from oneoff.guards import files, foreign, network, signals
 from oneoff.guards.attempts import Attempts
 from oneoff.guards.connections import PutAside, children, standard_streams, writable_files
@@ -32,12 +33,6 @@ _WHY_NETWORK = (
 )
 _WHY_OTHERS = "which reaches beyond this process"
 _WHY_FOREIGN = "which no event tells of"
-_NOT_COVERED = (
-    "what C code does by itself, past Python: ctypes with functions found before, cffi, pycurl, uvloop",
-    "what is written to files that are open already, other than by mapping them into memory",
-    *ProcessGuard.not_covered,
-)
-
 _active: list[AuditHookGuard] = []
 _lock = threading.Lock()
 _installed = False
@@ -61,7 +56,8 @@ class AuditHookGuard:
         self._attempts = Attempts(mask)
         self._own_files = tuple(own_files)
         self._streams = standard_streams()  # now: later they are copied to the run's log
-        self._gaps: tuple[str, ...] = ()
+        self._beyond: tuple[str, ...] = ()
+        self._aside: tuple[str, ...] = ()
         self._block = ExitStack()
 
     @property
@@ -69,14 +65,22 @@ class AuditHookGuard:
         return self._attempts.texts
 
     @property
+    def beyond(self) -> tuple[str, ...]:
+        return self._beyond
+
+    @property
     def not_covered(self) -> tuple[str, ...]:
         through = tuple(f"{host}, which the environment lets through" for host in self.hosts.allowed)
-        return (*through, *self._gaps, *self.limits)
+        aside = (
+            f"the connection to {where} from before the dry run, out of the task's reach meanwhile"
+            for where in self._aside
+        )
+        return (*through, *self._beyond, *aside, *self.limits)
 
     @property
     def limits(self) -> tuple[str, ...]:
         """What this kind of guard does not hold, whatever the task."""
-        return _NOT_COVERED
+        return limits.AUDIT_HOOK
 
     def __enter__(self) -> AuditHookGuard:
         with own.work():
@@ -95,12 +99,8 @@ class AuditHookGuard:
     def around_task(self) -> Iterator[None]:
         """Lends the task a folder for its temporary files, and puts out of its reach what was open before."""
         with ExitStack() as stack:
-            self._gaps = self._open_before()
-            aside = stack.enter_context(PutAside(self.hosts, self._used))
-            self._gaps += tuple(
-                f"the connection to {where} from before the dry run, out of the task's reach meanwhile"
-                for where in aside.places
-            )
+            self._beyond = self._open_before()
+            self._aside = stack.enter_context(PutAside(self.hosts, self._used)).places
             stack.enter_context(_temporary_folder())
             yield
 
@@ -181,26 +181,36 @@ def _temporary_folder() -> Iterator[None]:
                 os.environ["TMPDIR"] = before[0]
 
 
-_SILENT: tuple[tuple[Any, str, str], ...] = (
-    (os, "mkfifo", "os.mkfifo"),
-    (os, "mknod", "os.mknod"),
-    (signal, "pidfd_send_signal", "signal.pidfd_send_signal"),
+_SILENT = (
+    "os.mkfifo",
+    "os.mknod",
+    "os.open",
+    "os.sched_setaffinity",
+    "os.sched_setparam",
+    "os.sched_setscheduler",
+    "os.setpriority",
+    "signal.pidfd_send_signal",
+    "_posixshmem.shm_open",
+    "_posixshmem.shm_unlink",
 )
-"""Functions that raise no audit event by themselves; here they do, as long as a guard is in force."""
+"""Functions that raise no audit event by themselves, or one without the folder (``os.open``); here they do,
+as long as a guard is in force."""
 _originals: dict[str, Any] = {}
 
 
 def _tell_of_silent_functions() -> None:
-    for module, name, event in _SILENT:
-        if hasattr(module, name):
-            _originals[event] = getattr(module, name)
-            setattr(module, name, _telling(event, _originals[event]))
+    for event in _SILENT:
+        module, _, name = event.partition(".")
+        with suppress(ImportError, AttributeError):  # not on every system
+            _originals[event] = getattr(importlib.import_module(module), name)
+            setattr(sys.modules[module], name, _telling(event, _originals[event]))
 
 
 def _put_back() -> None:
-    for module, name, event in _SILENT:
+    for event in _SILENT:
         if event in _originals:
-            setattr(module, name, _originals.pop(event))
+            module, _, name = event.partition(".")
+            setattr(sys.modules[module], name, _originals.pop(event))
 
 
 def _telling(event: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -209,6 +219,7 @@ def _telling(event: str, function: Callable[..., Any]) -> Callable[..., Any]:
         folder = kwargs.get("dir_fd")
         first = args[0] if args else next(iter(kwargs.values()), None)
         _hook(event, (first, *args[1:2], -1 if folder is None else folder))
-        return function(*args, **kwargs)
+        with nullcontext() if folder is None else own.work():  # an event of its own would not know the folder
+            return function(*args, **kwargs)
 
     return tell

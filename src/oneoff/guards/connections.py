@@ -22,7 +22,7 @@ from pathlib import Path
 from oneoff import own
 from oneoff.guards.network import Hosts, place
 
-_KINDS = frozenset({socket.SOCK_STREAM, socket.SOCK_DGRAM})
+_KINDS = frozenset({socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET})
 _DRIVERS = (("psycopg", "BaseConnection"), ("psycopg", "Connection"), ("psycopg2.extensions", "connection"))
 """Their connections are databases, and so a seal's matter."""
 _CHUNK = 65_536
@@ -48,6 +48,7 @@ class PutAside:
         self._used = used
         self._aside: list[_Aside] = []
         self._threads: list[threading.Thread] = []
+        self._over = False
         self.places: tuple[str, ...] = ()
 
     def __enter__(self) -> PutAside:
@@ -62,6 +63,10 @@ class PutAside:
                 if os.path.samestat(os.fstat(aside.fd), aside.stand_in):
                     os.dup2(aside.saved, aside.fd, inheritable=os.get_inheritable(aside.saved))
             os.close(aside.saved)
+        self._over = True
+        for aside in self._aside:
+            with suppress(OSError):
+                aside.far.shutdown(socket.SHUT_RD)  # what has come is read first; datagrams have no end else
         for thread in self._threads:
             thread.join(1.0)
         for aside in self._aside:
@@ -84,7 +89,7 @@ class PutAside:
 
     def _drain(self, far: socket.socket, where: str) -> None:
         with own.work(), suppress(OSError):  # closed at the end, where a copy of the other end is still open
-            while far.recv(_CHUNK):
+            while far.recv(_CHUNK) or (far.type == socket.SOCK_DGRAM and not self._over):  # one may be empty
                 self._used(where)
 
 

@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import stat
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _NOWHERE = frozenset({"/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/s
 _TERMINALS = ("/dev/pts/", "/dev/ttys")
 _SHARED_WRITES = frozenset({0, mmap.ACCESS_WRITE})
 """How a file is mapped so that it changes with the memory; 0 is what ``mmap`` does by default."""
+_SETS = 1
+"""The direction in the number of an ioctl that only gives something to the kernel (ioctl(2))."""
 
 
 def check(event: str, args: tuple[Any, ...]) -> str | None:
@@ -64,11 +67,46 @@ def _rename(source: Any, target: Any, source_folder: Any, target_folder: Any) ->
     return f"rename {_name(source)} to {_name(target)}"
 
 
-def _link(source: Any, target: Any, *folders: Any) -> str | None:
-    folder = folders[-1] if folders else -1
+def _symlink(source: Any, target: Any, folder: Any) -> str | None:
     if _exists(target, folder) or _may_change(target, folder, follow=False):
         return None
     return f"make the link {_name(target)}"
+
+
+def _hard_link(source: Any, target: Any, source_folder: Any, target_folder: Any) -> str | None:
+    """What is written to the one is written to the other, so both have to be the task's to change."""
+    if not _exists(source, source_folder) or _exists(target, target_folder):
+        return None
+    both = ((source, source_folder), (target, target_folder))
+    if all(_may_change(path, folder, follow=False) for path, folder in both):
+        return None
+    return f"make the link {_name(target)} to {_name(source)}"
+
+
+def _open_by_folder(path: Any, flags: Any, folder: Any) -> str | None:
+    """The event ``open`` does not tell of the folder that a name is below of."""
+    if folder == -1 or not (isinstance(flags, int) and flags & _WRITING):
+        return None
+    return None if _may_change(path, folder) else f"write {_name(path)}"
+
+
+def _control(fd: int, request: int, *rest: Any) -> str | None:
+    """``ioctl``: it sets something of a file that need not be open for writing, or what a terminal reads."""
+    if request & 0xFFFF_FFFF == termios.TIOCSTI:
+        return "type into a terminal"
+    if (request >> 30) & 0b11 != _SETS or not _is_file(fd) or _may_change(fd):
+        return None
+    return f"change the flags of {_name(fd)}"
+
+
+def _share(name: Any, flags: Any, *rest: Any) -> str | None:
+    if not (isinstance(flags, int) and flags & _WRITING):
+        return None
+    return f"make or change the shared memory {_name(name)}"
+
+
+def _unshare(name: Any, *rest: Any) -> str | None:
+    return f"remove the shared memory {_name(name)}"
 
 
 def _map(fd: int, length: Any, access: int, offset: Any) -> str | None:
@@ -84,8 +122,8 @@ CHECKS: dict[str, Callable[..., str | None]] = {
     "os.remove": _remove,
     "os.rmdir": _remove,
     "os.rename": _rename,
-    "os.link": _link,
-    "os.symlink": _link,
+    "os.link": _hard_link,
+    "os.symlink": _symlink,
     "os.truncate": _change("truncate"),
     "os.chmod": _change("change the mode of"),
     "os.chown": _change("change the owner of"),
@@ -95,9 +133,14 @@ CHECKS: dict[str, Callable[..., str | None]] = {
     "os.removexattr": _change("change an attribute of"),
     "os.mkfifo": _change("make the pipe", follow=False),
     "os.mknod": _change("make the node", follow=False),
+    "os.open": _open_by_folder,
     "mmap.__new__": _map,
+    "fcntl.ioctl": _control,
+    "_posixshmem.shm_open": _share,
+    "_posixshmem.shm_unlink": _unshare,
 }
-"""``os.mkfifo`` and ``os.mknod`` are no events of Python's: :mod:`oneoff.guards.audit_hook` makes them."""
+"""``os.mkfifo``, ``os.mknod``, ``os.open`` and those of shared memory are no events of Python's:
+:mod:`oneoff.guards.audit_hook` makes them."""
 
 
 def _folder(rest: tuple[Any, ...]) -> Any:
@@ -125,6 +168,13 @@ def _writable(fd: int) -> bool:
     try:
         return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_WRONLY | os.O_RDWR))
     except OSError:  # it is not open: the system says so itself
+        return False
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_IFMT(os.fstat(fd).st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+    except OSError:
         return False
 
 

@@ -1,4 +1,4 @@
-"""Functions of the C library that ctypes looks up, and that would get around every event."""
+"""What would get around every event: functions of the C library that ctypes looks up, other interpreters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import re
 from typing import Any
 
-EVENTS = frozenset({"ctypes.dlsym"})
+_INTERPRETER = "cpython.PyInterpreterState_New"
+"""Audit hooks, and all else that is put in place here, are one interpreter's (PEP 684)."""
+EVENTS = frozenset({"ctypes.dlsym", _INTERPRETER})
 _REACHING = re.compile(
     r"""(?x)
     system | popen | v?fork | clone3? | f?exec[lv]?p?e? | posix_spawnp?
@@ -24,6 +26,8 @@ _REACHING = re.compile(
 
 def check(event: str, args: tuple[Any, ...]) -> str | None:
     """What the task would do, in words; None where it may."""
+    if event == _INTERPRETER:
+        return "start another interpreter"
     name = args[1] if len(args) > 1 else None
     text = os.fsdecode(name) if isinstance(name, (str, bytes)) else ""
     return f"call the C function {text} by ctypes" if _REACHING.fullmatch(text) else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from oneoff import own
+from oneoff.dryrun import limits
 from oneoff.errors import DryRunUnavailable
 from oneoff.guards import landlock
 from oneoff.guards.audit_hook import AuditHookGuard
@@ -21,14 +22,6 @@ NEEDED = landlock.TCP_SINCE
 _FILES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 _SHARED_MEMORY = "/dev/shm"
 """Even a lock of multiprocessing makes a file there, and a progress bar makes such a lock."""
-_NOT_COVERED = (
-    "by C code: unix sockets, UDP, any host at a database's port, modes and times of files, shared memory",
-    "what is written to files that are open already, other than by mapping them into memory",
-    "threads that ran before the task began, as far as C code goes; processes that did, whatever they do",
-    "by the audit hook: code that the task leaves for the end (atexit, __del__), and threads of `_thread`",
-    "what the kernel refuses to C code is not listed: an error that the task swallows is not seen",
-)
-_SIGNALS = "by C code: signals to other processes"
 
 
 class LandlockGuard(AuditHookGuard):
@@ -46,7 +39,7 @@ class LandlockGuard(AuditHookGuard):
 
     @property
     def limits(self) -> tuple[str, ...]:
-        return _NOT_COVERED if self._abi >= landlock.SIGNALS_SINCE else (_SIGNALS, *_NOT_COVERED)
+        return limits.LANDLOCK if self._abi >= landlock.SIGNALS_SINCE else (limits.SIGNALS, *limits.LANDLOCK)
 
     @contextmanager
     def around_task(self) -> Iterator[None]:

@@ -26,11 +26,6 @@ _WHY = (
 class ProcessGuard:
     """Listens to each start of a process in its block, and refuses it."""
 
-    not_covered: tuple[str, ...] = (
-        "processes that C code starts (ctypes, extensions), and those that ran before the task began",
-        "processes started at the end of this one (atexit, __del__), or by threads of `_thread`",
-    )
-
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
 

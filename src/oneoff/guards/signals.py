@@ -1,4 +1,4 @@
-"""Which audit events would send a signal to another process."""
+"""Which audit events would send a signal to another process, or change how it runs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def _kill_by_handle(handle: Any, *rest: Any) -> str | None:
     return "send a signal to another process by its pidfd"
 
 
+def _run_otherwise(pid: Any, *rest: Any) -> str | None:
+    if pid in (0, os.getpid()) or os.path.exists(f"/proc/self/task/{pid}"):  # noqa: PTH110  # a thread of ours
+        return None
+    return f"change how process {pid} runs"
+
+
+def _prioritise(which: Any, who: Any, *rest: Any) -> str | None:
+    return _run_otherwise(who) if which == os.PRIO_PROCESS else "change how other processes run"
+
+
+def _limit(pid: Any, resource: Any, limits: Any) -> str | None:
+    return _run_otherwise(pid) if limits is not None else None
+
+
 def _number(number: Any) -> Any:
     return int(number) if isinstance(number, int) else number
 
@@ -33,4 +47,9 @@ CHECKS: dict[str, Callable[..., str | None]] = {
     "os.kill": _kill,
     "os.killpg": _kill_group,
     "signal.pidfd_send_signal": _kill_by_handle,
+    "os.setpriority": _prioritise,
+    "os.sched_setaffinity": _run_otherwise,
+    "os.sched_setparam": _run_otherwise,
+    "os.sched_setscheduler": _run_otherwise,
+    "resource.prlimit": _limit,
 }

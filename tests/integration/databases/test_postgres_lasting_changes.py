@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -19,49 +18,6 @@ _SEQUENCE = "CREATE SEQUENCE ticket; SELECT setval('ticket', 7)"
 def _update(shop: Shop) -> None:
     with shop.connect() as connection:
         connection.execute(WRITE)
-
-
-def _setval(shop: Shop) -> None:
-    shop.connect().execute("SELECT pg_catalog . setval ('ticket', 500)")
-
-
-def _setval_in_a_block(shop: Shop) -> None:
-    shop.connect().execute("DO $$ BEGIN PERFORM SETVAL('ticket', 500); END $$")
-
-
-@pytest.mark.parametrize("task", [_setval, _setval_in_a_block], ids=lambda task: task.__name__.strip("_"))
-def test_setval_is_stopped_before_it_is_sent(shop: Shop, task: Callable[[Shop], None]) -> None:
-    """No rollback would undo it, so that the sequence is where it was, and the report says what was tried."""
-    shop.server.execute(_SEQUENCE, database=shop.database)
-    report = dry(shop, task)
-    assert shop.server.execute("SELECT last_value FROM ticket", database=shop.database) == [(7,)]
-    assert any("setval" in attempt for attempt in report.attempts)
-    assert report.other_changes == ()
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "COPY account TO '{0}'",
-        "copy (SELECT 1) to program 'touch {0}'",
-        "COPY account FROM PROGRAM 'touch {0}; true'",
-        "SELECT lo_export(lo_from_bytea(0, 'x'), '{0}')",
-        "SELECT dblink_exec('dbname=postgres', 'VACUUM')",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
-        "SELECT pg_catalog.pg_reload_conf()",
-    ],
-    ids=lambda statement: " ".join(statement.split()[:2]),
-)
-def test_what_the_server_would_do_at_once_is_stopped_before_it_is_sent(shop: Shop, statement: str) -> None:
-    """A file, a program, another session: no rollback undoes that, and the statement shows it."""
-    file = shop.server.socket / "written"
-
-    def task(shop: Shop) -> None:
-        shop.connect().execute(statement.format(file).encode())
-
-    (attempt,) = dry(shop, task).attempts
-    assert attempt.startswith(f"`{statement.format(file)[:20]}")
-    assert not file.exists()
 
 
 def test_words_that_only_sound_like_it_pass(shop: Shop) -> None:

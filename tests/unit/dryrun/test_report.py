@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
+from oneoff.dryrun import limits
 from oneoff.dryrun.render import render
 from oneoff.dryrun.report import (
     DatabaseReport,
@@ -94,6 +95,19 @@ def test_the_text_for_people() -> None:
         "  child processes\n"
         "Guard against effects outside the database: none\n"
     )
+
+
+def test_what_is_so_in_each_dry_run_is_one_line() -> None:
+    """After what is so in this one; the document has all of it."""
+    database = DatabaseReport(database="sqlite a.db", level="copy", not_covered=(*limits.SQLITE, "a gap"))
+    report = Report(databases=(database,), not_covered=("redis:6379", *limits.AUDIT_HOOK))
+    _, _, listed = _text(report).partition("Not covered\n")
+    assert listed.splitlines()[:3] == [
+        "  redis:6379",
+        "  a gap",
+        "  and what this level never holds or sees: see docs/reference/leaks.md, or -o json",
+    ]
+    assert not any(limit in listed for limit in limits.STANDING)
 
 
 def test_a_task_without_effects_is_said_to_have_none_that_were_seen() -> None:

@@ -22,7 +22,7 @@ from oneoff.databases.postgres.options import (
 from oneoff.databases.postgres.session import Session, ask, one_line, sql
 from oneoff.databases.postgres.wire.server import Address, WireServer
 from oneoff.databases.together import SealedAlready, TakesNoWrites
-from oneoff.databases.watching import LEFT_FOR_THE_END
+from oneoff.dryrun import limits
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -33,21 +33,7 @@ _LIMITS = (
     f"time limits: {STATEMENT_TIMEOUT_SECONDS} s a statement, {LOCK_TIMEOUT_SECONDS} s a lock,"
     f" {IDLE_SECONDS} s without a statement, {WHOLE_SECONDS} s in all"
 )
-_NOT_COVERED = (
-    "sequences are not put back (nextval), and those that the role may not read are not looked at",
-    "advisory locks of the session end with it",
-    "what functions of the database do outside the transaction, where the statement does not show it",
-    "NOTIFY is not delivered; one that a function or a trigger hides is not listed",
-    "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
-    "all connections of the task share one session: they see each other's uncommitted work",
-    "isolation levels are not applied",
-    "functions, types, policies and grants that the task changes are rolled back, and not listed",
-    "psycopg2's connection class, called instead of psycopg2.connect(): read-only, but not held",
-    "pg8000 and other drivers that do not read PGOPTIONS",
-    LEFT_FOR_THE_END,
-    "code that means to get around the seal: for that, give the dry run a role that can only read",
-    _LIMITS,
-)
+_NOT_COVERED = (*limits.POSTGRES, _LIMITS)
 
 
 class PostgresSeal:

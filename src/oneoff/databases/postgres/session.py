@@ -49,11 +49,21 @@ _LASTS = (
         r"\bdblink(?:_exec|_send_query|_connect\w*)?\b\"?\s*\(",
         "calls dblink, whose work is its own transaction's",
     ),
-    (r"\bcopy\b[^;]*\b(?:to|from)\s+program\b", "starts a program on the server's machine"),
+    (
+        r"\bcopy\b[^;]*\b(?:to|from)\s+program\b|\boptions\s*\([^;]*\bprogram\s+'",  # the latter of file_fdw
+        "starts a program on the server's machine",
+    ),
     (r"\bcopy\b[^;]*\bto\s+(?:e?'|\$|%s)", "writes a file on the server's machine"),
     (r"\blo_export\b\"?\s*\(", "writes a file on the server's machine"),
     (
-        r"\bpg_(?:terminate_backend|cancel_backend|reload_conf|rotate_logfile|switch_wal|promote)\b\"?\s*\(",
+        (
+            r"\bpg_(?:(?:terminate|cancel)_backend|reload_conf|rotate_logfile|switch_wal|promote"
+            r"|create_restore_point|(?:create|copy|drop)_(?:logical_|physical_)?replication_slot"
+            r"|(?:replication|logical)_slot_\w+|sync_replication_slots|replication_origin_\w+"
+            r"|wal_replay_(?:pause|resume)|backup_(?:start|stop)|(?:start|stop)_backup|logical_emit_message"
+            r"|stat_(?:statements_)?reset\w*|log_(?:backend_memory_contexts|standby_snapshot)"
+            r"|file_(?:write|rename|unlink|sync))\b\"?\s*\("
+        ),
         "acts on the server at once",
     ),
 )

@@ -35,6 +35,17 @@ def read_only(path: str) -> str:
     return f"file:{quote(str(Path(path).absolute()))}?mode=ro"
 
 
+def leaving_nothing(path: Path) -> str:
+    """The URI that opens an existing file to be read, and leaves none beside it that was not there.
+
+    To read a write-ahead log SQLite makes two files, and removes them only where it may write. Where there
+    is one already, or a journal, whoever may write brings it into the database: then the right is not taken.
+    """
+    beside = (path.with_name(path.name + side) for side in SIDE_FILES)
+    mode = "ro" if any(file.exists() for file in beside) else "rw"
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
 def missing(path: Any) -> DryRunUnavailable:
     """What is said of a database file that is not there."""
     return DryRunUnavailable(

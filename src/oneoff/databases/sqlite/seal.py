@@ -17,10 +17,11 @@ from oneoff.databases.sqlite.connections import Redirection, is_sealed, plain
 from oneoff.databases.sqlite.early import attached_files, open_connections
 from oneoff.databases.sqlite.guard import FileGuard
 from oneoff.databases.sqlite.original import Original
-from oneoff.databases.sqlite.places import footprint, missing, read_only, same_file
+from oneoff.databases.sqlite.places import footprint, leaving_nothing, missing, same_file
 from oneoff.databases.sqlite.samples import samples
 from oneoff.databases.together import SealedAlready
-from oneoff.databases.watching import LEFT_FOR_THE_END, Notes, StatementLog
+from oneoff.databases.watching import Notes, StatementLog
+from oneoff.dryrun import limits
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, Lock, RowSample
 from oneoff.errors import DryRunUnavailable, NotCommitted
@@ -33,11 +34,6 @@ _ORIGINAL_CHANGED = (
     "the original changed while the dry run ran: by the application or by something the task started"
 )
 _MAKE_ROOM = "make room, or name a folder with more of it, where this user may write, in TMPDIR"
-_NOT_COVERED = (
-    "drivers other than sqlite3 that open the real file",
-    "rows that the live application writes while the dry run is under way are not seen by it",
-    LEFT_FOR_THE_END,
-)
 
 
 _LOCK = Lock(
@@ -145,7 +141,7 @@ class SqliteSeal:
             statements=self._statements.statements,
             statements_left_out=self._statements.left_out,
             counting=_COUNTING if self._difference is not None else _NOT_COUNTED,
-            not_covered=(*self._notes.gaps, *difference.not_compared, *_NOT_COVERED),
+            not_covered=(*self._notes.gaps, *difference.not_compared, *limits.SQLITE),
             attempts=self._notes.attempts,
         )
 
@@ -243,7 +239,8 @@ def _room(original: Path, copies: int) -> tuple[int, int]:
 def _copy(original: Path, copy: Path) -> None:
     """A consistent copy, also while the live application writes."""
     try:
-        with closing(plain(read_only(str(original)))) as source, closing(plain(copy.as_uri())) as target:
+        with closing(plain(leaving_nothing(original))) as source, closing(plain(copy.as_uri())) as target:
+            source.execute("PRAGMA query_only = ON")
             source.backup(target)
     except sqlite3.Error as error:
         # Of an extended code the low byte is the kind: https://www.sqlite.org/rescode.html
