@@ -177,11 +177,11 @@ def test_nothing_persists(
         worlds.make_sqlite(world.place, journal)
     with way.before(world.place) as world.place.earlier, _unchanged(way, world):
         ended = _here(way, group, world.place)
-    if group.title == "Network":
-        gc.collect()  # the standard library closes no socket whose connecting ends by a BaseException
+    gc.collect()  # what a stopped task leaves open is closed here, and warns in no other test
     _check(way, world.place, ended)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "name", ["write-text", "os.mkfifo", "udp", "unix-socket", "shell", "engine", "raw-commit", "c-creat"]
 )
@@ -196,6 +196,7 @@ def test_the_ways_lead_somewhere(
         assert _here(way, group, world.place, dry=False).code == 0
         assert world.fingerprint() != before or world.came()
         world.forget()
+    gc.collect()
 
 
 @pytest.mark.parametrize(("way", "group"), _ALONE)
