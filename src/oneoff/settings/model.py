@@ -76,6 +76,11 @@ class CommandSettings:
     confirm: str | None = None
     lock: str | None = None
     timeout: timedelta | None = None
+    schedule: str | None = None
+    """When it runs by itself."""
+    time_zone: str = "UTC"
+    runner: bool = True
+    """Whether oneoff is in the image; else the bare command is run, and watched from outside."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables added to the app's own."""
 

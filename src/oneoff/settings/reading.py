@@ -29,6 +29,12 @@ _KEYS = frozenset(
     }
 )
 _ENVIRONMENT = {"protected", "reason", "break_glass", "require_level", "dry_run_hosts", "preview_environ"}
+_COMMAND = frozenset(
+    {
+        *("command", "confirm", "dry_run_command", "environ", "help", "lock", "runner", "schedule"),
+        *("time_zone", "timeout"),
+    }
+)
 
 
 def load(start: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -163,7 +169,7 @@ def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
 
 def _command(name: str, table: dict[str, Any]) -> CommandSettings:
     where = f"tool.oneoff.tasks.{name}"
-    values.only(table, {"command", "dry_run_command", "help", "confirm", "lock", "timeout", "environ"}, where)
+    values.only(table, _COMMAND, where)
     command = values.get(table, "command", values.arguments, where)
     if not command:
         raise InvalidSettings(f'[{where}] needs a command, a list such as ["npm", "run", "db:migrate"]')
@@ -174,6 +180,9 @@ def _command(name: str, table: dict[str, Any]) -> CommandSettings:
         confirm=values.get(table, "confirm", values.text, where),
         lock=values.get(table, "lock", values.text, where),
         timeout=values.get(table, "timeout", values.seconds, where),
+        schedule=values.get(table, "schedule", values.text, where),
+        time_zone=values.get(table, "time_zone", values.text, where) or CommandSettings.time_zone,
+        runner=values.get(table, "runner", values.boolean, where) is not False,
         environ=values.get(table, "environ", values.variables, where) or {},
     )
 
