@@ -8,11 +8,10 @@ about who is at work, recorded and never believed.
 
 from __future__ import annotations
 
+from oneoff.settings.kubernetes import KubernetesSettings, SecretKey
 from oneoff.settings.model import (
     DEFAULT_STORE,
     FILES,
-    GUARDS,
-    LEVELS,
     OTHER_CLAIMS,
     PERSON_CLAIMS,
     RETENTION,
@@ -23,6 +22,7 @@ from oneoff.settings.model import (
     Settings,
 )
 from oneoff.settings.reading import load
+from oneoff.settings.values import GUARDS, LEVELS
 
 __all__ = [
     "DEFAULT_STORE",
@@ -36,6 +36,8 @@ __all__ = [
     "AuditSettings",
     "CommandSettings",
     "EnvironmentSettings",
+    "KubernetesSettings",
+    "SecretKey",
     "Settings",
     "load",
 ]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from oneoff.errors import UsageError, did_you_mean
+from oneoff.settings.kubernetes import KubernetesSettings
 
 FILES = ("oneoff.toml", "pyproject.toml")
 """Looked for in this order, in the working folder and then in each one above it."""
@@ -36,10 +37,6 @@ OTHER_CLAIMS = (
 _PLACE_OPTIONS = frozenset({"host", "hostaddr", "port", "dbname", "service"})
 """What a PostgreSQL URL's query may say of where the database is (libpq, 34.1.2)."""
 
-LEVELS = ("static", "preview", "sealed", "copy")
-"""How a dry run may be held, from the weakest to the strongest."""
-GUARDS = ("audit-hook", "landlock")
-"""What may hold a task outside of its databases, from the weaker to the stronger."""
 RETENTION = timedelta(days=400)
 """More than a year: PCI DSS 10.5.1 wants twelve months."""
 
@@ -56,12 +53,14 @@ class EnvironmentSettings:
     break_glass: bool = False
     """``--break-glass`` may run a task here while the store cannot be reached."""
     require_level: tuple[str, ...] = ()
-    """What a dry run has to be held by at least, of :data:`LEVELS` and :data:`GUARDS`."""
+    """What a dry run has to be held by at least, of ``settings.LEVELS`` and ``settings.GUARDS``."""
     preview_environ: Mapping[str, str] = field(default_factory=dict)
     """For the dry run of a command: variables, and those of this process that hold their values, each the URL
     of a database as a role that can only read."""
     dry_run_hosts: tuple[str, ...] = ()
     """``NAME:PORT`` of what the task of a dry run may reach; its report names them as not covered."""
+    kubernetes: KubernetesSettings | None = None
+    """Where its app runs; None where that is this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)

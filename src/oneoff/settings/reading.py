@@ -9,6 +9,7 @@ from typing import Any
 
 from oneoff.errors import InvalidSettings
 from oneoff.settings import values
+from oneoff.settings.kubernetes import kubernetes
 from oneoff.settings.model import (
     DEFAULT_STORE,
     FILES,
@@ -28,7 +29,15 @@ _KEYS = frozenset(
         *("scan_limit", "store", "tasks"),
     }
 )
-_ENVIRONMENT = {"protected", "reason", "break_glass", "require_level", "dry_run_hosts", "preview_environ"}
+_ENVIRONMENT = {
+    "protected",
+    "reason",
+    "break_glass",
+    "require_level",
+    "dry_run_hosts",
+    "preview_environ",
+    "kubernetes",
+}
 _COMMAND = frozenset(
     {
         *("command", "confirm", "dry_run_command", "environ", "help", "lock", "runner", "schedule"),
@@ -164,6 +173,7 @@ def _environment(name: str, table: dict[str, Any]) -> EnvironmentSettings:
         require_level=values.get(table, "require_level", values.levels, where) or (),
         dry_run_hosts=values.get(table, "dry_run_hosts", values.hosts, where) or (),
         preview_environ=values.get(table, "preview_environ", values.variables, where) or {},
+        kubernetes=values.get(table, "kubernetes", kubernetes, where),
     )
 
 

@@ -8,9 +8,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from oneoff.errors import InvalidSettings, did_you_mean
-from oneoff.settings.model import GUARDS, LEVELS
 
 T = TypeVar("T")
+
+LEVELS = ("static", "preview", "sealed", "copy")
+"""How a dry run may be held, from the weakest to the strongest."""
+GUARDS = ("audit-hook", "landlock")
+"""What may hold a task outside of its databases, from the weaker to the stronger."""
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
