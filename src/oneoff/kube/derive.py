@@ -68,12 +68,15 @@ def derive(workload: Workload, settings: KubernetesSettings, wish: Wish) -> Deri
     _place(spec, "volumes", found.volumes)
     _place(spec, "initContainers", before)
     spec["containers"] = [container]
+    spec["restartPolicy"] = "Never"  # left out, it would be Always
     if found.same_node:
         spec["affinity"] = {**spec.get("affinity", {}), **volumes.beside_the_app(workload)}
     changes += _grace(spec, wish.grace)
     head, more = _metadata(workload, settings, wish)
     template = {"metadata": head, "spec": spec}
-    changes += more + volumes.lost_references(workload.template, template)
+    changes += more + volumes.lost_references(
+        workload.template, template, {str(variable["name"]) for variable in wish.environ}
+    )
     return Derived(
         template=template,
         container=name,

@@ -27,7 +27,9 @@ WORKLOAD: Final = f"{PREFIX}workload"
 RESULT: Final = f"{PREFIX}result"
 """``expected`` where the run says itself how it ended; without its word it has not succeeded."""
 IDENTITY: Final = f"{PREFIX}identity"
-"""The digests of both sides, as JSON."""
+"""The digests of the workload, as JSON."""
+DIFFERS: Final = f"{PREFIX}differs"
+"""The digests of the run where they are others, as JSON; without it they are the same."""
 DEPARTURES: Final = f"{PREFIX}departures"
 """In what the run is not the app, one on each line."""
 
@@ -151,8 +153,9 @@ def head_of(
     """The metadata of a Job or a CronJob."""
     annotations = made.derived.template["metadata"]["annotations"]
     own = {key: value for key, value in annotations.items() if key.startswith(PREFIX)}
-    compared = {"source": made.identity.source, "result": made.identity.result}
-    own[IDENTITY] = canonical(compared)
+    own[IDENTITY] = canonical(made.identity.source)
+    if made.identity.differs:
+        own[DIFFERS] = canonical({part: made.identity.result[part] for part in made.identity.differs})
     if made.derived.departures:
         own[DEPARTURES] = "\n".join(made.derived.departures)
     head: Object = {"name": name}
@@ -188,7 +191,7 @@ def _argv(settings: KubernetesSettings, launch: Launch) -> tuple[str, ...]:
     run_id = launch.run_id or "$(ONEOFF_JOB)"
     return (
         *escaped([*settings.program, "run", launch.task, "--env", launch.environment]),
-        *("--run-id", run_id, "--here", "--result", TERMINATION_LOG),
+        *("--run-id", run_id, "--here", "--result-file", TERMINATION_LOG),
         *escaped(launch.arguments),
     )
 

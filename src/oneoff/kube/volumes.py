@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final
@@ -110,8 +111,12 @@ def beside_the_app(workload: Workload) -> Object:
     return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
-def lost_references(template: Object, result: Object) -> list[Change]:
-    """Variables and files that say a label or an annotation which the run has not, or has otherwise."""
+def lost_references(template: Object, result: Object, own: Set[str]) -> list[Change]:
+    """Variables and files that say a label or an annotation which the run has not, or has otherwise.
+
+    Args:
+        own: variables of the run alone.
+    """
     kept = {
         f"metadata.{kind}['{key}']": value
         for kind in ("labels", "annotations")
@@ -124,19 +129,19 @@ def lost_references(template: Object, result: Object) -> list[Change]:
     }
     return [
         Change(path, "kept", f"it reads {field}, which the run has otherwise than the app")
-        for path, field in _references(result["spec"])
-        if field in ("metadata.labels", "metadata.annotations")
-        or (field.startswith("metadata.") and before.get(field) != kept.get(field))
+        for path, field in _references(result["spec"], own)
+        if field in ("metadata.labels", "metadata.annotations") or before.get(field) != kept.get(field)
     ]
 
 
-def _references(spec: Object) -> list[tuple[str, str]]:
+def _references(spec: Object, own: Set[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
         for variable in container.get("env") or []:
             reference = (variable.get("valueFrom") or {}).get("fieldRef") or {}
-            path = f"spec.containers[{container.get('name')}].env[{variable.get('name')}]"
-            found.append((path, str(reference.get("fieldPath") or "")))
+            if variable.get("name") not in own:
+                path = f"spec.containers[{container.get('name')}].env[{variable.get('name')}]"
+                found.append((path, str(reference.get("fieldPath") or "")))
     for volume in spec.get("volumes") or []:
         sources = [volume, *((volume.get("projected") or {}).get("sources") or [])]
         items = [item for source in sources for item in (source.get("downwardAPI") or {}).get("items") or []]

@@ -105,7 +105,7 @@ def find(objects: Sequence[Object], reference: str | None, namespace: str | None
     else:
         wanted = [one for one in workloads if not metadata(one).get("ownerReferences")]
     if len(wanted) != 1:
-        raise _unfit(wanted, workloads, reference, namespace)
+        raise _unfit(wanted, objects, reference, namespace)
     source = wanted[0]
     return Workload(source=source, template=_template(source, objects), claims=_claims(objects, namespace))
 
@@ -116,9 +116,9 @@ def _in(one: Object, namespace: str | None) -> bool:
 
 
 def _unfit(
-    wanted: list[Object], workloads: list[Object], reference: str | None, namespace: str | None
+    wanted: list[Object], objects: Sequence[Object], reference: str | None, namespace: str | None
 ) -> ManifestUnfit:
-    names = sorted(f"{one['kind'].lower()}/{name_of(one)}" for one in workloads)
+    names = sorted({_named(one, namespace) for one in objects if one["kind"] in KINDS})
     there = f"there are: {', '.join(names)}" if names else f"none of {', '.join(KINDS)} is in it"
     where = f" in the namespace {namespace}" if namespace else ""
     if reference is None:
@@ -130,6 +130,12 @@ def _unfit(
             next_step="name its namespace in the environment's kubernetes table",
         )
     return ManifestUnfit(f"there is no {reference}{where}{did_you_mean(reference, names)}", next_step=there)
+
+
+def _named(one: Object, namespace: str | None) -> str:
+    """As it is named in the settings, with its namespace where that is another one."""
+    name = f"{one['kind'].lower()}/{name_of(one)}"
+    return name if _in(one, namespace) else f"{name} in {metadata(one)['namespace']}"
 
 
 def _template(source: Object, objects: Sequence[Object]) -> Object:

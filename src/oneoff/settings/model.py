@@ -31,6 +31,7 @@ OTHER_CLAIMS = (
     "CI_JOB_ID",
     "CI_PROJECT_PATH",
     "BUILDKITE_BUILD_ID",
+    "ONEOFF_RELEASE",
 )
 """Further variables that say where a run comes from. A claim stands beside the operating system's user."""
 
