@@ -147,6 +147,8 @@ def apply(table: dict[str, Rule], source: Object, path: str) -> tuple[Object, li
     result: Object = {}
     changes: list[Change] = []
     for field, value in source.items():
+        if value is None:  # to Kubernetes the same as nothing
+            continue
         where = f"{path}.{field}"
         rule = table.get(field)
         if rule is None:

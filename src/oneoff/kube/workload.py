@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from oneoff.errors import ManifestUnfit, did_you_mean
 from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.shape import OBJECTS, TEMPLATE, check
 
 KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "Rollout", "PodTemplate")
 """What can be named as a workload."""
@@ -76,6 +77,7 @@ def flattened(documents: Iterable[object]) -> list[Object]:
         if document["kind"].endswith("List") and isinstance(document.get("items"), list):
             found += flattened(document["items"])
         else:
+            check(document, OBJECTS.get(document["kind"], {}), document["kind"])
             found.append(document)
     return found
 
@@ -148,9 +150,11 @@ def _template(source: Object, objects: Sequence[Object]) -> Object:
         referred = spec.get("workloadRef")
         if source["kind"] == "Rollout" and not found and referred:
             return _template(_referred(source, referred, objects), objects)
-    if not isinstance(found, dict) or not (found.get("spec") or {}).get("containers"):
-        raise ManifestUnfit(f"{source['kind']} {name_of(source)} has no pod template with containers")
-    return found
+    if found is None:
+        raise ManifestUnfit(f"{source['kind']} {name_of(source)} has no pod template")
+    check(found, TEMPLATE, f"{source['kind']} {name_of(source)}: template")
+    template: Object = found
+    return template
 
 
 def _referred(source: Object, reference: Object, objects: Sequence[Object]) -> Object:
