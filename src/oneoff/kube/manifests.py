@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from oneoff.errors import ManifestUnfit, UsageError
@@ -12,12 +13,15 @@ from oneoff.errors import ManifestUnfit, UsageError
 if TYPE_CHECKING:
     import yaml
 
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z")
-_FLOAT = re.compile(
-    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))\Z"
-    r"|\.(?:nan|NaN|NAN)\Z"
-)
-_OTHERWISE = {"tag:yaml.org,2002:" + kind for kind in ("timestamp", "int", "float", "value")}
+_BARE = {
+    "tag:yaml.org,2002:bool": r"(?i:y|n|yes|no|true|false|on|off)\Z",
+    "tag:yaml.org,2002:int": r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z",
+    "tag:yaml.org,2002:float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z",
+}
+"""What a word without quotes is, besides ``null`` and ``<<``: the first that fits. All else is a text."""
+_NOT_SO = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", *_BARE}
+_EXACT = 1e21
+"""Below it, a whole number is written as one by kubectl, whatever form it had."""
 
 
 def read_manifests(text: str, name: str) -> list[Any]:
@@ -47,16 +51,17 @@ def read_manifests(text: str, name: str) -> list[Any]:
 
 
 def _loader(base: type[yaml.SafeLoader]) -> type[yaml.SafeLoader]:
-    """Dates and ``12:30`` stay texts, as they do for kubectl: PyYAML would make a date, and 750, of them."""
+    """Reads bare words as kubectl does: dates and ``12:30`` stay texts, where PyYAML has a date and 750."""
 
     class Loader(base):  # type: ignore[valid-type,misc]  # a class that is a parameter
         yaml_implicit_resolvers = {  # noqa: RUF012  # as the base has it
-            first: [(tag, form) for tag, form in resolvers if tag not in _OTHERWISE]
+            first: [(tag, form) for tag, form in resolvers if tag not in _NOT_SO]
             for first, resolvers in base.yaml_implicit_resolvers.items()
         }
 
-    Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    for tag, form in _BARE.items():
+        Loader.add_implicit_resolver(tag, re.compile(form), None)
+    Loader.bool_values = {**base.bool_values, "y": True, "n": False}
     return Loader
 
 
@@ -66,9 +71,13 @@ def _plain(value: Any, name: str) -> Any:
         return {_key(key, name): _plain(item, name) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, name) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, float) and abs(value) < _EXACT and value.is_integer():
+        return int(value)
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
-    raise ManifestUnfit(f"{name} holds a {type(value).__name__}, which no object of Kubernetes has")
+    raise ManifestUnfit(
+        f"{name} holds a {type(value).__name__}, which no object of Kubernetes has: {value!r}"
+    )
 
 
 def _key(key: Any, name: str) -> str:

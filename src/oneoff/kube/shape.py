@@ -11,7 +11,7 @@ from oneoff.errors import ManifestUnfit
 from oneoff.kube.objects import Object
 
 Shape: TypeAlias = "type[str] | type[int] | list[Any] | dict[str, Any]"
-"""``str`` or ``int``; a list with the shape of its items; an object with those of some fields, or of all (``*``)."""
+"""``str`` or ``int``; a list with its items' shape; an object with that of some fields, or of all (``*``)."""
 
 _WORDS: Final[dict[Any, str]] = {str: "a text", int: "a whole number"}
 _TEXTS: Final[Shape] = {"*": str}
@@ -23,7 +23,7 @@ _CONTAINER: Final[Shape] = {
     "image": str,
     "command": [str],
     "args": [str],
-    "env": [{"!name": str, "valueFrom": _FIELD}],
+    "env": [{"!name": str, "value": str, "valueFrom": _FIELD}],
     "envFrom": [{}],
     "ports": [{}],
     "volumeMounts": [_MOUNT],

@@ -85,8 +85,13 @@ def start(
         return _instead(list(argv), path, "keep_entrypoint is false: no entrypoint and no wrapper starts it")
     if keep_entrypoint or not command:
         what = "the command" if command else "the image's entrypoint"
-        change = Change(f"{path}.args", "replaced", f"{what} stays, and starts the run as its arguments")
-        return Start(command or None, list(argv), [change])
+        changes = [Change(f"{path}.args", "replaced", f"{what} stays, and gets the run as its arguments")]
+        if keep_entrypoint is None:
+            unseen = (
+                "nobody sees here what the image's entrypoint does with its arguments: see keep_entrypoint"
+            )
+            changes.append(Change(f"{path}.command", "kept", unseen))
+        return Start(command or None, list(argv), changes)
     words = [*command, *args]
     if PurePosixPath(words[0]).name in _SHELLS:
         return _of_shell(words, argv, path)

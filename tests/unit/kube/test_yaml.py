@@ -60,7 +60,11 @@ AMBIGUOUS = [
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(AMBIGUOUS)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
@@ -79,7 +83,7 @@ def test_what_is_written_is_read(value: Any) -> None:
     text = dump([{"value": value}])
     wanted = json.dumps({"value": value}, sort_keys=True)
     assert json.dumps(yaml.safe_load(text), sort_keys=True) == wanted
-    assert json.dumps(read_manifests(text, "it"), sort_keys=True) == f"[{wanted}]"
+    assert read_manifests(text, "it") == [{"value": value}]
     for version in ("1.1", "1.2"):
         assert json.dumps(by_ruamel(text, version), sort_keys=True) == wanted
 
@@ -113,6 +117,18 @@ def test_several_documents() -> None:
         ("420", 420),
         ("-1", -1),
         ("1.5", 1.5),
+        ("1e3", 1000),
+        ("12345e7", 123_450_000_000),
+        ("1.5e+3", 1500),
+        ("0o17", 15),
+        ("08", 8),
+        ("1_000", 1000),
+        ("y", True),
+        ("N", False),
+        (".5", 0.5),
+        ("5.", 5),
+        ("1e", "1e"),
+        ("1e30", 1e30),
         ("yes", True),
         ("Off", False),
         ("~", None),
@@ -151,6 +167,7 @@ def test_anchors_and_merges() -> None:
         "? [a]\n: b",
         "a: &x [*x]",
         "a: \x07",
+        "a: 1e400",
         '{"a": 1',
     ],
 )
