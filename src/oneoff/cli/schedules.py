@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from oneoff.cli.output import emit, output_option, table
-from oneoff.cli.session import Session
+from oneoff.cli.session import Session, tell
 from oneoff.commands.schedules import Upcoming, upcoming
 from oneoff.types import JSONObject, rfc3339
 
@@ -23,6 +23,9 @@ def schedules_command(session: Session, /, count: int, output: str) -> None:
     """List the tasks that have a schedule, with the next times of each as a CronJob would come to them."""
     found = upcoming(session.registry, datetime.now(UTC), count)
     emit([_document(one) for one in found], lambda: _listed(found), output)
+    for one in found:
+        for surprise in one.surprises:
+            tell(f"note: {one.task.name}: {surprise}")
 
 
 def _document(one: Upcoming) -> JSONObject:
@@ -31,6 +34,7 @@ def _document(one: Upcoming) -> JSONObject:
         "schedule": one.schedule,
         "time_zone": one.task.time_zone,
         "next": [rfc3339(moment) for moment in one.times],
+        "surprises": list(one.surprises),
     }
 
 

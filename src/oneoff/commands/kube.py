@@ -60,6 +60,8 @@ class _Known:
     """What is known of a task whose app is not imported."""
 
     name: str
+    believed: bool = False
+    """Neither the settings nor a catalogue has it: there may be no such task."""
     command: tuple[str, ...] | None = None
     environ: dict[str, str] = field(default_factory=dict)
     confirm: str | None = None
@@ -113,7 +115,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
 
 def _known(settings: Settings, request: RenderRequest) -> _Known:
     name = task_name(request.task)
-    declared = settings.tasks.get(request.task) or settings.tasks.get(name)
+    declared = next((task for key, task in settings.tasks.items() if task_name(key) == name), None)
     if declared is not None:
         return _Known(
             name=name,
@@ -125,10 +127,13 @@ def _known(settings: Settings, request: RenderRequest) -> _Known:
             time_zone=declared.time_zone,
         )
     if request.catalogue is None:
-        return _Known(name=name)
+        return _Known(name=name, believed=True)
     for entry in request.catalogue:
         if isinstance(entry, dict) and entry.get("name") == name:
-            return _of_catalogue(name, entry)
+            try:
+                return _of_catalogue(name, entry)
+            except (TypeError, AttributeError, OverflowError) as error:
+                raise UsageError(f"the catalogue's entry of {name} is not as oneoff prints it") from error
     raise UsageError(f"the catalogue has no task {name}")
 
 
@@ -239,6 +244,11 @@ def _about(made: Made, known: _Known) -> list[str]:
     image = made.derived.template["spec"]["containers"][0].get("image", "")
     pinned = "@sha256:" in image
     return [
+        *(
+            [f"whether the release has a task {known.name} shows in the pod: see --tasks"]
+            if known.believed
+            else []
+        ),
         *([] if pinned else [f"{image} is no digest: what it names may change until the run starts"]),
         *(f"{change.path}: {change.reason}" for change in made.derived.changes if change.action == "kept"),
         *(f"not the app: {departure}" for departure in made.derived.departures),

@@ -20,6 +20,8 @@ class Upcoming:
     schedule: str
     times: tuple[datetime, ...]
     """When it runs next, in UTC."""
+    surprises: tuple[str, ...]
+    """What people do not expect of it, within a year."""
 
 
 def upcoming(tasks: Iterable[Task], after: datetime, count: int) -> list[Upcoming]:
@@ -28,16 +30,14 @@ def upcoming(tasks: Iterable[Task], after: datetime, count: int) -> list[Upcomin
     Raises:
         UsageError: this machine does not know the zone of one.
     """
-    return [
-        Upcoming(task, task.schedule, _times(task, task.schedule, after, count))
-        for task in tasks
-        if task.schedule is not None
-    ]
+    return [_upcoming(task, task.schedule, after, count) for task in tasks if task.schedule is not None]
 
 
-def _times(task: Task, expression: str, after: datetime, count: int) -> tuple[datetime, ...]:
+def _upcoming(task: Task, expression: str, after: datetime, count: int) -> Upcoming:
     try:
-        return tuple(islice(schedule(expression, task.time_zone).times(after), count))
+        found = schedule(expression, task.time_zone)
+        times = tuple(islice(found.times(after), count))
+        return Upcoming(task, expression, times, tuple(found.surprises(after)))
     except CronError as error:
         raise UsageError(
             f"{task.name}: {error}", next_step="install the zones: the package tzdata has them"

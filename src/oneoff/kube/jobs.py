@@ -122,8 +122,8 @@ def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
 
 
 def deadline(timeout: timedelta | None) -> timedelta:
-    """How long the Job may be active, waiting for a node included."""
-    return (timeout or LONGEST) + START_ALLOWANCE
+    """How long the Job may be active, waiting for a node included; ten years at most."""
+    return min(timeout or LONGEST, timedelta(days=3650)) + START_ALLOWANCE
 
 
 def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:

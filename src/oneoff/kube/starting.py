@@ -9,6 +9,7 @@ can tell, the derivation is refused with the choice.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -47,6 +48,7 @@ _SHELLS: Final = frozenset({"ash", "bash", "dash", "sh", "zsh"})
 _SETTING_UP: Final = frozenset({".", "cd", "eval", "export", "set", "source", "ulimit", "umask", "unset"})
 """What a shell does before the app starts that only makes its environment."""
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_EXPANDED: Final = frozenset("$`*?[~")
 _BUILDPACK_PROCESS: Final = "/cnb/process/"
 
 
@@ -95,15 +97,13 @@ def start(
     words = [*command, *args]
     if PurePosixPath(words[0]).name in _SHELLS:
         return _of_shell(words, argv, path)
-    kept = _handing_on(words)
-    if kept:
-        reason = f"{' '.join(kept)} stays before it: it may make the environment"
-        return _instead([*kept, *argv], path, reason)
-    if _is_script(words[0]):
-        if len(words) == 1:
-            raise _unknown(f"{words[0]} starts the app, and may make its environment")
-        return _instead([words[0], *argv], path, f"{words[0]} stays before it: it may make the environment")
-    return _instead(list(argv), path, "a run runs its own command")
+    kept = _kept(words)
+    return _instead([*kept, *argv], path, _reason(kept))
+
+
+def _reason(kept: Sequence[str]) -> str:
+    words = " ".join(kept)
+    return f"{words} stays before it: it may make the environment" if kept else "a run runs its own command"
 
 
 def _instead(words: list[str], path: str, reason: str) -> Start:
@@ -124,8 +124,16 @@ def _is_script(word: str) -> bool:
     return name.endswith(".sh") or "entrypoint" in name
 
 
+def _kept(words: Sequence[str]) -> list[str]:
+    """The first words of a command that run what follows them; none where they are the app itself."""
+    if not _is_script(words[0]):
+        return _handing_on(words)
+    if len(words) == 1:
+        raise _unknown(f"{words[0]} starts the app, and may make its environment")
+    return [words[0]]
+
+
 def _handing_on(words: Sequence[str]) -> list[str]:
-    """The first words that run what follows them; none where they are the app itself."""
     program = PurePosixPath(words[0]).name
     if program in THROUGH_DASHES and "--" in words:
         return list(words[: words.index("--") + 1])
@@ -149,18 +157,22 @@ def _of_shell(words: Sequence[str], argv: Sequence[str], path: str) -> Start:
         if len(words) > 1 and not flags.startswith("-"):
             raise _unknown(f"the shell script {words[1]} starts the app, and may make its environment")
         raise _unknown(f"{' '.join(words)} starts the app in a way that cannot be taken apart")
-    before = _before_last(words[2])
-    if before is None:
+    apart = _before_last(words[2])
+    if apart is None:
         raise _unknown(f"{words[0]} {flags} starts the app by more than can be taken apart: {words[2]!r}")
+    before, last = apart
+    kept = _kept(last)
+    if any(set(word) & _EXPANDED for word in kept):  # as words of their own the shell would not expand them
+        raise _unknown(f"{words[0]} {flags} makes words of {' '.join(kept)!r} that nobody knows here")
     if not before and flags == "-c":
-        return _instead(list(argv), path, "a run runs its own command")
+        return _instead([*kept, *argv], path, _reason(kept))
     script = f'{before}exec "$@"'
     reason = "what the shell does before it starts the app stays: it may make the environment"
-    return _instead([words[0], flags, script, words[0], *argv], path, reason)
+    return _instead([words[0], flags, script, words[0], *kept, *argv], path, reason)
 
 
-def _before_last(script: str) -> str | None:
-    """What stands before the script's last command; None where the script is more than a row of commands."""
+def _before_last(script: str) -> tuple[str, list[str]] | None:
+    """What stands before the script's last command, and that; None where it is more than that."""
     commands = _commands(script.strip())
     if not commands:
         return None
@@ -173,9 +185,12 @@ def _before_last(script: str) -> str | None:
         word = _first_word(rest)
         assignments += f"{word} "
         rest = rest[len(word) :].lstrip()
-    if not rest:
+    try:
+        words = shlex.split(rest)
+    except ValueError:
         return None
-    return "".join(text + end for text, end in first) + assignments
+    words = words[1:] if words[:1] == ["exec"] else words
+    return ("".join(text + end for text, end in first) + assignments, words) if words else None
 
 
 def _makes_environment(command: str) -> bool:

@@ -19,13 +19,7 @@ from oneoff.runs.status import EXIT_CODES, FINAL, Status
 CANNOT_START: Final = frozenset(
     {
         *("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull"),
-        *(
-            "ImageInspectError",
-            "ImagePullBackOff",
-            "InvalidImageName",
-            "RegistryUnavailable",
-            "RunContainerError",
-        ),
+        *("ImageInspectError", "ImagePullBackOff", "InvalidImageName", "RunContainerError"),
     }
 )
 """Reasons for which a container waits that do not go away by waiting a little."""
@@ -78,8 +72,9 @@ class _Seen:
         return (metadata(self.job).get("annotations") or {}).get(RESULT) == "expected"
 
     @property
-    def run_id(self) -> str | None:
-        return (metadata(self.job).get("annotations") or {}).get(RUN_ID)
+    def run_id(self) -> str:
+        """That of a schedule's run is its Job's name."""
+        return (metadata(self.job).get("annotations") or {}).get(RUN_ID) or name_of(self.job)
 
     def condition(self, *kinds: str) -> Object | None:
         """The first of the Job's conditions of these kinds that holds."""
@@ -293,7 +288,7 @@ def _words(seen: _Seen, pod: Object | None) -> LastWords | None:
     """What the run said of its end, if it is this run's and is one."""
     terminated = (_task(pod, seen.container) if pod is not None else {}).get("terminated") or {}
     words = read_last_words(str(terminated.get("message") or "")) if seen.expected else None
-    return words if words is not None and seen.run_id in (None, words.id) else None
+    return words if words is not None and words.id == seen.run_id else None
 
 
 def _code(pod: Object | None, seen: _Seen) -> int | None:

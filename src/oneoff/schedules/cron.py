@@ -100,6 +100,27 @@ class Calendar:
                 return
             day += timedelta(days=1)
 
+    @property
+    def either_day(self) -> bool:
+        """Whether a day of the month and a weekday are both chosen, of which one is enough."""
+        return not (self.day.star or self.weekday.star)
+
+    def unlike_others(self, after: datetime, zone: tzinfo, days: int) -> Iterator[tuple[date, str]]:
+        """The days on which the zone's clock is changed, and a time is left out by that or comes twice.
+
+        What runs in every hour is not meant: it loses nothing.
+        """
+        first = after.astimezone(zone).date()
+        for day in (first + timedelta(days=n) for n in range(days)):
+            midnights = (
+                datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=1))
+            )
+            if len({moment.utcoffset() for moment in midnights}) == 1 or len(self.hour.values) == 24:
+                continue
+            usual, found = len(self.hour.values) * len(self.minute.values), len(self._times(day, zone))
+            if self._on(day) and found != usual:
+                yield day, "is left out" if found < usual else "comes twice"
+
     def _on(self, day: date) -> bool:
         if day.month not in self.month.values:
             return False

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
-from oneoff.schedules.cron import HORIZON_YEARS, Cron, CronError, parse
+from oneoff.schedules.cron import HORIZON_YEARS, Calendar, Cron, CronError, parse
 
 __all__ = ["CronError", "Schedule", "schedule"]
 
@@ -18,6 +18,7 @@ UTC_NAME = "UTC"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """From where a period is measured, so that it does not depend on the day of the measurement."""
 _SAMPLE = 50
+_YEAR = 366
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Schedule:
         """The shortest time between two of its runs, of the first 50 of a year."""
         times = islice(self.cron.fires(_EPOCH, UTC), _SAMPLE)
         return min((later - earlier for earlier, later in pairwise(times)), default=timedelta(days=365))
+
+    def surprises(self, after: datetime) -> list[str]:
+        """What people do not expect of it, in words: days that are either-or, hours of summer time.
+
+        Raises:
+            CronError: this machine does not know the zone.
+        """
+        if not isinstance(self.cron, Calendar):
+            return []
+        either = "one is enough of the day of the month and the weekday" if self.cron.either_day else None
+        changes = self.cron.unlike_others(after, _zone(self.time_zone), _YEAR)
+        return [*([either] if either else []), *(f"on {day} a time {what}" for day, what in changes)]
 
 
 def schedule(expression: str, time_zone: str = UTC_NAME) -> Schedule:

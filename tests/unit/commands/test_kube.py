@@ -188,6 +188,7 @@ def test_json_for_programs() -> None:
     ("arguments", "note"),
     [
         (("purge", "--env", "staging", "-f", "web.yaml"), "no time limit of purge is known"),
+        (("purge", "--env", "staging", "-f", "web.yaml"), "whether the release has a task purge"),
         (("purge", "--env", "production", "-f", OBJECTS), "give --confirm production"),
         (("purge", "--env", "production", "-f", OBJECTS), "production wants a reason"),
         (("purge", "--env", "production", "-f", OBJECTS), "NetworkPolicy allow-db"),
@@ -253,6 +254,16 @@ def test_a_run_that_a_service_would_count_is_refused(project: Path) -> None:
     result = render("purge", "--env", "staging", "-f", "web.yaml")
     assert result.exit_code == 3
     assert "Service web would take the run for the app" in result.stderr
+
+
+def test_a_catalogue_of_another_form(project: Path) -> None:
+    """It is named, whatever is wrong in it."""
+    for entry in ({"timeout_seconds": "x"}, {"parameters": []}, {"parameters": {"properties": {"a": 1}}}):
+        (project / "tasks.json").write_text(json.dumps([{"name": "purge", **entry}]))
+        result = render("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "tasks.json")
+        if result.exit_code:
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert "entry of purge is not as oneoff prints it" in result.stderr
 
 
 def test_a_schedule_that_cannot_work_is_named(project: Path) -> None:

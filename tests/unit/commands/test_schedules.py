@@ -58,11 +58,26 @@ def test_a_command_has_a_schedule_too(tmp_path: Path, monkeypatch: pytest.Monkey
     listed = CliRunner().invoke(main, ["schedules", "--count", "2", "-o", "json"])
     (entry,) = json.loads(listed.stdout)
     first, second = map(datetime.fromisoformat, entry.pop("next"))
-    assert entry == {"task": "report", "schedule": "@every 12h", "time_zone": "Asia/Kolkata"}
+    assert entry == {
+        "task": "report",
+        "schedule": "@every 12h",
+        "time_zone": "Asia/Kolkata",
+        "surprises": [],
+    }
     assert (second - first).total_seconds() == 12 * 3600
     text = CliRunner().invoke(main, ["schedules"]).stdout
     assert "@every 12h  Asia/Kolkata" in text
     assert text.count("+0530") == 3
+
+
+def test_surprises_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error, beside the list."""
+    (tmp_path / "oneoff.toml").write_text(
+        '[tool.oneoff.tasks.report]\ncommand = ["true"]\nschedule = "0 0 1 * 1"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    listed = CliRunner().invoke(main, ["schedules"])
+    assert listed.stderr == "note: report: one is enough of the day of the month and the weekday\n"
 
 
 def test_no_schedule_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,28 @@ def test_a_zone_that_nobody_knows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("expression", "zone", "expected"),
+    [
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            ["on 2026-03-29 a time is left out", "on 2026-10-25 a time comes twice"],
+        ),
+        ("30 2 * * 1", "Europe/Berlin", []),
+        ("0 12 * * *", "Europe/Berlin", []),
+        ("30 2 * * *", "UTC", []),
+        ("*/5 * * * *", "Europe/Berlin", []),
+        ("@every 5m", "Europe/Berlin", []),
+        ("0 0 1 * 1", "UTC", ["one is enough of the day of the month and the weekday"]),
+        ("0 0 * * 1", "UTC", []),
+    ],
+)
+def test_what_people_do_not_expect(expression: str, zone: str, expected: list[str]) -> None:
+    """Hours that a zone skips or repeats within a year, and days that are either-or."""
+    assert schedule(expression, zone).surprises(datetime(2026, 1, 1, tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
     ("expression", "seconds"),
     [("* * * * *", 60), ("0 2 * * *", 86_400), ("0,10 * * * *", 600), ("@every 90s", 90)],
 )
