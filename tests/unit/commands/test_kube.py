@@ -258,12 +258,16 @@ def test_a_run_that_a_service_would_count_is_refused(project: Path) -> None:
 
 def test_a_catalogue_of_another_form(project: Path) -> None:
     """It is named, whatever is wrong in it."""
-    for entry in ({"timeout_seconds": "x"}, {"parameters": []}, {"parameters": {"properties": {"a": 1}}}):
+    wrong: list[dict[str, Any]] = [
+        {"timeout_seconds": "x"},
+        {"parameters": [1]},
+        {"parameters": {"properties": {"a": 1}}},
+    ]
+    for entry in wrong:
         (project / "tasks.json").write_text(json.dumps([{"name": "purge", **entry}]))
         result = render("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "tasks.json")
-        if result.exit_code:
-            assert (result.exit_code, result.stdout) == (2, "")
-            assert "entry of purge is not as oneoff prints it" in result.stderr
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "entry of purge is not as oneoff prints it" in result.stderr
 
 
 def test_a_schedule_that_cannot_work_is_named(project: Path) -> None:
