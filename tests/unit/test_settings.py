@@ -286,6 +286,13 @@ def test_anchors_that_cannot_be_meant(tmp_path: Path, text: str, words: str) -> 
         load(tmp_path, {})
 
 
+def test_what_is_no_record_may_be_elsewhere(tmp_path: Path) -> None:
+    """Beside the store, unless the environment says otherwise."""
+    assert load(tmp_path, {}).state_dir == tmp_path / ".oneoff" / "store.d"
+    assert load(tmp_path, {"ONEOFF_STATE": "/run/oneoff"}).state_dir == Path("/run/oneoff")
+    assert load(tmp_path, {"ONEOFF_STATE": "state"}).state_dir == tmp_path / "state"
+
+
 def test_where_an_environment_is_in_kubernetes(tmp_path: Path) -> None:
     """Every key has its place; without a table it is not in Kubernetes."""
     (tmp_path / "oneoff.toml").write_text(

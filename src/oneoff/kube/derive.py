@@ -32,6 +32,8 @@ class Wish:
     annotations: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     """In place of the app's own."""
+    room: tuple[str, str] | None = None
+    """An empty volume of its own, and where it is mounted."""
     grace: int = 30
     """Seconds that it gets to stop, at least."""
 
@@ -65,6 +67,11 @@ def derive(workload: Workload, settings: KubernetesSettings, wish: Wish) -> Deri
     changes += more
     found = volumes.volumes_of(workload, [container, *before], settings.volumes)
     changes += found.changes
+    if wish.room is not None:
+        volume, path = wish.room
+        found.volumes.append({"name": volume, "emptyDir": {}})
+        container["volumeMounts"] = [*container.get("volumeMounts", []), {"name": volume, "mountPath": path}]
+        changes.append(Change(f"spec.volumes[{volume}]", "added", f"room to write in, at {path}"))
     _place(spec, "volumes", found.volumes)
     _place(spec, "initContainers", before)
     spec["containers"] = [container]

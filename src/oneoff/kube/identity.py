@@ -60,7 +60,7 @@ def identity(source: Object, derived: Object, container: str, *, own: Set[str]) 
 
     Args:
         container: The name of the app's container, in both.
-        own: Variables by which a run knows what it is; they are not compared.
+        own: Variables and volumes that are the run's alone; they are not compared.
     """
     return Identity(_digests(source, container, own), _digests(derived, container, own))
 
@@ -69,6 +69,7 @@ def _digests(template: Object, name: str, own: Set[str]) -> dict[str, str]:
     spec = template["spec"]
     container = next(one for one in spec["containers"] if one.get("name") == name)
     variables = [one for one in container.get("env") or [] if one.get("name") not in own]
+    mounts = [one for one in container.get("volumeMounts") or [] if one.get("name") not in own]
     # The order counts: a variable may refer to earlier ones. No list and an empty one are the same.
-    seen = {**container, "env": variables or None}
+    seen = {**container, "env": variables or None, "volumeMounts": mounts or None}
     return {part: digest(read(spec, seen) or None) for part, read in PARTS.items()}

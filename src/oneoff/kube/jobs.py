@@ -33,8 +33,13 @@ DIFFERS: Final = f"{PREFIX}differs"
 DEPARTURES: Final = f"{PREFIX}departures"
 """In what the run is not the app, one on each line."""
 
-OWN_VARIABLES: Final = frozenset({"ONEOFF_STORE", "ONEOFF_ACTOR", "ONEOFF_RELEASE", "ONEOFF_JOB"})
+OWN_VARIABLES: Final = frozenset(
+    {"ONEOFF_STORE", "ONEOFF_STATE", "ONEOFF_ACTOR", "ONEOFF_RELEASE", "ONEOFF_JOB"}
+)
 """By these a run knows what it is."""
+STATE: Final = "oneoff-state"
+"""The volume for a run's log and its outcome's room: the image's own folders may not be written."""
+STATE_PATH: Final = "/run/oneoff"
 TERMINATION_LOG: Final = "/dev/termination-log"
 """Where Kubernetes reads the last words of a container."""
 
@@ -141,9 +146,10 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
         },
         image=launch.image,
         grace=launch.kind.grace,
+        room=None if launch.command else (STATE, STATE_PATH),
     )
     derived = derive(workload, settings, wish)
-    compared = identity(workload.template, derived.template, derived.container, own=OWN_VARIABLES)
+    compared = identity(workload.template, derived.template, derived.container, own=OWN_VARIABLES | {STATE})
     return Made(object=derived.template, derived=derived, identity=compared)
 
 
@@ -203,6 +209,7 @@ def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:
         _from_pod("ONEOFF_ACTOR", "annotations", ACTOR),
         _from_pod("ONEOFF_RELEASE", "annotations", RELEASE),
     ]
+    found.append({"name": "ONEOFF_STATE", "value": STATE_PATH})
     if launch.run_id is None:
         found.append(_from_pod("ONEOFF_JOB", "labels", "batch.kubernetes.io/job-name"))
     if settings.store is not None:

@@ -1,9 +1,9 @@
 """Settings: one frozen object, read once from the settings file and the environment, passed down from there.
 
-This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE`` and ``ONEOFF_AUDIT_KEY``
-say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps, and
-``DJANGO_SETTINGS_MODULE`` and ``FLASK_APP`` for a project whose framework reads them; all others are claims
-about who is at work, recorded and never believed.
+This is the only reader of environment variables. ``ONEOFF_APP``, ``ONEOFF_STORE``, ``ONEOFF_STATE`` and
+``ONEOFF_AUDIT_KEY`` say where things are, and so do ``XDG_STATE_HOME`` and ``HOME`` for what this user keeps,
+and ``DJANGO_SETTINGS_MODULE`` and ``FLASK_APP`` for a project whose framework reads them; all others are
+claims about who is at work, recorded and never believed.
 """
 
 from __future__ import annotations

@@ -133,6 +133,8 @@ class Settings:
     """``FLASK_APP``."""
     store: Path
     """The store's file; with :attr:`store_url`, the place that it would have: :attr:`state_dir` is there."""
+    state: Path | None = None
+    """``ONEOFF_STATE``: the folder for what is no record, where it is not beside the store."""
     store_url: str | None = None
     """A PostgreSQL database that is the store, with its password; never to be shown."""
     environment: str = "local"
@@ -155,8 +157,8 @@ class Settings:
 
     @property
     def state_dir(self) -> Path:
-        """The folder beside the store, for what is no record: logs, and room for outcomes."""
-        return self.store.with_suffix(".d")
+        """The folder for what is no record: logs, and room for outcomes; beside the store, as a rule."""
+        return self.state or self.store.with_suffix(".d")
 
     @property
     def place(self) -> str:

@@ -89,6 +89,7 @@ def _settings(start: Path, environ: Mapping[str, str], file: Path | None, table:
         flask_app=environ.get("FLASK_APP") or None,
         store=root / _path(DEFAULT_STORE if is_url else store),
         store_url=store if is_url else None,
+        state=root / _path(environ["ONEOFF_STATE"]) if environ.get("ONEOFF_STATE") else None,
         environment=values.get(table, "environment", values.text, "tool.oneoff") or "local",
         environments={
             name: _environment(name, entry) for name, entry in values.tables(table, "environments").items()

@@ -63,7 +63,8 @@ def started(pod: Project, *arguments: str) -> tuple[Ended, LastWords | None]:
     result = pod.root / "termination-log"
     result.write_text("")
     words[words.index("/dev/termination-log")] = str(result)
-    ended = pod(*words, program=(ONEOFF,), environ={"ONEOFF_ACTOR": "ann", "ONEOFF_RELEASE": "shop"})
+    own = {"ONEOFF_ACTOR": "ann", "ONEOFF_RELEASE": "shop", "ONEOFF_STATE": str(pod.root / "state")}
+    ended = pod(*words, program=(ONEOFF,), environ=own)
     return ended, read_last_words(result.read_text())
 
 
@@ -77,6 +78,7 @@ def test_the_pod_of_a_rendered_job(pod: Project) -> None:
     (run,) = json.loads(pod("runs", "-o", "json").out)
     assert (run["id"], run["environment"], run["confirmation"]) == ("r1", "production", "--confirm")
     assert run["actor"]["claims"]["ONEOFF_RELEASE"] == "shop"
+    assert "purging 7" in (pod.root / "state" / "logs" / "r1.log").read_text()
     again, same = started(pod, *confirmed)
     assert (again.code, again.out) == (0, "")
     assert same is not None

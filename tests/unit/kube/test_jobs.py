@@ -103,7 +103,7 @@ def test_the_run_knows_what_it_is() -> None:
         *("oneoff", "run", "purge", "--env", "production", "--run-id", "r1"),
         *("--here", "--result-file", "/dev/termination-log", "--reason", "it's $$(HOME)"),
     ]
-    sources = {variable["name"]: variable["valueFrom"] for variable in container["env"]}
+    sources = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
     assert sources == {
         "ONEOFF_ACTOR": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/actor']"}},
         "ONEOFF_RELEASE": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/release']"}},
@@ -126,6 +126,23 @@ def test_both_sides_are_recorded() -> None:
     assert json.loads(same[jobs.IDENTITY]) == json.loads(other[jobs.IDENTITY])
     assert jobs.DIFFERS not in same
     assert json.loads(other[jobs.DIFFERS]).keys() == {"image"}
+
+
+def test_a_run_has_room_to_write() -> None:
+    """For its log and its outcome, in an image whose folders its user may not write."""
+    source = workload(
+        volumeMounts=[{"name": "cfg", "mountPath": "/cfg"}],
+        spec={"volumes": [{"name": "cfg", "emptyDir": {}}]},
+    )
+    made = a_job(source)
+    spec = made.object["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert spec["volumes"][-1] == {"name": "oneoff-state", "emptyDir": {}}
+    assert container["volumeMounts"][-1] == {"name": "oneoff-state", "mountPath": "/run/oneoff"}
+    assert {"name": "ONEOFF_STATE", "value": "/run/oneoff"} in container["env"]
+    assert made.identity.differs == ()
+    bare = a_job(source, command=("npm",)).object["spec"]["template"]["spec"]
+    assert [one["name"] for one in bare["volumes"]] == ["cfg"]
 
 
 def test_a_bare_command_runs_as_it_is() -> None:
@@ -200,7 +217,7 @@ def test_the_settings_of_a_cronjob() -> None:
     assert "ttlSecondsAfterFinished" not in inner
     (container,) = inner["template"]["spec"]["containers"]
     assert "$(ONEOFF_JOB)" in container["args"]
-    fields = {one["name"]: one["valueFrom"] for one in container["env"]}
+    fields = {one["name"]: one.get("valueFrom") for one in container["env"]}
     assert fields["ONEOFF_JOB"] == {
         "fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}
     }
