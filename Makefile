@@ -49,8 +49,9 @@ bench-large: $(READY)
 
 # The lock holds hashes and no address of a registry.
 lock:
-	uv pip compile pyproject.toml --extra postgres --extra signing --group dev --python-version 3.11 --universal \
-	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+	uv pip compile pyproject.toml --extra postgres --extra signing --extra kubernetes --group dev \
+	    --python-version 3.11 --universal --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

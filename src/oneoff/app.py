@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from oneoff.errors import InvalidDeclaration
 from oneoff.tasks.registry import Registry, task_name
 from oneoff.tasks.signature import from_signature
 from oneoff.tasks.task import Task
@@ -40,6 +41,8 @@ class App(Registry):
         confirm: str | None = None,
         lock: str | None = None,
         timeout: timedelta | float | None = None,
+        schedule: str | None = None,
+        time_zone: str = "UTC",
     ) -> Callable[[F], F]: ...
 
     def task(
@@ -51,6 +54,8 @@ class App(Registry):
         confirm: str | None = None,
         lock: str | None = None,
         timeout: timedelta | float | None = None,
+        schedule: str | None = None,
+        time_zone: str = "UTC",
     ) -> F | Callable[[F], F]:
         """Register a function, sync or async, as a task; the function itself stays as it is.
 
@@ -59,21 +64,29 @@ class App(Registry):
             confirm: The question to put before a real run.
             lock: Only one run at a time among the tasks that name this lock.
             timeout: How long a run may take, in seconds or as a timedelta.
+            schedule: When it runs by itself: five fields of cron, or ``@daily`` and the like, as a Kubernetes
+                CronJob reads them.
+            time_zone: The schedule's zone, such as ``Europe/Berlin``.
 
         Raises:
-            InvalidDeclaration: the signature or a name cannot work, or the name is taken.
+            InvalidDeclaration: the signature, a name or the schedule cannot work, or the name is taken.
         """
 
         def register(function: F) -> F:
             parameters, takes_context = from_signature(function)
+            called = task_name(name or function.__name__)
+            if schedule is not None:
+                _check_schedule(called, schedule, time_zone)
             self.add(
                 Task(
-                    name=task_name(name or function.__name__),
+                    name=called,
                     help=_unindented(function.__doc__ or ""),
                     parameters=parameters,
                     confirm=confirm,
                     lock=lock,
                     timeout=timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout,
+                    schedule=schedule,
+                    time_zone=time_zone,
                     function=function,
                     takes_context=takes_context,
                 )
@@ -87,6 +100,15 @@ class App(Registry):
         from oneoff.cli.embedded import app_group  # the app pays for the CLI only where it has one
 
         return app_group(self)
+
+
+def _check_schedule(name: str, expression: str, time_zone: str) -> None:
+    from oneoff.schedules import schedule  # an app pays for it only where it has one
+
+    try:
+        schedule.schedule(expression, time_zone)
+    except schedule.CronError as error:
+        raise InvalidDeclaration(f"{name}: schedule {expression!r}: {error}") from error
 
 
 def _unindented(docstring: str) -> str:

@@ -8,7 +8,8 @@
     │   ├── InvalidDeclaration          a task is declared in a way that cannot work
     │   ├── InvalidSettings
     │   ├── KeyUnusable                 a key cannot be read, is no key, or may be read by others
-    │   └── AppNotFound
+    │   ├── AppNotFound
+    │   └── ManifestUnfit               Kubernetes objects that no run can be made of
     ├── Refused                     3   understood, and not done
     │   ├── AppBroken                   importing the app raised: the cause is the user's own
     │   ├── NotConfirmed
@@ -17,6 +18,7 @@
     │   ├── AlreadyStarted
     │   ├── CommandNotStarted           a command task's program is missing or cannot be executed
     │   ├── LogChanged                  the audit log is not the one that this user saw before
+    │   ├── NotDerivable                a run could be made of the workload in several ways, none of them safe
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
@@ -128,6 +130,10 @@ class AppNotFound(UsageError):
     next_step = 'name it with --app MODULE:NAME, ONEOFF_APP, or app = "MODULE:NAME" under [tool.oneoff]'
 
 
+class ManifestUnfit(UsageError):
+    """No run can be made of these Kubernetes objects."""
+
+
 class Refused(OneoffError):
     """Refused: nothing was run."""
 
@@ -165,6 +171,10 @@ class LogChanged(Refused):
         "`oneoff audit verify` says what differs; if it was put back on purpose, "
         "`oneoff audit accept --reason '…'` goes on with it"
     )
+
+
+class NotDerivable(Refused):
+    """A run like the workload cannot be made without a choice."""
 
 
 class DryRunUnavailable(Refused):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from oneoff.errors import Refused
 from oneoff.settings import GUARDS, LEVELS, EnvironmentSettings
 from oneoff.tasks.task import Task
 
@@ -52,6 +53,20 @@ def reason_problem(environment: EnvironmentSettings, reason: str | None, *, dry_
     if re.fullmatch(environment.reason, reason) is None:
         return f"{environment.name} wants a reason that matches {environment.reason!r}, not {reason!r}"
     return None
+
+
+def check_place(environment: EnvironmentSettings, *, here: bool) -> None:
+    """A run of an environment that is in Kubernetes has the app's code and secrets only in a pod of it.
+
+    Raises:
+        Refused: it would run in this process, and nobody said that this is the pod.
+    """
+    if environment.kubernetes is not None and not here:
+        raise Refused(
+            f"{environment.name} is in Kubernetes, and this process is not",
+            next_step=f"`oneoff kube render TASK --env {environment.name} -f MANIFEST` makes its Job; "
+            "in a pod of the app, add --here",
+        )
 
 
 def shortfall(required: Iterable[str], *, level: str, guard: str) -> str | None:

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from oneoff.errors import Refused
 from oneoff.policy import (
     NOT_NEEDED,
     Demand,
     accepted,
+    check_place,
     confirmation,
     reason_problem,
     shortfall,
     unasked,
 )
-from oneoff.settings import EnvironmentSettings
+from oneoff.settings import EnvironmentSettings, KubernetesSettings
 from oneoff.tasks.task import Task
 from oneoff.types import TaskName
 
@@ -102,3 +104,13 @@ def test_yes_is_kept_for_a_command_that_may_ask_as_it_goes() -> None:
     command = replace(PLAIN, origin="carts (Django)")
     assert unasked(command, yes=True) == "--yes"
     assert unasked(command, yes=False) == unasked(PLAIN, yes=True) == NOT_NEEDED
+
+
+def test_an_environment_in_kubernetes_is_not_this_process() -> None:
+    """It is refused with the way to its Job, unless somebody says that this is the pod."""
+    away = replace(PRODUCTION, kubernetes=KubernetesSettings())
+    with pytest.raises(Refused) as caught:
+        check_place(away, here=False)
+    assert "kube render TASK --env production" in caught.value.next_step
+    check_place(away, here=True)
+    check_place(PRODUCTION, here=False)

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from oneoff.errors import InvalidSettings, UsageError
-from oneoff.settings import AnchorSettings, AuditSettings, CommandSettings, EnvironmentSettings, load
+from oneoff.settings import (
+    AnchorSettings,
+    AuditSettings,
+    CommandSettings,
+    EnvironmentSettings,
+    KubernetesSettings,
+    SecretKey,
+    load,
+)
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -42,6 +50,9 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
         confirm = "Sure?"
         lock = "schema"
         timeout = 90
+        schedule = "@daily"
+        time_zone = "Europe/Berlin"
+        runner = false
         environ = { A = "1" }
         """
     )
@@ -59,6 +70,9 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
         confirm="Sure?",
         lock="schema",
         timeout=timedelta(seconds=90),
+        schedule="@daily",
+        time_zone="Europe/Berlin",
+        runner=False,
         environ={"A": "1"},
     )
 
@@ -270,3 +284,69 @@ def test_anchors_that_cannot_be_meant(tmp_path: Path, text: str, words: str) -> 
     (tmp_path / "oneoff.toml").write_text(f"[tool.oneoff]\n{text}\n")
     with pytest.raises(InvalidSettings, match=words):
         load(tmp_path, {})
+
+
+def test_what_is_no_record_may_be_elsewhere(tmp_path: Path) -> None:
+    """Beside the store, unless the environment says otherwise."""
+    assert load(tmp_path, {}).state_dir == tmp_path / ".oneoff" / "store.d"
+    assert load(tmp_path, {"ONEOFF_STATE": "/run/oneoff"}).state_dir == Path("/run/oneoff")
+    assert load(tmp_path, {"ONEOFF_STATE": "state"}).state_dir == tmp_path / "state"
+
+
+def test_where_an_environment_is_in_kubernetes(tmp_path: Path) -> None:
+    """Every key has its place; without a table it is not in Kubernetes."""
+    (tmp_path / "oneoff.toml").write_text(
+        """
+        [tool.oneoff.environments.staging]
+        [tool.oneoff.environments.production.kubernetes]
+        context = "prod"
+        namespace = "shop"
+        workload = "deployment/web"
+        container = "web"
+        network_labels = ["tier"]
+        sidecars = ["proxy"]
+        without = ["migrate"]
+        store = { secret = "db-credentials", key = "url" }
+        keep_entrypoint = true
+        wrapper = ["sh", "-c", "x"]
+        volumes = "empty"
+        program = ["python", "-m", "oneoff"]
+        """
+    )
+    settings = load(tmp_path, {})
+    assert settings.environment_named("staging").kubernetes is None
+    assert settings.environment_named("production").kubernetes == KubernetesSettings(
+        context="prod",
+        namespace="shop",
+        workload="deployment/web",
+        container="web",
+        network_labels=("tier",),
+        sidecars=("proxy",),
+        without=("migrate",),
+        store=SecretKey("db-credentials", "url"),
+        keep_entrypoint=True,
+        wrapper=("sh", "-c", "x"),
+        volumes="empty",
+        program=("python", "-m", "oneoff"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("true", "a table is wanted"),
+        ('{ namespase = "x" }', "there is no namespase, but container"),
+        ('{ namespace = "Shop" }', "a name of Kubernetes is wanted"),
+        ('{ workload = "web" }', "KIND/NAME is wanted"),
+        ('{ sidecars = "proxy" }', "a list of names is wanted"),
+        ('{ store = { secret = "x" } }', "a Secret and its key are wanted"),
+        ('{ volumes = "drop" }', "one of same-node, empty, keep"),
+        ('{ keep_entrypoint = "yes" }', "true or false is wanted"),
+    ],
+)
+def test_a_kubernetes_table_that_cannot_be_meant(given: str, words: str, tmp_path: Path) -> None:
+    """The words name the key, and what it takes."""
+    (tmp_path / "oneoff.toml").write_text(f"[tool.oneoff.environments.production]\nkubernetes = {given}\n")
+    with pytest.raises(InvalidSettings, match=r"environments\.production") as caught:
+        load(tmp_path, {})
+    assert words in caught.value.message

@@ -20,6 +20,8 @@ COMMANDS = {
     "logs": ("oneoff.cli.runs", "Print what a run has printed."),
     "wait": ("oneoff.cli.runs", "Wait for the end of a run."),
     "cancel": ("oneoff.cli.runs", "Ask a run to end."),
+    "schedules": ("oneoff.cli.schedules", "List the tasks that run by themselves, and when."),
+    "kube": ("oneoff.cli.kube", "Make the Jobs and CronJobs of tasks."),
     "audit": ("oneoff.cli.audit", "Read and verify the audit log."),
     "store": ("oneoff.cli.store", "Make or upgrade the place for the records."),
     "release": ("oneoff.cli.doctor", "Show which release a run would belong to."),

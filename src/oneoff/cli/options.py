@@ -56,6 +56,10 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["--tolerance"], metavar="PERCENT", help="By how much it may be exceeded; 0% if not said."
         ),
+        click.Option(
+            ["--here"], is_flag=True, help="Run in this process, in an environment that is in Kubernetes."
+        ),
+        click.Option(["--result-file"], metavar="FILE", help="Write how the run ended, as one line of JSON."),
         click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
         click.Option(
             ["-o", "--output"],

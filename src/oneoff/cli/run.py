@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +31,7 @@ from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
 from oneoff.errors import AppBroken, AppNotFound, OneoffError, UsageError
 from oneoff.runs.document import to_document
+from oneoff.runs.lastwords import last_words
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
@@ -171,6 +173,7 @@ def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str
         detach=given["detach"],
         run_id=RunId(run_id) if run_id else None,
         break_glass=given["break_glass"],
+        here=given["here"],
         effects=EffectsOptions(
             measured=given["effects"],
             sample=given["sample"],
@@ -222,11 +225,21 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
         ended = run_anyway(request, session.settings, lambda: session.services, session.without_store)
     else:
         ended = run(session.services, request)
+    if given["result_file"] and not ended.active:
+        _leave_result(given["result_file"], ended)
     if given["output"] == "json":
         emit(to_document(ended), str, "json")
     else:
         _tell_ending(ended)
     ctx.exit(_exit_code(ended, exit_code=given["exit_code"]))
+
+
+def _leave_result(file: str, run: Run) -> None:
+    """For whoever started this process and sees no store; the record counts, whatever the file does."""
+    try:
+        Path(file).write_text(last_words(run), encoding="utf-8")
+    except OSError as error:
+        tell(f"the result could not be written to {file}: {error.strerror}")
 
 
 def _tell_ending(run: Run) -> None:

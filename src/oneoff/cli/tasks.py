@@ -26,6 +26,8 @@ def task_document(task: Task) -> JSONObject:
         "confirm": task.confirm,
         "lock": task.lock,
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
+        "schedule": task.schedule,
+        "time_zone": task.time_zone if task.schedule else None,
         "command": list(task.command) if task.command else None,
         "origin": task.origin or None,
         "hides": list(task.hides),
@@ -102,6 +104,7 @@ def task_text(task: Task) -> str:
             ("asks", task.confirm),
             ("lock", task.lock),
             ("time limit", task.timeout),
+            ("schedule", f"{task.schedule} {task.time_zone}" if task.schedule else None),
         ]
     )
     options = table(

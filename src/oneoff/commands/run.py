@@ -63,6 +63,8 @@ class Options:
     detach: bool = False
     run_id: RunId | None = None
     break_glass: bool = False
+    here: bool = False
+    """Run in this process, though the environment is in Kubernetes: this is its pod."""
     effects: EffectsOptions = field(default_factory=EffectsOptions)
     require_level: tuple[str, ...] = ()
     """What a dry run has to be held by at least, besides what its environment demands."""
@@ -298,8 +300,10 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
 
     Raises:
         ReasonRequired, NotConfirmed: with the command that would work.
+        Refused: the environment is elsewhere.
     """
     options = request.options
+    policy.check_place(environment, here=options.here)
     problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
     demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
     if demand is None:

@@ -22,7 +22,7 @@ RESERVED_OPTIONS = frozenset(
         *("--dry-run", "--yes", "--confirm", "--reason", "--env", "--detach"),
         *("--effects", "--no-effects", "--sample", "--values", "--expect", "--tolerance"),
         *("--run-id", "--output", "--help", "--app", "--exit-code"),
-        *("--break-glass", "--secrets-from-stdin", "--require-level"),
+        *("--break-glass", "--secrets-from-stdin", "--require-level", "--here", "--result-file"),
     }
 )
 """What ``oneoff run`` itself understands."""

@@ -27,6 +27,10 @@ class Task:
     lock: str | None = None
     """Only one run at a time among the tasks that name this lock."""
     timeout: timedelta | None = None
+    schedule: str | None = None
+    """When it runs by itself: cron, as Kubernetes reads it."""
+    time_zone: str = "UTC"
+    """The zone of the schedule, by its name in the IANA database."""
     function: Callable[..., Any] | None = None
     takes_context: bool = False
     """Whether the function's first argument is the Context."""

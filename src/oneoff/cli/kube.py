@@ -1,0 +1,139 @@
+"""``oneoff kube``: runs and schedules as objects of Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oneoff.cli.session import Session, ShowingGroup, tell
+from oneoff.commands.kube import Rendered, RenderRequest, render
+from oneoff.errors import ManifestUnfit, UsageError
+from oneoff.kube.difference import difference
+from oneoff.kube.jobs import KINDS
+from oneoff.kube.manifests import read_manifests
+from oneoff.kube.objects import name_of
+from oneoff.kube.yamltext import dump
+from oneoff.types import JSONObject
+
+STDIN = "-"
+
+
+@click.group("kube", cls=ShowingGroup)
+def kube_command() -> None:
+    """Make the Jobs and CronJobs of tasks."""
+
+
+@kube_command.command("render")
+@click.argument("task")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF THE TASK]")
+@click.option(
+    "--env", "environment", metavar="NAME", help="The environment; its kubernetes table says where it is."
+)
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="The workload's manifest, or what helm template or kustomize build print; - is standard input.",
+)
+@click.option("--job", "wants_job", is_flag=True, help="The Job of one run; so it is if nothing is said.")
+@click.option("--schedule", "wants_schedule", is_flag=True, help="The CronJob of the task's schedule.")
+@click.option(
+    "--tasks", "catalogue", metavar="FILE", help="What `oneoff tasks -o json` prints in the release."
+)
+@click.option("--run-id", metavar="ID", help="An id of your own, so that the same comes out each time.")
+@click.option(
+    "--image", metavar="IMAGE", help="In place of the workload's own: a departure, which is recorded."
+)
+@click.option(
+    "--kind", type=click.Choice(list(KINDS)), default="one-shot", help="one-shot, if nothing is said."
+)
+@click.option("--yes", is_flag=True, help="Answer the task's question with yes.")
+@click.option("--confirm", metavar="ENV", help="Confirm for a protected environment, by its name.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@click.option("--diff", is_flag=True, help="Show the pod beside that of the workload, with the reasons.")
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="For kubectl or programs."
+)
+@click.pass_obj
+def render_command(session: Session, /, files: tuple[str, ...], catalogue: str | None, **given: Any) -> None:
+    """Print the Job of a run, or the CronJob of a schedule, made of a manifest.
+
+    Needs neither a cluster nor the app.
+    """
+    if [*files, catalogue].count(STDIN) > 1:
+        raise UsageError("standard input can be read once")
+    diff, output = given.pop("diff"), given.pop("output")
+    if not given["wants_schedule"]:
+        given["wants_job"] = True
+    request = RenderRequest(
+        documents=[document for name in files for document in read_manifests(_read(name), _called(name))],
+        catalogue=_catalogue(catalogue) if catalogue else None,
+        actor=session.actor.name,
+        **given,
+    )
+    rendered = render(session.settings, request, datetime.now(UTC))
+    if output == "json":
+        click.echo(
+            json.dumps(_document(rendered), indent=2, ensure_ascii=False).encode(errors="backslashreplace")
+        )
+    else:
+        click.echo(_differences(rendered) if diff else dump(one.object for one in rendered.made), nl=False)
+    for note in rendered.notes:
+        tell(f"note: {note}")
+
+
+def _called(name: str) -> str:
+    return "standard input" if name == STDIN else name
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == STDIN else Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise ManifestUnfit(f"{_called(name)} cannot be read: {why}") from error
+
+
+def _catalogue(name: str) -> list[Any]:
+    try:
+        found = json.loads(_read(name))
+    except ValueError as error:
+        raise UsageError(f"--tasks {name}: it is no JSON: {error}") from error
+    if not isinstance(found, list):
+        raise UsageError(f"--tasks {name}: a list is wanted, as `oneoff tasks -o json` prints it")
+    return found
+
+
+def _differences(rendered: Rendered) -> str:
+    return "".join(
+        difference(
+            rendered.workload.template,
+            one.derived.template,
+            source_name=rendered.workload.reference,
+            result_name=f"{one.object['kind'].lower()}/{name_of(one.object)}",
+            changes=one.derived.changes,
+        )
+        for one in rendered.made
+    )
+
+
+def _document(rendered: Rendered) -> JSONObject:
+    first = rendered.made[0]
+    return {
+        "objects": [one.object for one in rendered.made],
+        "changes": [
+            {"path": change.path, "action": change.action, "reason": change.reason}
+            for change in first.derived.changes
+        ],
+        "departures": list(first.derived.departures),
+        "differs": list(first.identity.differs),
+        "notes": list(rendered.notes),
+    }

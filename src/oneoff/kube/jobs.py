@@ -1,0 +1,250 @@
+"""The Job of a run: a pod template that was derived, and the settings with which it is run once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from oneoff.errors import NotDerivable
+from oneoff.kube.derive import MANAGED, Derived, Wish, derive, escaped
+from oneoff.kube.identity import Identity, identity
+from oneoff.kube.names import job_name, label_value
+from oneoff.kube.objects import Object, canonical, named
+from oneoff.kube.workload import Workload, container_of
+from oneoff.settings import KubernetesSettings
+from oneoff.types import RunId
+
+PREFIX: Final = "oneoff.dev/"
+RUN_ID: Final = f"{PREFIX}run-id"
+TASK: Final = f"{PREFIX}task"
+ENVIRONMENT: Final = f"{PREFIX}environment"
+ACTOR: Final = f"{PREFIX}actor"
+RELEASE: Final = f"{PREFIX}release"
+"""The image, as the run names it."""
+WORKLOAD: Final = f"{PREFIX}workload"
+RESULT: Final = f"{PREFIX}result"
+"""``expected`` where the run says itself how it ended; without its word it has not succeeded."""
+IDENTITY: Final = f"{PREFIX}identity"
+"""The digests of the workload, as JSON."""
+DIFFERS: Final = f"{PREFIX}differs"
+"""The digests of the run where they are others, as JSON; without it they are the same."""
+DEPARTURES: Final = f"{PREFIX}departures"
+"""In what the run is not the app, one on each line."""
+
+OWN_VARIABLES: Final = frozenset(
+    {"ONEOFF_STORE", "ONEOFF_STATE", "ONEOFF_ACTOR", "ONEOFF_RELEASE", "ONEOFF_JOB"}
+)
+"""By these a run knows what it is."""
+STATE: Final = "oneoff-state"
+"""The volume for a run's log and its outcome's room: the image's own folders may not be written."""
+STATE_PATH: Final = "/run/oneoff"
+TERMINATION_LOG: Final = "/dev/termination-log"
+"""Where Kubernetes reads the last words of a container."""
+
+START_ALLOWANCE: Final = timedelta(minutes=10)
+"""How long a pod may take to start, besides the task's own time: nodes come up, images are fetched."""
+LONGEST: Final = timedelta(days=1)
+"""How long a Job lives whose task has no time limit: a pod that cannot start would wait for ever."""
+KEPT_FOR: Final = timedelta(days=3)
+"""How long an ended Job stays to be looked at."""
+
+_UNDISTURBED: Final = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+_NEVER_REPEATED: Final = [2, 3]
+"""Exit codes of a run that was not understood, or refused: the same again comes to the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a task's Job has to be careful about."""
+
+    retries: int
+    """How often a pod that failed is replaced."""
+    grace: int
+    """Seconds that it gets to stop, at least."""
+    disturbed: bool
+    """Whether a node may be cleared of it to save money."""
+
+
+KINDS: Final = {
+    "one-shot": Kind(retries=0, grace=30, disturbed=False),
+    "migration": Kind(retries=0, grace=60, disturbed=False),
+}
+"""Neither is repeated: nobody can tell how far it came. A kind that can resume is a row more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One run as it is to be started."""
+
+    task: str
+    environment: str
+    run_id: RunId | None = None
+    """None for a schedule, each of whose Jobs is a run of its own."""
+    actor: str
+    arguments: tuple[str, ...] = ()
+    """The task's options, and how it was confirmed."""
+    command: tuple[str, ...] | None = None
+    """The bare command, where oneoff is not in the image."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the task, for a bare command; oneoff in the image sets them itself."""
+    timeout: timedelta | None = None
+    kind: Kind = KINDS["one-shot"]
+    image: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """An object to create, with what there is to say about it."""
+
+    object: Object
+    derived: Derived
+    identity: Identity
+
+
+def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:
+    """The Job of one run; the same each time for the same run.
+
+    Raises:
+        ManifestUnfit, NotDerivable: see :func:`oneoff.kube.derive.derive`.
+        NotDerivable: the run would find no store.
+    """
+    assert launch.run_id is not None
+    made = pod(workload, settings, launch)
+    head = head_of(workload, settings, launch, job_name(launch.task, launch.run_id), made)
+    spec = job_spec(made, launch, deadline(launch.timeout)) | {
+        "ttlSecondsAfterFinished": int(KEPT_FOR.total_seconds())
+    }
+    return Made(
+        object={"apiVersion": "batch/v1", "kind": "Job", "metadata": head, "spec": spec},
+        derived=made.derived,
+        identity=made.identity,
+    )
+
+
+def deadline(timeout: timedelta | None) -> timedelta:
+    """How long the Job may be active, waiting for a node included; ten years at most."""
+    return min(timeout or LONGEST, timedelta(days=3650)) + START_ALLOWANCE
+
+
+def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:
+    """The pod template of a run, compared with its source."""
+    source = container_of(workload, settings.container)
+    _check_store(source, workload, settings, launch)
+    wish = Wish(
+        argv=_argv(settings, launch),
+        environ=_environ(settings, launch),
+        departures=frozenset(launch.environ) if launch.command else frozenset(),
+        labels=_labels(launch),
+        annotations={
+            **_annotations(workload, launch, str(launch.image or source.get("image") or "")),
+            **({} if launch.kind.disturbed else _UNDISTURBED),
+        },
+        image=launch.image,
+        grace=launch.kind.grace,
+        room=None if launch.command else (STATE, STATE_PATH),
+    )
+    derived = derive(workload, settings, wish)
+    compared = identity(workload.template, derived.template, derived.container, own=OWN_VARIABLES | {STATE})
+    return Made(object=derived.template, derived=derived, identity=compared)
+
+
+def head_of(
+    workload: Workload, settings: KubernetesSettings, launch: Launch, name: str, made: Made
+) -> Object:
+    """The metadata of a Job or a CronJob."""
+    annotations = made.derived.template["metadata"]["annotations"]
+    own = {key: value for key, value in annotations.items() if key.startswith(PREFIX)}
+    own[IDENTITY] = canonical(made.identity.source)
+    if made.identity.differs:
+        own[DIFFERS] = canonical({part: made.identity.result[part] for part in made.identity.differs})
+    if made.derived.departures:
+        own[DEPARTURES] = "\n".join(made.derived.departures)
+    head: Object = {"name": name}
+    namespace = settings.namespace or workload.namespace
+    if namespace:
+        head["namespace"] = namespace
+    return {**head, "labels": {**MANAGED, **_labels(launch)}, "annotations": own}
+
+
+def job_spec(made: Made, launch: Launch, active: timedelta) -> Object:
+    """What a Job of this run has besides its name; its retries, its deadline, its pods."""
+    spec: Object = {
+        "backoffLimit": launch.kind.retries,
+        "completions": 1,
+        "parallelism": 1,
+        "activeDeadlineSeconds": int(active.total_seconds()),
+        "podReplacementPolicy": "Failed",  # a second pod only once the first is gone
+    }
+    if launch.command is None:
+        codes = {
+            "containerName": made.derived.container,
+            "operator": "In",
+            "values": _NEVER_REPEATED,
+        }
+        spec["podFailurePolicy"] = {"rules": [{"action": "FailJob", "onExitCodes": codes}]}
+    return {**spec, "template": made.object}
+
+
+def _argv(settings: KubernetesSettings, launch: Launch) -> tuple[str, ...]:
+    if launch.command is not None:
+        return escaped(launch.command)
+    # A schedule's run has the name of its Job, which the schedule's controller gives once for each slot.
+    run_id = launch.run_id or "$(ONEOFF_JOB)"
+    return (
+        *escaped([*settings.program, "run", launch.task, "--env", launch.environment]),
+        *("--run-id", run_id, "--here", "--result-file", TERMINATION_LOG),
+        *escaped(launch.arguments),
+    )
+
+
+def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:
+    if launch.command is not None:
+        return [{"name": name, "value": escaped([value])[0]} for name, value in launch.environ.items()]
+    found = [
+        _from_pod("ONEOFF_ACTOR", "annotations", ACTOR),
+        _from_pod("ONEOFF_RELEASE", "annotations", RELEASE),
+    ]
+    found.append({"name": "ONEOFF_STATE", "value": STATE_PATH})
+    if launch.run_id is None:
+        found.append(_from_pod("ONEOFF_JOB", "labels", "batch.kubernetes.io/job-name"))
+    if settings.store is not None:
+        reference = {"name": settings.store.secret, "key": settings.store.key}
+        found.append({"name": "ONEOFF_STORE", "valueFrom": {"secretKeyRef": reference}})
+    return found
+
+
+def _from_pod(variable: str, kind: str, key: str) -> Object:
+    return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{kind}['{key}']"}}}
+
+
+def _check_store(source: Object, workload: Workload, settings: KubernetesSettings, launch: Launch) -> None:
+    """A record inside a pod is lost with it. What ``envFrom`` brings is not known here, and is believed."""
+    given = settings.store or named(source.get("env"), "ONEOFF_STORE") or source.get("envFrom")
+    if launch.command is None and not given:
+        raise NotDerivable(
+            f"{workload.reference} has no ONEOFF_STORE, and records inside of a pod are lost with it",
+            next_step='name a Secret that holds its URL: store = { secret = "NAME", key = "KEY" } in the '
+            "environment's kubernetes table",
+        )
+
+
+def _labels(launch: Launch) -> dict[str, str]:
+    run_id = {RUN_ID: launch.run_id} if launch.run_id else {}
+    return {**run_id, TASK: label_value(launch.task)}
+
+
+def _annotations(workload: Workload, launch: Launch, image: str) -> dict[str, Any]:
+    return {
+        TASK: launch.task,
+        ENVIRONMENT: launch.environment,
+        ACTOR: launch.actor,
+        RELEASE: image,
+        WORKLOAD: workload.reference,
+        **({RUN_ID: launch.run_id} if launch.run_id else {}),
+        **({RESULT: "expected"} if launch.command is None else {}),
+    }

@@ -1,0 +1,68 @@
+"""What a run says of its end in a few bytes, to whoever started its process and has no store at hand.
+
+Kubernetes keeps 4096 bytes that a container leaves in a file. They may hold anything else as well, such as
+the end of the output of a process that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from oneoff.runs.run import Run
+from oneoff.runs.status import FINAL, Status
+
+MAX_BYTES = 4000
+_FORMAT = "oneoff.dev/run"
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """A run's own word on its end."""
+
+    id: str
+    status: Status
+    message: str
+    """Why it failed or was refused, for people; its end is cut off where it is long."""
+    checkpoint: str | None
+
+
+def last_words(run: Run) -> str:
+    """One line of JSON of at most 4000 bytes on a run that has ended."""
+    message = (run.outcome.error or "")[:MAX_BYTES] if run.outcome else ""
+    while True:
+        text = json.dumps(
+            {
+                "kind": _FORMAT,
+                "id": run.id,
+                "status": run.status.value,
+                "message": message,
+                "checkpoint": run.checkpoint,
+            },
+            separators=(",", ":"),
+        )
+        if len(text) <= MAX_BYTES:
+            return text
+        message = message[: len(message) - max(1, (len(text) - MAX_BYTES) // 12)]
+
+
+def read_last_words(text: str) -> LastWords | None:
+    """The inverse of :func:`last_words`; None where the text is something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("kind") != _FORMAT:
+        return None
+    run_id, status, message, checkpoint = (
+        found.get(key) for key in ("id", "status", "message", "checkpoint")
+    )
+    final = {one.value: one for one in FINAL}
+    if not isinstance(run_id, str) or not isinstance(status, str) or status not in final:
+        return None
+    return LastWords(
+        run_id,
+        final[status],
+        message if isinstance(message, str) else "",
+        checkpoint if isinstance(checkpoint, str) else None,
+    )

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+
+import pytest
+
+from oneoff.kube.cronjobs import Slot, slot_of
+from oneoff.kube.jobs import RESULT, RUN_ID
+from oneoff.kube.verdict import Verdict, verdict
+from oneoff.runs.lastwords import MAX_BYTES, LastWords, last_words, read_last_words
+from oneoff.runs.run import Outcome
+from oneoff.runs.status import Status
+from tests import recorded
+from tests.records import make_run
+
+
+def judged(folder: str, *, overdue: bool = False, container: str = "task") -> Verdict:
+    """The verdict on a recording's end."""
+    ((word, job),) = recorded.last_states(folder, "jobs").values()
+    pods = [pod for _, pod in recorded.last_states(folder, "pods").values()]
+    events = [line["object"] for line in recorded.stream(folder, "events") if line["type"] != "BOOKMARK"]
+    return verdict(job, pods, events, container=container, deleted=word == "DELETED", overdue=overdue)
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("job-succeeds", Verdict(status=Status.SUCCEEDED, exit_code=0, attempts=1)),
+        ("job-indexed-3", Verdict(status=Status.SUCCEEDED, exit_code=0, attempts=1, shards=3)),
+        ("job-native-sidecar", Verdict(status=Status.SUCCEEDED, exit_code=0, attempts=1)),
+        ("job-pod-evicted-and-replaced", Verdict(status=Status.SUCCEEDED, exit_code=0, attempts=2)),
+        ("job-suspended-then-resumed", Verdict(status=Status.SUCCEEDED, exit_code=0, attempts=1)),
+        (
+            "job-fails-exit-3",
+            Verdict(
+                status=Status.FAILED,
+                exit_code=3,
+                reason="BackoffLimitExceeded",
+                message="exit code 3",
+                attempts=1,
+            ),
+        ),
+        (
+            "job-pod-failure-policy",
+            Verdict(
+                status=Status.FAILED,
+                exit_code=42,
+                reason="PodFailurePolicy",
+                message="exit code 42",
+                attempts=1,
+            ),
+        ),
+        (
+            "job-deadline-exceeded",
+            Verdict(
+                status=Status.TIMED_OUT,
+                exit_code=137,
+                reason="DeadlineExceeded",
+                message="Job was active longer than specified deadline",
+                attempts=1,
+            ),
+        ),
+        (
+            "job-deleted-while-running",
+            Verdict(
+                status=Status.CANCELLED,
+                exit_code=143,
+                message="the Job was deleted before its end",
+                attempts=1,
+            ),
+        ),
+        (
+            "job-oom-killed",
+            Verdict(
+                status=Status.FAILED,
+                exit_code=137,
+                reason="OOMKilled",
+                message="out of memory: its limit is reached",
+                attempts=1,
+            ),
+        ),
+        (
+            "job-classic-sidecar-never-completes",
+            Verdict(
+                status=Status.SUCCEEDED,
+                exit_code=0,
+                message="the task has ended, and proxy keeps the Job from ending",
+                attempts=1,
+                held_by=("proxy",),
+            ),
+        ),
+    ],
+)
+def test_how_a_recorded_job_ended(folder: str, expected: Verdict) -> None:
+    """Every recording of a real cluster has the verdict that people would reach."""
+    assert judged(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason", "words"),
+    [
+        ("job-image-missing", "ErrImageNeverPull|ErrImagePull|ImagePullBackOff", "task: "),
+        ("job-unschedulable", "Unschedulable", "1 Insufficient cpu"),
+        ("job-quota-forbids-pods", "FailedCreate", "exceeded quota: none, requested: pods=1"),
+    ],
+)
+def test_what_cannot_start(folder: str, reason: str, words: str) -> None:
+    """It waits with the reason, and is refused once its time to start is over: nothing ran."""
+    waiting, late = judged(folder), judged(folder, overdue=True)
+    assert (waiting.status, late.status) == (Status.LAUNCHED, Status.REFUSED)
+    for found in (waiting, late):
+        assert found.reason in reason.split("|")
+        assert words in found.message
+
+
+FOLDERS = sorted(path.name for path in recorded.RECORDINGS.glob("job-*"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_state_on_the_way_is_no_other_end(folder: str) -> None:
+    """Whenever somebody looks, the Job has not ended yet, or as it will have in the end."""
+    end = judged(folder)
+    job: dict[str, object] = {}
+    pods: dict[str, dict[str, object]] = {}
+    merged = [
+        (int(line["object"]["metadata"]["resourceVersion"]), kind, line)
+        for kind in ("jobs", "pods")
+        for line in recorded.stream(folder, kind)
+        if line["type"] != "BOOKMARK"
+    ]
+    for _, kind, line in sorted(merged, key=lambda entry: entry[:2]):
+        if kind == "jobs":
+            job = line["object"]
+        else:
+            pods[line["object"]["metadata"]["name"]] = line["object"]
+        found = verdict(job, pods.values(), container="task") if job else None
+        assert found is None or not found.ended or found.status is end.status
+
+
+def test_a_slot_is_read_from_the_name_of_its_job() -> None:
+    """One time of one schedule, however the Job came; a Job that a person made is none."""
+    ((_, job),) = recorded.last_states("cronjob-every-minute", "jobs").values()
+    at = datetime(2026, 11, 23, 1, 14, tzinfo=UTC)
+    assert slot_of(job) == Slot("cleanup-old-data", at)
+    renamed = deepcopy(job)
+    renamed["metadata"]["name"] = "cleanup-old-data-by-hand"
+    assert slot_of(renamed) == Slot("cleanup-old-data", at)
+    del renamed["metadata"]["annotations"]
+    assert slot_of(renamed) is None
+    del job["metadata"]["ownerReferences"]
+    assert slot_of(job) is None
+    assert judged("cronjob-every-minute", container="cleanup").status is Status.SUCCEEDED
+
+
+def expecting(folder: str, message: str | None) -> Verdict:
+    """The verdict where the run should have said how it ended, and said this."""
+    ((_, job),) = recorded.last_states(folder, "jobs").values()
+    job["metadata"].setdefault("annotations", {}).update({RESULT: "expected", RUN_ID: "r1"})
+    pods = [pod for _, pod in recorded.last_states(folder, "pods").values()]
+    for pod in pods:
+        for status in pod["status"]["containerStatuses"]:
+            if message is not None:
+                status["state"]["terminated"]["message"] = message
+    return verdict(job, pods, [], container="task")
+
+
+def words_of(status: Status) -> str:
+    """What a run of this end says."""
+    return last_words(make_run(status=status, outcome=Outcome(status=status, error="the table is gone")))
+
+
+def test_complete_without_a_result_is_no_success() -> None:
+    """A program that handles SIGTERM and exits with 0 makes a Job complete: the outcome is unknown."""
+    for message in (
+        None,
+        "",
+        "done.",
+        '{"kind":"other"}',
+        "[1]",
+        words_of(Status.SUCCEEDED).replace("r1", "r2"),
+    ):
+        found = expecting("job-succeeds", message)
+        assert (found.status, found.reason) == (Status.LOST, "NoResult")
+    assert expecting("job-succeeds", words_of(Status.SUCCEEDED)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("folder", ["job-succeeds", "job-fails-exit-3", "job-oom-killed"])
+@pytest.mark.parametrize("status", [Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.REFUSED])
+def test_the_run_itself_knows_best(folder: str, status: Status) -> None:
+    """Its own word comes before the exit code."""
+    found = expecting(folder, words_of(status))
+    assert (found.status, found.message) == (status, "the table is gone")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (1, Status.FAILED),
+        (2, Status.REFUSED),
+        (3, Status.REFUSED),
+        (75, Status.INTERRUPTED),
+        (99, Status.FAILED),
+    ],
+)
+def test_exit_codes_of_oneoff(code: int, status: Status) -> None:
+    """Without its word, a run's exit code means what it means of every run; that of a command fails."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-fails-exit-3", "pods").values()
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = code
+    assert verdict(job, [pod], container="task").status is Status.FAILED
+    job["metadata"]["annotations"][RESULT] = "expected"
+    assert verdict(job, [pod], container="task").status is status
+
+
+def test_a_pod_that_the_cluster_took_away() -> None:
+    """An exit code of 0 in the middle of an eviction is no success, not even of a bare command."""
+    pods = dict(recorded.last_states("job-pod-evicted-and-replaced", "pods"))
+    ((_, job),) = recorded.last_states("job-succeeds", "jobs").values()
+    ((_, evicted),) = (pod for pod in pods.items() if pod[1][0] == "DELETED")
+    evicted[1]["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = 0
+    found = verdict(job, [evicted[1]], container="task")
+    assert (found.status, found.reason) == (Status.INTERRUPTED, "EvictionByEvictionAPI")
+
+
+def test_an_init_container_that_failed() -> None:
+    """The task never began: refused, and it says which."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-fails-exit-3", "pods").values()
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "PodInitializing"}}
+    pod["status"]["initContainerStatuses"] = [{"name": "wait", "state": {"terminated": {"exitCode": 4}}}]
+    found = verdict(job, [pod], container="task")
+    assert (found.status, found.reason) == (Status.REFUSED, "InitContainerFailed")
+    assert "wait exited with 4" in found.message
+
+
+def test_a_failed_shard_fails_the_job() -> None:
+    """Of an indexed Job the last pod may have gone well."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    pods = [pod for _, pod in recorded.last_states("job-indexed-3", "pods").values()]
+    first = min(pods, key=lambda pod: pod["metadata"]["name"])
+    first["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = 9
+    found = verdict(job, pods, container="task")
+    assert (found.status, found.exit_code) == (Status.FAILED, 9)
+
+
+def test_last_words_are_short_and_come_back() -> None:
+    """At most 4000 bytes whatever the error, and the same again when they are read."""
+    for error in ("", "the table is gone", "ß" * 50_000, "\U0001f600" * 5_000, '"\\\n' * 3_000):
+        run = make_run(status=Status.FAILED, outcome=Outcome(status=Status.FAILED, error=error))
+        text = last_words(run)
+        assert len(text.encode()) <= MAX_BYTES
+        found = read_last_words(text)
+        assert found is not None
+        assert error.startswith(found.message)
+        assert found == LastWords("r1", Status.FAILED, found.message, None)
+    assert read_last_words(text.replace("failed", "running")) is None
