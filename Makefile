@@ -44,7 +44,7 @@ bench: $(READY)
 
 # The lock holds hashes and no address of a registry.
 lock:
-	uv pip compile pyproject.toml --extra postgres --extra signing --group dev --python-version 3.11 --universal \
+	uv pip compile pyproject.toml --extra postgres --extra signing --extra kubernetes --group dev --python-version 3.11 --universal \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean:
