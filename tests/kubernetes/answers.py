@@ -50,12 +50,21 @@ def conflict(kind: Kind, name: str) -> Refused:
     return Refused(409, "Conflict", message, details(kind, name))
 
 
-def invalid(kind: Kind, name: str, field: str, why: str, cause: str = "FieldValueInvalid") -> Refused:
-    """A field that the server does not accept; ``why`` as in ``Required value: …``."""
+Problem = tuple[str, str, str]
+"""A field that the server does not accept; why, as in ``Required value: …``; and the cause's reason."""
+
+
+def required(field: str, message: str = "") -> Problem:
+    return field, "Required value" + (f": {message}" if message else ""), "FieldValueRequired"
+
+
+def invalid(kind: Kind, name: str, problems: list[Problem]) -> Refused:
+    """An object with fields that the server does not accept."""
     about = details(kind, name, say_kind=True)
-    about["causes"] = [{"reason": cause, "message": why, "field": field}]
-    message = f'{kind.qualified_kind} "{name}" is invalid: {field}: {why}'
-    return Refused(422, "Invalid", message, about)
+    about["causes"] = [{"reason": cause, "message": why, "field": field} for field, why, cause in problems]
+    said = [f"{field}: {why}" for field, why, _ in problems]
+    text = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    return Refused(422, "Invalid", f'{kind.qualified_kind} "{name}" is invalid: {text}', about)
 
 
 def forbidden(user: str, verb: str, kind: Kind, namespace: str, name: str, subresource: str = "") -> Refused:

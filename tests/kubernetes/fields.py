@@ -81,7 +81,7 @@ def _walk(at: Path, value: Any, before: Any, new: bool) -> Iterable[Path]:
         if new or value != before:
             yield at
         return
-    if new or before is None:
+    if new:
         yield at
     known = dict(_children(at, before) or []) if before is not None else {}
     for step, each in children:

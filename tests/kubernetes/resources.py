@@ -184,8 +184,8 @@ class Resources:
             meta["namespace"] = namespace
         if not meta.get("name"):
             if not meta.get("generateName"):
-                why = "Required value: name or generateName is required"
-                raise answers.invalid(kind, "", "metadata.name", why, "FieldValueRequired")
+                lacking = answers.required("metadata.name", "name or generateName is required")
+                raise answers.invalid(kind, "", [lacking])
             meta["name"] = meta["generateName"] + suffix()
         if meta.get("resourceVersion"):
             raise answers.bad_request("resourceVersion should not be set on objects to be created")

@@ -8,6 +8,7 @@ import zoneinfo
 from collections.abc import Iterator
 
 from tests.kubernetes import answers
+from tests.kubernetes.answers import Problem, required
 from tests.kubernetes.defaults import all_containers
 from tests.kubernetes.kinds import Kind, Object
 
@@ -28,12 +29,9 @@ _CRON_FIELDS = (
 _WEEKDAYS = "sun mon tue wed thu fri sat"
 _DESCRIPTORS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 
-Problem = tuple[str, str, str]
-"""The field, what is wrong with it, and the cause's reason."""
-
 
 def _wrong(field: str, value: object, why: str) -> Problem:
-    return field, f"Invalid value: {json.dumps(value)}: {why}", "FieldValueInvalid"
+    return field, f"Invalid value: {json.dumps(value, separators=(',', ':'))}: {why}", "FieldValueInvalid"
 
 
 def _name(kind: Kind, name: str) -> Iterator[Problem]:
@@ -46,19 +44,18 @@ def _name(kind: Kind, name: str) -> Iterator[Problem]:
 
 def _pod_spec(spec: Object, at: str) -> Iterator[Problem]:
     if not spec.get("containers"):
-        yield f"{at}.containers", "Required value", "FieldValueRequired"
+        yield required(f"{at}.containers")
     for container in all_containers(spec):
         for needed in ("name", "image"):
             if not container.get(needed):
-                yield f"{at}.containers[0].{needed}", "Required value", "FieldValueRequired"
+                yield required(f"{at}.containers[0].{needed}")
 
 
 def _job_spec(spec: Object, at: str) -> Iterator[Problem]:
     template = spec["template"]["spec"]
     yield from _pod_spec(template, f"{at}.template.spec")
     if template.get("restartPolicy") == "Always":
-        why = 'Required value: valid values: "OnFailure", "Never"'
-        yield f"{at}.template.spec.restartPolicy", why, "FieldValueRequired"
+        yield required(f"{at}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
     if not spec.get("podFailurePolicy"):
         return
     if template.get("restartPolicy") != "Never":
@@ -83,7 +80,7 @@ def _cronjob(obj: Object) -> Iterator[Problem]:
     yield from _job_spec(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")
     schedule = spec.get("schedule", "")
     if not schedule:
-        yield "spec.schedule", "Required value", "FieldValueRequired"
+        yield required("spec.schedule")
     elif "TZ=" in schedule:
         why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         yield _wrong("spec.schedule", schedule, why)
@@ -102,13 +99,13 @@ _RULES = {"Job": _job, "CronJob": _cronjob, "Pod": _pod}
 
 
 def check(kind: Kind, obj: Object) -> None:
-    """Refused with 422 for an object that breaks a rule; the first one is told."""
+    """Refused with 422 for an object that breaks rules; all are told."""
     name = obj["metadata"]["name"]
     problems = list(_name(kind, name))
     if kind.kind in _RULES:
         problems += _RULES[kind.kind](obj)
-    for field, why, cause in problems:
-        raise answers.invalid(kind, name, field, why, cause)
+    if problems:
+        raise answers.invalid(kind, name, problems)
 
 
 def check_update(kind: Kind, before: Object, after: Object) -> None:
@@ -117,19 +114,17 @@ def check_update(kind: Kind, before: Object, after: Object) -> None:
         return
     old, new = before["spec"], after["spec"]
     name = after["metadata"]["name"]
-    pod = new["template"]["spec"]
     pairs = (
         ("spec.completions", old.get("completions"), new.get("completions")),
         ("spec.selector", old.get("selector"), new.get("selector")),
-        ("spec.template.spec", old["template"]["spec"], pod),
+        ("spec.template.spec", old["template"]["spec"], new["template"]["spec"]),
         ("spec.template.metadata", old["template"]["metadata"], new["template"]["metadata"]),
         ("spec.completionMode", old.get("completionMode"), new.get("completionMode")),
         ("spec.podFailurePolicy", old.get("podFailurePolicy"), new.get("podFailurePolicy")),
     )
-    for field, was, now in pairs:
-        if was != now:
-            why = f"Invalid value: {json.dumps(now, separators=(',', ':'))}: field is immutable"
-            raise answers.invalid(kind, name, field, why)
+    problems = [_wrong(field, now, "field is immutable") for field, was, now in pairs if was != now]
+    if problems:
+        raise answers.invalid(kind, name, problems)
 
 
 def check_schema(kind: Kind, obj: Object) -> None:
