@@ -57,6 +57,8 @@ class Access:
         self.users: dict[str, User] = {"admin-token": ADMIN}
         self.denials: list[Denial] = []
         self.expired: set[str] = set()
+        self.anonymous = ANONYMOUS
+        """Who a request without a token is from; kubectl sends no token over plain HTTP."""
 
     def add(self, name: str, *groups: str) -> str:
         """A user's token."""
@@ -78,7 +80,7 @@ class Access:
     def user(self, authorization: str | None) -> User:
         """Who a request is from; Refused with 401 for a token that is unknown or has expired."""
         if not authorization:
-            return ANONYMOUS
+            return self.anonymous
         token = authorization.removeprefix("Bearer ").strip()
         if token in self.expired or token not in self.users:
             raise answers.unauthorized()

@@ -20,9 +20,7 @@ def check_namespace(storage: Storage, kind: Kind, namespace: str, meta: Object) 
         )
     found = storage.get(Key("", "namespaces", "", namespace))
     if found is None:
-        raise answers.not_found(
-            next(each for each in storage.kinds.known if each.kind == "Namespace"), namespace
-        )
+        raise answers.not_found(storage.kinds.named("Namespace"), namespace)
     if found["status"]["phase"] == "Terminating":
         cause = {
             "reason": "NamespaceTerminating",

@@ -118,7 +118,7 @@ def server_side_apply(live: Object | None, wanted: Object, manager: Manager, *, 
     held = owners.get(manager, (frozenset(), ""))[0]
     kept = frozenset[fields.Path]().union(*(paths for paths, _ in others.values())) | mine
     kept |= frozenset(path[:length] for path in kept for length in range(1, len(path)))
-    for path in sorted(held - kept, reverse=True):
+    for path in sorted(held - kept):
         fields.delete_at(after, path)
     stays = live is not None and mine == held and not lost and _same(live, after)
     time = owners[manager][1] if stays else timestamp()

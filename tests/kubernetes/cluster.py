@@ -86,13 +86,19 @@ class FakeKubernetes:
 
     def get(self, plural: str, namespace: str, name: str) -> Object:
         """One object, by the plural of its kind."""
-        kind = next(kind for kind in self.kinds.known if kind.plural == plural)
+        kind = self.kinds.named(plural)
         return self.resources.get(kind, namespace, name)
 
     def items(self, plural: str, namespace: str = "") -> list[Object]:
         """All objects of a kind, by its plural."""
-        kind = next(kind for kind in self.kinds.known if kind.plural == plural)
+        kind = self.kinds.named(plural)
         return self.storage.items(kind.group, kind.plural, namespace)
+
+    def born(self, uid: str) -> int:
+        """The revision at which an object was created."""
+        with self.storage.lock:
+            changes = (each for each in self.storage.history if each.type == "ADDED")
+            return next(each.revision for each in changes if each.object["metadata"]["uid"] == uid)
 
     def load(self, objects: Path | Iterable[Object]) -> None:
         """Store objects as they are, with status, owners and uids: what a live workload looks like.
@@ -117,8 +123,7 @@ class FakeKubernetes:
 
     def evict(self, namespace: str, pod: str, reason: str = EVICTED[0], message: str = EVICTED[1]) -> None:
         """Take a pod away: the condition, SIGTERM, the grace, SIGKILL."""
-        kind = next(kind for kind in self.kinds.known if kind.kind == "Pod")
-        key = kind.key(namespace, pod)
+        key = self.kinds.named("Pod").key(namespace, pod)
         with self.storage.lock:
             disrupt(self.storage, key, reason, message)
             self.removal.delete_pod(key)

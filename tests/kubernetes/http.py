@@ -1,4 +1,4 @@
-"""The wire: one thread for each connection, chunks for streams, Status objects for errors."""
+"""The wire: one thread for each connection, chunks for streams, Status objects for errors; JSON and YAML."""
 
 from __future__ import annotations
 
@@ -177,11 +177,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self._serve_route(route, body, caller)
 
     def _body(self, given: bytes) -> Any:
-        """JSON, or YAML, which is what an apply patch may be."""
+        """JSON, or YAML, which is what an apply patch may be; Refused with 415 for protobuf."""
         if not given:
             return {}
+        content_type = self.headers.get("Content-Type", "")
+        if "protobuf" in content_type:
+            message = "the body of the request was in an unknown format - accepted media types include: "
+            raise Refused(415, "UnsupportedMediaType", message + "application/json, application/yaml")
         try:
-            if "yaml" in self.headers.get("Content-Type", ""):
+            if "yaml" in content_type:
                 return yaml.safe_load(given)
             return json.loads(given)
         except (ValueError, yaml.YAMLError) as error:
@@ -256,8 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._stream("application/json", lines)
 
     def _log(self, namespace: str, name: str) -> None:
-        storage = self.parts.resources.storage
-        kind = next(each for each in storage.kinds.known if each.kind == "Pod")
+        kind = self.parts.resources.storage.kinds.named("Pod")
         pod = self.parts.resources.get(kind, namespace, name)
         container = _container(pod, self.query.get("container"))
         if not pod["spec"].get("nodeName"):

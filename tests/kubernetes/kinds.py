@@ -118,6 +118,13 @@ class Kinds:
         wanted = (group, version, plural)
         return next((kind for kind in self.known if (kind.group, kind.version, kind.plural) == wanted), None)
 
+    def named(self, name: str) -> Kind:
+        """The kind of this name, ``Job``, or plural, ``jobs``; KeyError for none."""
+        for kind in self.known:
+            if name in (kind.kind, kind.plural):
+                return kind
+        raise KeyError(name)
+
     def of(self, obj: Object) -> Kind:
         """The kind of an object; KeyError where the server does not know it."""
         for kind in self.known:

@@ -41,7 +41,7 @@ class Wire:
         body: Any = None,
         *,
         content_type: str = "application/json",
-        **query: object,
+        **query: Any,
     ) -> Answer:
         connection = self.open(method, path, body, content_type, query)
         with contextlib.closing(connection):
@@ -62,10 +62,10 @@ class Wire:
         connection.request(method, full, given, headers)
         return connection
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, **query: Any) -> Any:
         return self.send("GET", path, **query).json()
 
-    def watch(self, path: str, **query: object) -> Stream:
+    def watch(self, path: str, **query: Any) -> Stream:
         connection = self.open("GET", path, None, "application/json", {"watch": "1", **query})
         return Stream(connection)
 
@@ -94,9 +94,11 @@ class Stream:
         self.connection.close()
 
     def _read(self) -> None:
+        left = b""
         try:
-            while line := self.response.readline():
-                self.lines.append(json.loads(line))
+            while data := self.response.read1(65536):
+                *lines, left = (left + data).split(b"\n")
+                self.lines.extend(json.loads(line) for line in lines)
         except (http.client.HTTPException, OSError, ValueError):
             self.broken = True
         finally:
