@@ -31,7 +31,7 @@ class Kind:
     namespaced: bool = True
     subresources: tuple[str, ...] = ()
     short: tuple[str, ...] = ()
-    zero: Object = field(default_factory=lambda: {"metadata": {}, "spec": {}, "status": {}})
+    zero: Object = field(default_factory=lambda: {"metadata": {}, "spec": {}, "status": {}}, compare=False)
     """The object with nothing set, as bookmarks carry it: nobody owns what it holds."""
 
     @property

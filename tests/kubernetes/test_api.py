@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,10 +260,17 @@ def test_a_watch_tells_every_change_after_a_version(wire: Wire, cluster: FakeKub
     assert {line["object"]["kind"] for line in stream.lines} == {"ConfigMap"}
 
 
-def test_a_watch_without_a_version_begins_with_what_is_there(wire: Wire, cluster: FakeKubernetes) -> None:
-    """And says so by a bookmark, where it is asked to; later ones come by the clock."""
-    put(wire, "a")
+def test_a_watch_without_a_version_begins_with_what_is_there(tmp_path: Path) -> None:
+    """And says so by a bookmark, where it is asked to; later ones come by the clock, once a minute."""
     query = {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
+    with FakeKubernetes(tmp_path, speed=200) as cluster:
+        cluster.create_namespace("shop")
+        wire = Wire(cluster.url)
+        put(wire, "a")
+        begin_and_go_on(cluster, wire, query)
+
+
+def begin_and_go_on(cluster: FakeKubernetes, wire: Wire, query: dict[str, str]) -> None:
     with wire.watch(CONFIGMAPS, **query) as stream:
         cluster.wait(lambda: stream.types() == ["ADDED", "BOOKMARK"])
         initial = stream.lines[1]["object"]["metadata"]

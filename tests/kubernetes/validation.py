@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import zoneinfo
 from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from kubernetes_validate import utils
+from referencing import Registry, Resource
 
 from tests.kubernetes import answers
 from tests.kubernetes.answers import Problem, required
@@ -133,16 +140,33 @@ def check_schema(kind: Kind, obj: Object) -> None:
     A real server drops such a field with a warning, unless it is asked to be strict. The fake is always
     strict, so that no test passes with a field that would be lost.
     """
-    import kubernetes_validate
-
     if kind.custom:
         return
-    try:
-        kubernetes_validate.validate(obj, SCHEMA_VERSION, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        path = ".".join(str(step) for step in error.path)
+    problem = best_match(_validator(kind).iter_errors(obj))
+    if problem is not None:
+        path = ".".join(str(step) for step in problem.absolute_path)
         message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-        raise answers.bad_request(f"{message}strict decoding error: {path}: {error.message}") from error
+        raise answers.bad_request(f"{message}strict decoding error: {path}: {problem.message}")
+
+
+@functools.cache
+def _schema(name: str) -> Any:
+    """A file of `kubernetes_validate`, which itself reads all definitions anew for each object."""
+    version = [each for each in utils.all_versions() if utils.major_minor(each) == SCHEMA_VERSION][-1]
+    return utils.schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{name}.json", version)
+
+
+@functools.cache
+def _validator(kind: Kind) -> Draft202012Validator:
+    group = kind.group.partition(".")[0]
+    schema = _schema(
+        f"{kind.kind.lower()}-{group}-{kind.version}" if group else f"{kind.kind.lower()}-{kind.version}"
+    )
+    contents = (schema, _schema("_definitions"))
+    registry: Registry[Any] = Registry().with_resources(
+        [(each["$id"], Resource.from_contents(each)) for each in contents]
+    )
+    return Draft202012Validator(schema, registry=registry)
 
 
 def cron_problem(schedule: str) -> str | None:
