@@ -118,6 +118,11 @@ def apply_conflict(causes: list[tuple[str, str]]) -> Refused:
     return Refused(409, "Conflict", text, {"causes": reasons})
 
 
+def not_played(what: str) -> Refused:
+    """Something that a real cluster does and the fake does not: told at once, not done in another way."""
+    return Refused(501, "NotImplemented", f"the fake cluster does not play {what}")
+
+
 ANSWERS = {
     409: ("Conflict", "Operation cannot be fulfilled: the object has been modified"),
     429: ("TooManyRequests", "Too many requests, please try again later."),

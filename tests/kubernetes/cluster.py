@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -12,14 +13,16 @@ from typing import Self
 
 import yaml
 
+from tests.kubernetes import defaults
 from tests.kubernetes.access import Access
+from tests.kubernetes.certificates import Certificates
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.controller import JobController
 from tests.kubernetes.cronjobs import CronJobs
 from tests.kubernetes.eviction import EVICTED, disrupt
 from tests.kubernetes.faults import Faults
 from tests.kubernetes.http import ApiServer, Parts
-from tests.kubernetes.kinds import Kinds, Object
+from tests.kubernetes.kinds import Kind, Kinds, Object
 from tests.kubernetes.pods import Kubelet, Node
 from tests.kubernetes.removal import Removal
 from tests.kubernetes.resources import Caller, Resources
@@ -32,27 +35,27 @@ class FakeKubernetes:
     """A cluster for one test: use it in a ``with``, and it leaves no process behind.
 
     ``scratch`` is a folder for the pods' files. ``speed`` divides graces, backoffs, deadlines and the
-    cluster's own pace. ``faults`` makes things go wrong, ``access`` says who may what, ``node`` holds
-    what images are.
+    cluster's own pace. ``tls`` serves https with these certificates. ``faults`` makes things go wrong,
+    ``access`` says who may what, ``node`` holds what images are.
     """
 
-    def __init__(self, scratch: Path, *, speed: float = 20.0, strict: bool = True) -> None:
+    def __init__(self, scratch: Path, *, speed: float = 20.0, tls: Certificates | None = None) -> None:
         self.scratch = scratch
         self.clock = Clock(speed)
         self.kinds = Kinds()
         self.storage = Storage(self.kinds)
         self.access = Access()
         self.faults = Faults()
-        self.resources = Resources(self.storage, strict=strict)
+        self.resources = Resources(self.storage)
         self.node = Node(self.storage, self.clock, self.faults, scratch / "pods")
         self.kubelet = Kubelet(self.node)
         self.removal = Removal(self.storage, self.kubelet.runs)
         self.node.removal = self.removal
         self.jobs = JobController(self.resources, self.removal, self.clock, self.faults)
         self.cronjobs = CronJobs(self.resources, self.removal)
-        self.server = ApiServer(
-            Parts(self.resources, self.access, self.removal, self.kubelet, self.clock, self.faults)
-        )
+        parts = Parts(self.resources, self.access, self.removal, self.kubelet, self.clock, self.faults)
+        self._tls = tls
+        self.server = ApiServer(parts, None if tls is None else tls.context())
         self.node.address = ("127.0.0.1", self.server.port)
         for namespace in _NAMESPACES:
             self.create_namespace(namespace)
@@ -106,16 +109,24 @@ class FakeKubernetes:
         A file holds a ``List``. Missing namespaces are made. Pods that are bound are not run.
         """
         found = json.loads(objects.read_text())["items"] if isinstance(objects, Path) else objects
-        for obj in found:
-            namespace = obj["metadata"].get("namespace")
-            if namespace and not any(
-                each["metadata"]["name"] == namespace for each in self.items("namespaces")
-            ):
-                self.create_namespace(namespace)
-            key = kind_key(self.kinds.of(obj), obj)
-            with self.storage.lock:
+        with self.storage.lock:
+            for obj in found:
+                namespace = obj["metadata"].get("namespace")
+                if namespace and self.storage.get(self.kinds.named("Namespace").key("", namespace)) is None:
+                    self.create_namespace(namespace)
+                key = kind_key(self.kinds.of(obj), obj)
                 self.storage.remove(key)
                 self.storage.create(key, obj)
+
+    def inject_sidecar(self, container: Object) -> None:
+        """Add a container to every pod from now on, at admission, as a service mesh does."""
+
+        def admit(kind: Kind, obj: Object) -> None:
+            if kind.kind == "Pod":
+                obj["spec"]["containers"].append(copy.deepcopy(container))
+                defaults.fill(kind, obj)
+
+        self.resources.admit.append(admit)
 
     def fire(self, namespace: str, cronjob: str, scheduled: datetime) -> Object | None:
         """Let a slot of a CronJob be due: its Job, or None where none was made."""
@@ -138,11 +149,12 @@ class FakeKubernetes:
 
     def kubeconfig(self, path: Path, *, token: str = "admin-token", namespace: str = "default") -> Path:
         """Write a kubeconfig with the one context ``fake``."""
+        trust = {} if self._tls is None else {"certificate-authority": str(self._tls.authority)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "clusters": [{"name": "fake", "cluster": {"server": self.url} | trust}],
             "users": [{"name": "fake", "user": {"token": token}}],
             "contexts": [
                 {"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": namespace}}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
+import sys
 import threading
 import time
 import uuid
@@ -47,8 +49,9 @@ class Parts:
 class ApiServer:
     """Listens on a port of its own, and can go away and come back on the same one."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, tls: ssl.SSLContext | None = None) -> None:
         self.parts = parts
+        self.tls = tls
         self.requests: list[tuple[str, str]] = []
         """Every request: method and path with query."""
         self._server = _Server(("127.0.0.1", 0), self)
@@ -57,7 +60,7 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def restart(self, down: float = 0.0) -> None:
         """Cut every connection, stay away for ``down`` seconds, and listen on the same port again."""
@@ -95,6 +98,13 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
 
+    def get_request(self) -> tuple[Any, Any]:
+        """The handshake comes later, in the connection's own thread."""
+        connection, address = super().get_request()
+        if self.api.tls is not None:
+            connection = self.api.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._open.add(request)
@@ -107,9 +117,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no error; everything else is told as usual."""
-        import sys
-
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+        if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def cut(self) -> None:
@@ -118,7 +126,7 @@ class _Server(ThreadingHTTPServer):
             connections = list(self._open)
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -283,10 +291,10 @@ class _Handler(BaseHTTPRequestHandler):
             if self.stopped():
                 raise Dropped
             self.wfile.write(b"0\r\n\r\n")
-        except (Dropped, ConnectionError):
+        except (Dropped, OSError):
             self.close_connection = True
             with contextlib.suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
     def _send(self, code: int, obj: Object, headers: Mapping[str, str] | None = None) -> None:
         text = json.dumps(obj, indent=2).encode() + b"\n"

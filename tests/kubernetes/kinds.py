@@ -58,7 +58,6 @@ class Kind:
 
 
 _STATUS = ("status",)
-_SCALED = ("status", "scale")
 _PLAIN: Object = {"metadata": {}}
 _EVENT: Object = {
     "metadata": {},
@@ -92,16 +91,16 @@ BUILT_IN = (
     Kind("", "v1", "limitranges", "LimitRange", short=("limits",)),
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, _STATUS, ("pvc",)),
     Kind("", "v1", "events", "Event", short=("ev",), zero=_EVENT),
-    Kind("apps", "v1", "deployments", "Deployment", True, _SCALED, ("deploy",), _WORKLOAD),
-    Kind("apps", "v1", "replicasets", "ReplicaSet", True, _SCALED, ("rs",), _WORKLOAD),
-    Kind("apps", "v1", "statefulsets", "StatefulSet", True, _SCALED, ("sts",), _WORKLOAD),
+    Kind("apps", "v1", "deployments", "Deployment", True, _STATUS, ("deploy",), _WORKLOAD),
+    Kind("apps", "v1", "replicasets", "ReplicaSet", True, _STATUS, ("rs",), _WORKLOAD),
+    Kind("apps", "v1", "statefulsets", "StatefulSet", True, _STATUS, ("sts",), _WORKLOAD),
     Kind("apps", "v1", "controllerrevisions", "ControllerRevision", zero={"metadata": {}, "revision": 0}),
     Kind("batch", "v1", "jobs", "Job", True, _STATUS, zero=_JOB),
     Kind("batch", "v1", "cronjobs", "CronJob", True, _STATUS, ("cj",), _CRONJOB),
     Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, _STATUS, ("pdb",)),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", short=("netpol",)),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, _STATUS, ("hpa",)),
-    Kind("argoproj.io", "v1alpha1", "rollouts", "Rollout", True, _SCALED),
+    Kind("argoproj.io", "v1alpha1", "rollouts", "Rollout", True, _STATUS),
 )
 
 

@@ -55,9 +55,8 @@ def suffix() -> str:
 class Resources:
     """Every verb is one transaction on the storage."""
 
-    def __init__(self, storage: Storage, *, strict: bool = True) -> None:
+    def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.strict = strict
         self.admit: list[Callable[[Kind, Object], None]] = [
             lambda kind, obj: admission.check(storage, kind, obj)
         ]
@@ -197,8 +196,7 @@ class Resources:
 
     def _shaped(self, kind: Kind, obj: Object) -> None:
         """Checked against the schema, filled in, checked against the rules."""
-        if self.strict:
-            validation.check_schema(kind, obj)
+        validation.check_schema(kind, obj)
         defaults.fill(kind, obj)
         validation.check(kind, obj)
 

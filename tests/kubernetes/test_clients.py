@@ -12,7 +12,7 @@ from lightkube import ApiError, Client, KubeConfig
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType, on_error_retry
 
-from tests.kubernetes import FakeKubernetes
+from tests.kubernetes import FakeKubernetes, certificates
 from tests.kubernetes.objects import conditions, configmap, job, run, started
 
 Job: Any = create_namespaced_resource("batch", "v1", "Job", "jobs")
@@ -95,3 +95,19 @@ def test_the_schemas_of_kubernetes_hold_for_what_the_fake_makes(cluster: FakeKub
         assert found
         for obj in found:
             validation.check_schema(cluster.kinds.named(plural), obj)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_server_is_known_by_its_certificate(tmp_path: Path, expired: bool) -> None:
+    """An authority of one's own is trusted by its file in the kubeconfig; an expired certificate is not."""
+    files = certificates.make(tmp_path / "tls", expired=expired)
+    with FakeKubernetes(tmp_path, tls=files) as cluster:
+        config = KubeConfig.from_file(str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+        with Client(config=config) as client:
+            if expired:
+                with pytest.raises(Exception, match="certificate has expired"):
+                    client.create(ConfigMap(configmap("m")))
+            else:
+                client.create(ConfigMap(configmap("m")))
+                cluster.server.restart()
+                assert client.get(ConfigMap, "m").metadata.name == "m"

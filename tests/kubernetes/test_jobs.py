@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.kubernetes import FakeKubernetes
+from tests.kubernetes.answers import Refused
 from tests.kubernetes.kinds import Object
 from tests.kubernetes.objects import (
     conditions,
@@ -296,6 +299,34 @@ def test_a_service_account_that_does_not_exist_keeps_pods_from_being_made(cluste
     cluster.create(job("nobody", "true", pod={"serviceAccountName": "ghost"}), "shop")
     cluster.wait(lambda: events(cluster, "FailedCreate") != [])
     assert 'serviceaccount "ghost" not found' in events(cluster, "FailedCreate")[0]
+
+
+def test_a_mesh_that_injects_its_container_keeps_the_job(cluster: FakeKubernetes) -> None:
+    """A plain container added at admission goes on when the task has ended: the Job stays active."""
+    cluster.inject_sidecar(container("exec sleep 30") | {"name": "istio-proxy"})
+    cluster.create(job("meshed", "exit 0"), "shop")
+
+    def task_ended() -> bool:
+        states = [pod["status"].get("containerStatuses", []) for pod in pods(cluster, "meshed")]
+        return ["terminated" in each["state"] for found in states for each in found] == [True, False]
+
+    cluster.wait(task_ended)
+    assert cluster.get("jobs", "shop", "meshed")["status"]["active"] == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"backoffLimitPerIndex": 1, "completionMode": "Indexed", "completions": 2},
+        {"completions": None, "parallelism": 2},
+        {"pod": {"restartPolicy": "OnFailure"}},
+    ],
+)
+def test_what_the_fake_does_not_play_it_refuses(cluster: FakeKubernetes, spec: Object) -> None:
+    """501, rather than a Job that goes otherwise than on a real cluster."""
+    with pytest.raises(Refused, match="does not play") as caught:
+        cluster.create(job("other", "true", **spec), "shop")
+    assert caught.value.code == 501
 
 
 # CronJobs.

@@ -171,6 +171,8 @@ def test_the_same_states_in_the_same_order(folder: str, tmp_path: Path) -> None:
             script.then(replay)
             for plural in streams:
                 expect(cluster, plural, streams[plural], recorded(folder, plural))
+        written = [each for pod in cluster.items("pods", NAMESPACE) for each in output(cluster, pod)]
+        assert sorted(written) == sorted(recorded_output(folder))
 
 
 def expect(cluster: FakeKubernetes, plural: str, stream: Stream, lines: list[Object]) -> None:
@@ -191,6 +193,20 @@ def expect(cluster: FakeKubernetes, plural: str, stream: Stream, lines: list[Obj
     with contextlib.suppress(AssertionError):
         cluster.wait(reached, 15)
     assert states.histories(stream.lines) == histories
+
+
+def recorded_output(folder: str) -> list[str]:
+    """What the pods wrote that were there in the end, without the times."""
+    logs = [path.read_text() for path in (RECORDINGS / folder).glob("*.log")]
+    return [line.split(" ", 1)[1] for text in logs for line in text.splitlines()]
+
+
+def output(cluster: FakeKubernetes, pod: Object) -> list[str]:
+    """What the containers of a pod have written."""
+    spec = pod["spec"]
+    names = [each["name"] for each in [*spec.get("initContainers", []), *spec["containers"]]]
+    logs = [cluster.kubelet.log(pod["metadata"]["uid"], name) for name in names]
+    return [line.decode().rstrip() for log in logs if log is not None for _, line in log.lines]
 
 
 def test_every_stand_in_is_said() -> None:

@@ -105,6 +105,20 @@ def _pod(obj: Object) -> Iterator[Problem]:
 _RULES = {"Job": _job, "CronJob": _cronjob, "Pod": _pod}
 
 
+_NOT_PLAYED = ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy", "managedBy")
+
+
+def _check_played(job: Object) -> None:
+    """Refused with 501 for what the Job controller here would do otherwise than a real one."""
+    for field in _NOT_PLAYED:
+        if field in job:
+            raise answers.not_played(field)
+    if job["template"]["spec"].get("restartPolicy") == "OnFailure":
+        raise answers.not_played("restartPolicy OnFailure")
+    if job.get("completions") is None:
+        raise answers.not_played("a Job without completions")
+
+
 def check(kind: Kind, obj: Object) -> None:
     """Refused with 422 for an object that breaks rules; all are told."""
     name = obj["metadata"]["name"]
@@ -113,6 +127,8 @@ def check(kind: Kind, obj: Object) -> None:
         problems += _RULES[kind.kind](obj)
     if problems:
         raise answers.invalid(kind, name, problems)
+    if kind.kind == "Job":
+        _check_played(obj["spec"])
 
 
 def check_update(kind: Kind, before: Object, after: Object) -> None:
