@@ -118,6 +118,7 @@ def _cronjob(obj: Object) -> None:
 
 def _pod(obj: Object) -> None:
     pod_spec(obj["spec"])
+    _fill(obj["spec"], enableServiceLinks=True)
     for container in all_containers(obj["spec"]):
         resources = container["resources"]
         if "limits" in resources:
@@ -181,7 +182,7 @@ def _admit_pod(pod: Object) -> None:
     spec = pod["spec"]
     account = spec.get("serviceAccountName") or "default"
     _fill(spec, serviceAccountName=account, serviceAccount=account)
-    _fill(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
+    _fill(spec, priority=0, preemptionPolicy="PreemptLowerPriority")
     spec["tolerations"] = [*(spec.get("tolerations") or []), *_TOLERATIONS]
 
 

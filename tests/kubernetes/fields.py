@@ -63,6 +63,8 @@ def item_step(keys: tuple[str, ...], item: Mapping[str, Any]) -> str:
 
 def _children(at: Path, value: Any) -> list[tuple[str, Any]] | None:
     """The steps below a value, or None for a leaf."""
+    if len(at) > 1 and at[-2] == "f:ownerReferences":
+        return None
     if isinstance(value, dict) and value and at[-1].removeprefix("f:") not in _ATOMIC:
         return [(f"f:{name}", each) for name, each in value.items()]
     if isinstance(value, list) and value:

@@ -130,7 +130,10 @@ def recorded(name: str) -> tuple[int, dict[str, str], Any]:
 def settled(value: Any) -> Any:
     """A value without what is other each time."""
     if isinstance(value, dict):
-        return {name: "…" if name == "resourceVersion" else settled(each) for name, each in value.items()}
+        return {
+            OTHER_EACH_TIME.sub("…", name): "…" if name == "resourceVersion" else settled(each)
+            for name, each in value.items()
+        }
     if isinstance(value, list):
         return [settled(each) for each in value]
     return OTHER_EACH_TIME.sub("…", value) if isinstance(value, str) else value
