@@ -181,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         if route is None:
             raise Refused(404, "NotFound", "the server could not find the requested resource", {})
         self.parts.access.check(user, route.verb, route.kind, route.namespace, route.name, route.subresource)
+        if route.verb in ("create", "update") and route.subresource != "eviction":
+            _check_body(route, body)
         caller = Caller(user, _program(self.headers.get("User-Agent", "")), self.query)
         return self._serve_route(route, body, caller)
 
@@ -217,8 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "get", _:
                 self._send(200, resources.get(kind, namespace, name))
             case "create", _:
-                obj = {"kind": kind.kind, "apiVersion": kind.api_version} | body
-                self._send(_CREATED, resources.create(kind, namespace, obj, caller))
+                self._send(_CREATED, resources.create(kind, namespace, body, caller))
             case "update", subresource:
                 self._send(200, resources.update(kind, namespace, body, caller, subresource))
             case "patch", subresource:
@@ -310,6 +311,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Date", self.date_time_string())
         self.end_headers()
+
+
+def _check_body(route: Route, body: Any) -> None:
+    """Refused with 400 for a body that is not of the kind, or not of the name, that the path says."""
+    kind = route.kind
+    given = body if isinstance(body, dict) else {}
+    if (given.get("apiVersion"), given.get("kind")) != (kind.api_version, kind.kind):
+        said = f"{given.get('kind')} in version {given.get('apiVersion')}"
+        raise answers.bad_request(f"{said} cannot be handled as a {kind.kind}")
+    name = (given.get("metadata") or {}).get("name")
+    if route.verb == "update" and name != route.name:
+        raise answers.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({route.name})"
+        )
 
 
 def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:

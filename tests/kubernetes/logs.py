@@ -43,10 +43,17 @@ class Log:
         return text[-length:].decode(errors="replace")
 
     def read(self, query: Mapping[str, str], stopped: Callable[[], bool]) -> Iterator[bytes]:
-        """What a client asked for, line by line; with ``follow`` until the container has ended."""
+        """What a client asked for, line by line; with ``follow`` until the container has ended.
+
+        Refused, at once, with 400 for a question that makes no sense.
+        """
         since = _since(query)
+        return self._lines(query, since, self._first(query, since), stopped)
+
+    def _lines(
+        self, query: Mapping[str, str], since: int, place: int, stopped: Callable[[], bool]
+    ) -> Iterator[bytes]:
         stamps = query.get("timestamps") == "true"
-        place = self._first(query, since)
         left = int(query["limitBytes"]) if "limitBytes" in query else None
         while True:
             with self._more:

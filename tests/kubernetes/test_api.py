@@ -90,6 +90,20 @@ def test_a_field_that_the_schema_does_not_have_is_refused(wire: Wire) -> None:
     assert "backOffLimit" in answer.json()["message"]
 
 
+def test_a_request_that_makes_no_sense_is_refused(wire: Wire, cluster: FakeKubernetes) -> None:
+    """400, before anything is done or streamed."""
+    run(cluster, job("j", "true"))
+    pod = names(wire.get(PODS))[0]
+    assert wire.send("POST", JOBS, configmap("m")).code == 400
+    assert wire.send("POST", JOBS, [1]).code == 400
+    assert wire.send("POST", JOBS, b"{").code == 400
+    assert wire.send("PUT", f"{CONFIGMAPS}/other", configmap("m")).code == 400
+    assert wire.send("GET", JOBS, watch="1", resourceVersion="x").code == 400
+    assert wire.send("GET", f"{PODS}/{pod}/log", sinceTime="yesterday").code == 400
+    assert wire.send("GET", f"{PODS}/{pod}/log", sinceTime="2026-01-01T00:00:00Z", sinceSeconds=1).code == 400
+    assert wire.send("GET", JOBS, labelSelector="a in b").code == 400
+
+
 @pytest.mark.parametrize(
     ("schedule", "why"),
     [

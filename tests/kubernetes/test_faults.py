@@ -80,7 +80,7 @@ def test_a_restart_cuts_everything_and_keeps_the_port(cluster: FakeKubernetes, w
 def test_a_pod_is_started_twice(cluster: FakeKubernetes) -> None:
     """Both run at the same time; the Job ends with the first, and the other is deleted."""
     cluster.faults.start_twice()
-    script = "echo up; test -e ../../one && exec sleep 60; touch ../../one; exec sleep 0.5"
+    script = "mkdir ../../one || exec sleep 60; exec sleep 0.5"
     complete = run(cluster, job("twice", script, pod={"terminationGracePeriodSeconds": 1}, backoffLimit=3))
     assert conditions(complete)[-1] == "Complete"
     created = [

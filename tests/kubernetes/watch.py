@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.kubernetes import selectors
+from tests.kubernetes import answers, selectors
 from tests.kubernetes.answers import Refused
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.faults import Faults
@@ -42,6 +42,8 @@ class Watch:
         self.namespace = namespace
         self._test = selectors.of(query)
         self._revision = query.get("resourceVersion", "")
+        if not self._revision.isdecimal() and self._revision:
+            raise answers.bad_request(f'resourceVersion: Invalid value: "{self._revision}"')
         self._initial = query.get("sendInitialEvents") == "true"
         self._bookmarks = query.get("allowWatchBookmarks") in ("true", "1", "True")
         self._until = time.monotonic() + float(query.get("timeoutSeconds") or _DEFAULT_TIMEOUT)

@@ -106,6 +106,3 @@ class Stream:
 
     def types(self) -> list[str]:
         return [line["type"] for line in self.lines]
-
-    def of_type(self, type_: str) -> list[Object]:
-        return [line["object"] for line in self.lines if line["type"] == type_]
