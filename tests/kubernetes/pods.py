@@ -22,8 +22,9 @@ from tests.kubernetes.storage import Change, Storage, timestamp
 
 SANDBOX = 0.5
 """Seconds of the cluster's time until a pod has its network; between two looks at a pod that cannot start."""
-TEARDOWN = 1.0
-"""Seconds of the cluster's time from the end of the last container to the end of the pod."""
+TEARDOWN = 1.5
+"""Seconds of the cluster's time from the end of the last container to the end of the pod: longer than the Job
+controller waits for news, so that it sees the one before the other."""
 CPUS = 8.0
 
 
