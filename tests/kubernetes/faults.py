@@ -30,7 +30,10 @@ class Faults:
     changed: Callable[[], None] = lambda: None
     """Tells the kubelet to look again."""
     _answers: list[_Answer] = field(default_factory=list)
+    _lost: list[_Answer] = field(default_factory=list)
     _drop_after: list[int] = field(default_factory=list)
+    _drop_log_after: list[int] = field(default_factory=list)
+    _mute: int = 0
     _gone: int = 0
     _progress_disabled: int = 0
     _twice: int = 0
@@ -47,10 +50,25 @@ class Faults:
         with self.lock:
             self._answers.append(_Answer(status, times, method, path))
 
+    def lose_next_answer(self, times: int = 1, *, method: str = "*", path: str = "*") -> None:
+        """Do what the next requests ask, and cut the connection instead of answering."""
+        with self.lock:
+            self._lost.append(_Answer(0, times, method, path))
+
     def drop_watch_after(self, events: int) -> None:
         """Cut the connection of the next watch after so many events, as a proxy does: in mid-stream."""
         with self.lock:
             self._drop_after.append(events)
+
+    def drop_log_after(self, lines: int) -> None:
+        """Cut the connection of the next log that is read after so many lines."""
+        with self.lock:
+            self._drop_log_after.append(lines)
+
+    def mute_watch(self) -> None:
+        """Let the next watch be silent for ever: half open, not even ended by its own timeout."""
+        with self.lock:
+            self._mute += 1
 
     def gone_410_once(self) -> None:
         """Answer the next watch that names a revision with 410, inside an HTTP 200."""
@@ -108,13 +126,24 @@ class Faults:
     def answer(self, method: str, path: str) -> Refused | None:
         """What to answer a request with instead, if anything."""
         with self.lock:
-            for each in self._answers:
-                if fnmatch(method, each.method) and fnmatch(path, each.path):
-                    each.times -= 1
-                    if each.times <= 0:
-                        self._answers.remove(each)
-                    return answers.fault(each.code)
-        return None
+            found = _take(self._answers, method, path)
+        return None if found is None else answers.fault(found.code)
+
+    def loses(self, method: str, path: str) -> bool:
+        """Whether the answer to this request gets lost."""
+        with self.lock:
+            return _take(self._lost, method, path) is not None
+
+    def log_limit(self) -> int | None:
+        """After how many lines to cut this log."""
+        with self.lock:
+            return self._drop_log_after.pop(0) if self._drop_log_after else None
+
+    def mutes(self) -> bool:
+        """Whether this watch says nothing."""
+        with self.lock:
+            mute, self._mute = self._mute > 0, max(self._mute - 1, 0)
+            return mute
 
     def watch_limit(self) -> int | None:
         """After how many events to cut this watch."""
@@ -163,3 +192,14 @@ class Faults:
                     self._oom.remove(pattern)
                     return True
         return False
+
+
+def _take(waiting: list[_Answer], method: str, path: str) -> _Answer | None:
+    """The first that fits, counted down."""
+    for each in waiting:
+        if fnmatch(method, each.method) and fnmatch(path, each.path):
+            each.times -= 1
+            if each.times <= 0:
+                waiting.remove(each)
+            return each
+    return None

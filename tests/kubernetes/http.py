@@ -153,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.api.requests.append((self.command, self.path))
+        self.lost = self.parts.faults.loses(self.command, parts.path)
         try:
             if (fault := self.parts.faults.answer(self.command, parts.path)) is not None:
                 raise fault
@@ -280,7 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
         log = self.parts.kubelet.log(pod["metadata"]["uid"], container)
         if log is None:
             raise answers.bad_request(_not_started(pod, container))
-        return self._stream("text/plain", log.read(self.query, self.stopped))
+        lines = log.read(self.query, self.stopped)
+        return self._stream("text/plain", _cut(lines, self.parts.faults.log_limit()))
 
     def _stream(self, content_type: str, chunks: Iterator[bytes]) -> None:
         """Chunks as they come; cut off without an end where the server goes away."""
@@ -293,15 +295,21 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Dropped
             self.wfile.write(b"0\r\n\r\n")
         except (Dropped, OSError):
-            self.close_connection = True
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
     def _send(self, code: int, obj: Object, headers: Mapping[str, str] | None = None) -> None:
+        if self.lost:
+            return self._hang_up()
         text = json.dumps(obj, indent=2).encode() + b"\n"
         length = {"Content-Type": "application/json", "Content-Length": str(len(text))}
         self._head(code, length | dict(headers or {}))
         self.wfile.write(text)
+        return None
 
     def _head(self, code: int, headers: Mapping[str, str]) -> None:
         self.send_response_only(code)
@@ -325,6 +333,14 @@ def _check_body(route: Route, body: Any) -> None:
         raise answers.bad_request(
             f"the name of the object ({name}) does not match the name on the URL ({route.name})"
         )
+
+
+def _cut(lines: Iterator[bytes], limit: int | None) -> Iterator[bytes]:
+    """The lines; Dropped after so many, where there is a limit."""
+    for number, line in enumerate(lines):
+        if number == limit:
+            raise Dropped
+        yield line
 
 
 def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:

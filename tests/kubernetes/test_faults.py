@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.kubernetes import FakeKubernetes
 from tests.kubernetes.objects import (
@@ -50,6 +53,36 @@ def test_a_watch_is_cut_in_mid_stream(cluster: FakeKubernetes, wire: Wire) -> No
     version = stream.lines[-1]["object"]["metadata"]["resourceVersion"]
     with wire.watch(CONFIGMAPS, resourceVersion=version) as stream:
         cluster.wait(lambda: stream.types() == ["ADDED"])
+
+
+def test_an_answer_gets_lost_and_the_deed_is_done(cluster: FakeKubernetes, wire: Wire) -> None:
+    """The client cannot know: the object is there, and asking again is a 409."""
+    cluster.faults.lose_next_answer(method="POST")
+    with pytest.raises(ConnectionError):
+        wire.send("POST", CONFIGMAPS, configmap("m"))
+    assert wire.send("POST", CONFIGMAPS, configmap("m")).code == 409
+
+
+def test_a_log_is_cut_in_mid_stream(cluster: FakeKubernetes, wire: Wire) -> None:
+    """After as many lines as were said; the next reader gets all of it."""
+    run(cluster, job("j", "seq 1 5"))
+    where = f"{PODS}/{pods(cluster, 'j')[0]['metadata']['name']}/log"
+    cluster.faults.drop_log_after(2)
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        wire.send("GET", where, follow="true")
+    assert caught.value.partial == b"1\n2\n"
+    assert wire.send("GET", where).text == "1\n2\n3\n4\n5\n"
+
+
+def test_a_watch_that_is_half_open_says_nothing(cluster: FakeKubernetes, wire: Wire) -> None:
+    """Not even that its time is over; a new one does."""
+    cluster.faults.mute_watch()
+    with wire.watch(CONFIGMAPS, resourceVersion="1", timeoutSeconds=1) as silent:
+        wire.send("POST", CONFIGMAPS, configmap("m"))
+        with wire.watch(CONFIGMAPS, resourceVersion="1", timeoutSeconds=1) as stream:
+            assert stream.ended.wait(5)
+        assert "ADDED" in stream.types()
+        assert not silent.ended.is_set() and silent.lines == []
 
 
 def test_errors_inside_a_watch_that_began_well(cluster: FakeKubernetes, wire: Wire) -> None:

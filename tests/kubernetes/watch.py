@@ -49,6 +49,7 @@ class Watch:
         self._until = time.monotonic() + float(query.get("timeoutSeconds") or _DEFAULT_TIMEOUT)
         self._pause = clock.real(BOOKMARK_EVERY)
         self._limit = faults.watch_limit()
+        self._mute = faults.mutes()
         self._error = faults.watch_error(self._revision)
         self._stopped = stopped
 
@@ -65,6 +66,8 @@ class Watch:
             yield {"type": "ERROR", "object": refused.body}
 
     def _lines(self) -> Iterator[Object]:
+        if self._mute:
+            self._be_silent()
         if self._error is not None:
             raise self._error
         if self._initial or self._revision in ("", "0"):
@@ -77,6 +80,13 @@ class Watch:
         else:
             start = int(self._revision)
         yield from self._follow(start)
+
+    def _be_silent(self) -> None:
+        """Hold the connection open until the server goes away."""
+        with self.storage.changed:
+            while not self._stopped():
+                self.storage.changed.wait()
+        raise Dropped
 
     def _follow(self, start: int) -> Iterator[Object]:
         bookmark_at = time.monotonic() + self._pause
