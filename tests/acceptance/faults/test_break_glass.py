@@ -206,7 +206,7 @@ def test_while_it_runs(project: Project) -> None:
     assert project.the_run().status is Status.SUCCEEDED
 
 
-@pytest.mark.parametrize("nth", some_quickly(range(1, 60, 3), every=4))
+@pytest.mark.parametrize("nth", some_quickly(range(1, 60, 3), every=7))
 def test_killed_while_taking_it_in(nth: int, project: Project) -> None:
     """At any statement: nothing is doubled or lost."""
     assert project.oneoff("run", "noop").returncode == 0

@@ -193,13 +193,13 @@ def test_a_log_that_does_not_fit_is_not_pruned(project: OldProject) -> None:
     assert "the log does not fit, and is not pruned: event 1" in err
 
 
-@pytest.mark.parametrize("nth", some_quickly(range(1, 100, 3), every=6))
+@pytest.mark.parametrize("nth", some_quickly(range(1, 100, 3), every=11))
 def test_killed_while_pruning(nth: int, project: OldProject) -> None:
     """Killed at any statement: all is there, or the cut is made and the next command deletes the rest."""
     killed_while_pruning(nth, project)
 
 
-@pytest.mark.parametrize("nth", some_quickly(range(1, 31), every=6))
+@pytest.mark.parametrize("nth", some_quickly(range(1, 31), every=10))
 def test_killed_while_pruning_in_postgres(nth: int, in_postgres: OldProject) -> None:
     """The same at each message to the server, of which there are fewer."""
     killed_while_pruning(nth, in_postgres)

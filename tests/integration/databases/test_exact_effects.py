@@ -138,10 +138,26 @@ _STEPS = st.lists(
 _TABLES = {"keyed": "id", "narrow": "id", "plain": "rowid"}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.tuples(st.sampled_from(sorted(_TABLES)), _STEPS), max_size=4))
+_ANY_TASK = st.lists(st.tuples(st.sampled_from(sorted(_TABLES)), _STEPS), max_size=4)
+_SHARED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=10, **_SHARED)
+@given(steps=_ANY_TASK)
 def test_random_tasks_on_sqlite_are_counted_exactly(tmp_path: Path, steps: list[Any]) -> None:
     """Any mix of statements and savepoints over tables with a key, without a rowid, and without a key."""
+    _counted_exactly(tmp_path, steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, **_SHARED)
+@given(steps=_ANY_TASK)
+def test_many_random_tasks_on_sqlite_are_counted_exactly(tmp_path: Path, steps: list[Any]) -> None:
+    """The same with many more."""
+    _counted_exactly(tmp_path, steps)
+
+
+def _counted_exactly(tmp_path: Path, steps: list[Any]) -> None:
     path = tmp_path / "random.db"
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection:

@@ -393,12 +393,29 @@ def random_database(postgres: Server) -> Iterator[str]:
         yield name
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SHARED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=15, **_SHARED)
 @given(steps=_STEPS, seed=st.integers(0, 2**32))
 def test_random_tasks_are_counted_exactly(
     postgres: Server, random_database: str, steps: list[tuple[Any, ...]], seed: int
 ) -> None:
     """Any mix of statements, savepoints, commits and rollbacks over a keyed table and one without a key."""
+    _counted_exactly(postgres, random_database, steps, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, **_SHARED)
+@given(steps=_STEPS, seed=st.integers(0, 2**32))
+def test_many_random_tasks_are_counted_exactly(
+    postgres: Server, random_database: str, steps: list[tuple[Any, ...]], seed: int
+) -> None:
+    """The same with many more."""
+    _counted_exactly(postgres, random_database, steps, seed)
+
+
+def _counted_exactly(postgres: Server, random_database: str, steps: list[tuple[Any, ...]], seed: int) -> None:
     tables = random.Random(seed)
     chosen = [(tables.choice(("keyed", "keyless")), *step) for step in steps]
     postgres.execute(
