@@ -90,11 +90,13 @@ def _sqlalchemy(url: str) -> None:
 def _async(*steps: Callable[[Any], Any]) -> Callable[[str], None]:
     async def task(url: str) -> None:
         connection = await psycopg.AsyncConnection.connect(url)
-        for step in steps:
-            await step(connection)
-        await connection.execute(_INSERT)
-        await connection.commit()
-        await connection.close()
+        try:
+            for step in steps:
+                await step(connection)
+            await connection.execute(_INSERT)
+            await connection.commit()
+        finally:
+            await connection.close()
 
     return lambda url: asyncio.run(task(url))
 
