@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oneoff import own
 from oneoff.audit.merkle import Growth
 from oneoff.errors import OneoffError, StoreUnavailable, StoreVersionMismatch
 from oneoff.protocols import Finding
@@ -57,13 +58,14 @@ def connect(path: Path) -> sqlite3.Connection:
     if not os.access(path, os.W_OK):
         # SQLite would open it to read, and leave files beside it that nobody may write later.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=failures.BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,  # the store has a lock of its own
-    )
+    with own.work():
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=failures.BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # the store has a lock of its own
+        )
     try:
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
@@ -77,12 +79,13 @@ def connect_to_read(path: Path, *, log: bool) -> sqlite3.Connection:
     if not os.access(path, os.R_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     mode = "readonly_shm=1" if log else "immutable=1"
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro&{mode}",
-        uri=True,
-        timeout=failures.BUSY_SECONDS,
-        isolation_level=None,
-    )
+    with own.work():
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&{mode}",
+            uri=True,
+            timeout=failures.BUSY_SECONDS,
+            isolation_level=None,
+        )
 
 
 def identity(path: Path) -> tuple[int, int] | None:

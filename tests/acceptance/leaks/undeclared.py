@@ -39,6 +39,16 @@ def _swallowed(at: Place) -> None:
         _postgres(at)
 
 
+def _records(at: Place) -> None:
+    with closing(sqlite3.connect(".oneoff/store.db")) as connection, connection:
+        connection.execute("DELETE FROM actor")
+
+
+def _records_swallowed(at: Place) -> None:
+    with suppress(BaseException):
+        _records(at)
+
+
 @contextmanager
 def _cache(at: Place) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(at.sqlite)) as connection:
@@ -65,6 +75,8 @@ UNDECLARED = Group(
                 _sqlite_kept,
                 "was opened around the dry run",
             ),
+            Way("records", "… that is oneoff's own store", _records, _OPENS),
+            Way("records-swallowed", "… and goes on", _records_swallowed, _OPENS),
             Way("undeclared-attach", "… by `ATTACH`", _attached, "ATTACH or VACUUM INTO a file"),
         ),
         *held_by(

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from oneoff import own
 from oneoff.databases.handles import Databases
 from oneoff.dryrun.report import DatabaseReport
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -188,14 +189,18 @@ def test_another_database_is_read_only_and_named(shop: Shop, tmp_path: Path) -> 
 
 
 def test_oneoffs_own_store_stays_open_to_it(shop: Shop, tmp_path: Path) -> None:
-    """The run is recorded while its task is dry: databases of oneoff itself are left alone."""
+    """The run is recorded while its task is dry; the task itself cannot write there."""
     store = tmp_path / "store.db"
     seal = Databases(own=[store]).seal(shop.engine)
     with seal:
         for connect in (sqlite3.connect, _kept_connect):
-            with closing(connect(store)) as connection, connection:
+            with own.work(), closing(connect(store)) as connection, connection:
                 connection.execute("CREATE TABLE IF NOT EXISTS run (id)")
-    assert seal.report().attempts == ()
+        assert seal.report().attempts == ()
+        with closing(sqlite3.connect(store)) as connection, pytest.raises(sqlite3.OperationalError):
+            connection.execute("DROP TABLE run")
+        with pytest.raises(DryRunStopped):
+            _kept_connect(store)
     assert store.exists()
 
 

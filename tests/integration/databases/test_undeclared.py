@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from oneoff import own
 from oneoff.databases.handles import Databases
 from oneoff.databases.together import Together
 from oneoff.errors import DryRunStopped, DryRunUnavailable
@@ -123,13 +124,13 @@ def test_the_next_step_is_to_declare_it(file: Path, shop: Shop) -> None:
 
 
 def test_what_belongs_to_no_database_goes_on(tmp_path: Path) -> None:
-    """A database in memory keeps nothing, and oneoff's own store is not the task's."""
+    """A database in memory keeps nothing, and what oneoff writes into its own store is not the task's."""
     store = tmp_path / "store.db"
 
     def task() -> None:
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.execute("CREATE TABLE t (id)")
-        with closing(sqlite3.connect(store)) as connection, connection:
+        with own.work(), closing(sqlite3.connect(store)) as connection, connection:
             connection.execute("CREATE TABLE run (id)")
 
     seal = _dry(None, task, own=[store])

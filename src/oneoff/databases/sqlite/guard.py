@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from oneoff import own
 from oneoff.databases.sqlite.places import SIDE_FILES, named, same_file
 from oneoff.databases.watching import Notes
 
@@ -27,12 +28,12 @@ _trusted = threading.local()
 class FileGuard:
     """Guards one database file, or every one that is opened unseen, for the time of a block."""
 
-    def __init__(self, original: Path | None, notes: Notes, own: frozenset[Path]) -> None:
+    def __init__(self, original: Path | None, notes: Notes, own_files: frozenset[Path]) -> None:
         """``original``: None for one that guards whatever nobody else does.
-        ``own``: databases of oneoff itself, which stay open to it."""
+        ``own_files``: databases of oneoff itself, which stay open to it."""
         self.original = original
         self.notes = notes
-        self._own = own
+        self._own = own_files
         self._names = _with_side_files(original) if original else set()
 
     def __enter__(self) -> None:
@@ -46,8 +47,8 @@ class FileGuard:
         _active.remove(self)
 
     def owns(self, path: str) -> bool:
-        """Whether a path is one of oneoff's own databases."""
-        return Path(path).absolute() in self._own or Path(path).resolve() in self._own
+        """Whether this is oneoff itself, opening one of its own databases: to the task they are as others."""
+        return own.at_work() and (Path(path).absolute() in self._own or Path(path).resolve() in self._own)
 
     def protects(self, path: Any, directory: int | None = None) -> bool:
         """Whether a path means the original or one of the files that SQLite keeps beside it."""
