@@ -22,7 +22,7 @@ POSTGRES = (
     "rolled back rows cost disk, write-ahead log and vacuum as real ones do, and were locked until the end",
     "all connections of the task share one session: they see each other's uncommitted work",
     "isolation levels are not applied",
-    "functions, types, policies and grants that the task changes are rolled back, and not listed",
+    "functions, types, policies, grants, settings of roles: told by their statements, and not compared",
     "psycopg2's connection class, called instead of psycopg2.connect(): read-only, but not held",
     "pg8000 and other drivers that do not read PGOPTIONS",
     _LEFT_FOR_THE_END,

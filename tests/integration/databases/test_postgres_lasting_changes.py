@@ -157,3 +157,30 @@ def test_a_sequence_that_somebody_is_altering_does_not_hold_the_dry_run_up(shop:
     assert report.attempts == ()
     assert [table.updated for table in report.tables] == [20]
     assert any("whether sequences moved" in gap and "lock" in gap for gap in report.not_covered)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE account ENABLE ROW LEVEL SECURITY",
+        "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE POLICY mine ON account",
+        "CREATE TYPE mood AS ENUM ('good')",
+        "ALTER TABLE account ALTER COLUMN name SET STATISTICS 10",
+        "GRANT SELECT ON account TO PUBLIC",
+        "COMMENT ON TABLE account IS 'of somebody'",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        "SELECT lo_from_bytea(0, 'x')",
+    ],
+)
+def test_what_is_not_compared_is_told_by_its_statement(shop: Shop, statement: str) -> None:
+    """A report of it never says that no change was seen."""
+
+    def task(_: Shop) -> None:
+        with psycopg.connect(shop.url) as connection:
+            connection.execute("SELECT 'GRANT' AS grant FROM account WHERE name = 'create type'")
+            connection.execute(statement.encode())
+
+    report = dry(shop, task)
+    assert report.attempts == ()
+    assert report.other_changes == (f"`{statement}`: by its statement, not compared",)

@@ -19,7 +19,8 @@ from oneoff.databases.postgres.options import (
     STATEMENT_TIMEOUT_SECONDS,
     WHOLE_SECONDS,
 )
-from oneoff.databases.postgres.session import Session, ask, one_line, sql
+from oneoff.databases.postgres.session import Session, ask, one_line, sql, uncompared
+from oneoff.databases.postgres.tenants import start
 from oneoff.databases.postgres.wire.server import Address, WireServer
 from oneoff.databases.together import SealedAlready, TakesNoWrites
 from oneoff.dryrun import limits
@@ -134,7 +135,7 @@ class PostgresSeal:
             samples=tuple(sample for samples in self._found.samples.values() for sample in samples),
             locks=tuple(self._found.locks),
             schema_changes=self._schema_changes,
-            other_changes=self._moves + session.notes.changes,
+            other_changes=self._moves + session.notes.changes + _uncompared(session),
             statements=session.statements.statements,
             statements_left_out=session.statements.left_out,
             counting=self._counting,
@@ -237,6 +238,12 @@ class PostgresSeal:
     def _dispose_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the app's pool; the task's own error must not be hidden by it
             self.dispose()
+
+
+def _uncompared(session: Session) -> tuple[str, ...]:
+    """What the statements alone tell of."""
+    said = (statement.sql for statement in session.statements.statements if uncompared(statement.sql))
+    return tuple(f"{start(sql)}: by its statement, not compared" for sql in said)
 
 
 def _sequences(session: Session) -> effects.Sequences:

@@ -69,6 +69,24 @@ _LASTS = (
 )
 """What no rollback undoes, by a statement's text. Source: https://www.postgresql.org/docs/current/sql-copy.html
 and functions-sequence.html, functions-admin.html, contrib-dblink-function.html there."""
+_KINDS = (
+    "access method|aggregate|cast|collation|conversion|database|default privileges|domain|event trigger"
+    "|extension|foreign data wrapper|function|group|(?:trusted |procedural )*language|large object|operator"
+    "|policy|procedure|publication|role|routine|rule|schema|server|statistics|subscription|system|text search"
+    "|transform|trigger|type|user"
+).replace(" ", r"\s+")
+_UNCOMPARED = re.compile(
+    rf"(?:^|;|\*/)\s*(?:(?:create(?:\s+or\s+replace)?|alter|drop)\s+(?:constraint\s+)?(?:{_KINDS})\b"
+    r"|grant\b|revoke\b|comment\s+on\b|security\s+label\b|(?:reassign|drop)\s+owned\b|import\s+foreign\b"
+    r"|alter\s+table\b[^;]*\b(?:row\s+level\s+security|set\s+statistics|owner\s+to|cluster\s+on|replica\s+identity"
+    r"|(?:enable|disable)\s+(?:always\s+|replica\s+)?(?:trigger|rule))\b)"
+    r"|\blo_?(?:creat|create|from_bytea|import|put|truncate|truncate64|unlink|write)\b\"?\s*\(",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Changes of what the looks at the schema do not see.
+
+Source: https://www.postgresql.org/docs/current/sql-commands.html
+"""
 _LASTING = tuple((re.compile(pattern, re.IGNORECASE), words) for pattern, words in _LASTS)
 
 
@@ -86,6 +104,11 @@ def lasts(statement: str) -> str | None:
     The same comfort: what a function of the database hides is not seen.
     """
     return next((words for pattern, words in _LASTING if pattern.search(statement)), None)
+
+
+def uncompared(statement: str) -> bool:
+    """Whether a statement, by its text, changes something that is not looked at before and after."""
+    return bool(_UNCOMPARED.search(statement))
 
 
 def notifications(statement: str) -> list[str]:
