@@ -284,11 +284,24 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> Finding:
     return Finding(name="store version", ok=True, message=message)
 
 
+_SEARCHED = ("run", "audit_index", "audit_event_table")
+"""Tables that are searched by indexes: SQLite holds those against the rows, which verification does not."""
+
+
 def _check_pages(connection: sqlite3.Connection, path: Path) -> Finding:
-    problems = [text for (text,) in connection.execute("PRAGMA quick_check(5)")]
-    if problems == ["ok"]:
+    problems = _problems(connection, "quick_check(5)")
+    if not problems:
+        there = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for table in _SEARCHED:
+            if (table,) in there:
+                problems += _problems(connection, f"integrity_check({table})")
+    if not problems:
         return Finding(name="store pages", ok=True, message="SQLite finds no damage")
-    return _failed("store pages", failures.damaged(path, "; ".join(problems)))
+    return _failed("store pages", failures.damaged(path, "; ".join(problems[:5])))
+
+
+def _problems(connection: sqlite3.Connection, check: str) -> list[str]:
+    return [text for (text,) in connection.execute(f"PRAGMA {check}") if text != "ok"]
 
 
 def _check_writable(connection: sqlite3.Connection, path: Path) -> Finding:

@@ -686,6 +686,17 @@ def bad_version(path: Path) -> None:
     raw(path, "PRAGMA user_version = 99")
 
 
+def bad_index(path: Path) -> None:
+    """No row is changed, and a search by a task finds none."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        [text] = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'run_task'").fetchone()
+        [schema] = connection.execute("PRAGMA schema_version").fetchone()
+        connection.executescript(f"DROP INDEX run_task; {text} WHERE task = 'no such'")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'run_task'", [text])
+        connection.execute(f"PRAGMA schema_version = {schema + 10}")
+
+
 def bad_kind(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -697,6 +708,7 @@ def bad_kind(path: Path) -> None:
         (bad_mode, "store permissions"),
         (bad_content, "store"),
         (bad_pages, "store pages"),
+        (bad_index, "store pages"),
         (bad_version, "store"),
         (bad_kind, "store"),
     ],
