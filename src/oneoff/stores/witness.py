@@ -19,8 +19,8 @@ from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.witness import Sighting
 from oneoff.types import from_rfc3339, rfc3339
 
-LOCK_SECONDS = 1.0
-"""How long another process may take to write the file; it takes a millisecond."""
+LOCK_SECONDS = 5.0
+"""How long another process may take to write the file; a disk that is busy has taken over a second."""
 
 
 class FileWitness:
