@@ -183,18 +183,7 @@ class PostgresStore:
         return [row[:-1] for row in rows], {row[0]: row[-1] for row in rows}
 
     def search(self, query: EventQuery) -> list[StoredEvent]:
-        values: dict[str, Any] = {
-            "table": query.table,
-            "run_id": query.run_id,
-            "type": query.type,
-            "task": query.task,
-            "environment": query.environment,
-            "measured": query.measured,
-            "status": None if query.status is None else query.status.value,
-            "since": None if query.since is None else rfc3339(query.since),
-            "until": None if query.until is None else rfc3339(query.until),
-        }
-        given = {name: value for name, value in values.items() if value is not None}
+        given = queries.conditions(query)
         if query.actor is None:
             return self._newest(given, query.limit)
         # One subject at a time, for the index: a name may stand for several kinds of actor.

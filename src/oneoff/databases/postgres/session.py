@@ -69,6 +69,7 @@ _LASTS = (
 )
 """What no rollback undoes, by a statement's text. Source: https://www.postgresql.org/docs/current/sql-copy.html
 and functions-sequence.html, functions-admin.html, contrib-dblink-function.html there."""
+_LASTING = tuple((re.compile(pattern, re.IGNORECASE), words) for pattern, words in _LASTS)
 _KINDS = (
     "access method|aggregate|cast|collation|conversion|database|default privileges|domain|event trigger"
     "|extension|foreign data wrapper|function|group|(?:trusted |procedural )*language|large object|operator"
@@ -87,7 +88,6 @@ _UNCOMPARED = re.compile(
 
 Source: https://www.postgresql.org/docs/current/sql-commands.html
 """
-_LASTING = tuple((re.compile(pattern, re.IGNORECASE), words) for pattern, words in _LASTS)
 
 
 def turns_the_guard_off(statement: str) -> bool:
