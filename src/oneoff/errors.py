@@ -20,6 +20,15 @@
     │   ├── LogChanged                  the audit log is not the one that this user saw before
     │   ├── NotDerivable                a run could be made of the workload in several ways, none of them safe
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
+    │   ├── ClusterError                the API server of Kubernetes answered something that ends the matter
+    │   │   ├── ClusterUnreachable      no answer, an expired certificate, a context that is not there
+    │   │   ├── CredentialsRefused
+    │   │   ├── NotPermitted            names the verb and the resource
+    │   │   ├── ObjectMissing
+    │   │   ├── ObjectExists
+    │   │   ├── FieldConflict           a field of an object belongs to another manager
+    │   │   ├── VersionGone             a watch has to begin again with a list
+    │   │   └── LogNotReady             the container has not started yet
     │   └── StoreUnavailable
     │       ├── StoreCorrupted
     │       └── StoreVersionMismatch
@@ -179,6 +188,42 @@ class NotDerivable(Refused):
 
 class DryRunUnavailable(Refused):
     """This task cannot be made dry here, and what cannot be enforced is not called a dry run."""
+
+
+class ClusterError(Refused):
+    """The Kubernetes API server refused."""
+
+
+class ClusterUnreachable(ClusterError):
+    """The Kubernetes API server does not answer."""
+
+
+class CredentialsRefused(ClusterError):
+    """The Kubernetes API server does not know this user."""
+
+
+class NotPermitted(ClusterError):
+    """The user may not do this in the cluster."""
+
+
+class ObjectMissing(ClusterError):
+    """There is no such object in the cluster."""
+
+
+class ObjectExists(ClusterError):
+    """An object of this name is in the cluster already."""
+
+
+class FieldConflict(ClusterError):
+    """Another manager owns a field of the object."""
+
+
+class VersionGone(ClusterError):
+    """The cluster remembers no longer what happened since then."""
+
+
+class LogNotReady(ClusterError):
+    """The container has not started yet."""
 
 
 class StoreUnavailable(Refused):
