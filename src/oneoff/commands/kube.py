@@ -189,7 +189,7 @@ def _scheduled(
         *(["--reason", request.reason] if request.reason else []),
     ]
     actor = f"cron:{cronjob_name(workload.name, known.name)}"
-    return _common(known, environment, request, None, actor, given)
+    return _common(known, environment, request, None, actor, given, kind="schedule")
 
 
 def _common(
@@ -199,12 +199,14 @@ def _common(
     run_id: RunId | None,
     actor: str,
     given: Sequence[str],
+    kind: str = "human",
 ) -> Launch:
     return Launch(
         task=known.name,
         environment=environment.name,
         run_id=run_id,
         actor=actor,
+        actor_kind=kind,
         arguments=(*given, *request.arguments),
         command=known.command,
         environ=known.environ,
