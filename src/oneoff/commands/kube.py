@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.remote import kubernetes_of
 from oneoff.errors import InvalidSettings, NotDerivable, ReasonRequired, UsageError
 from oneoff.kube import selectors
 from oneoff.kube.cronjobs import cronjob
@@ -81,13 +82,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
         UsageError: what was asked for does not go together.
     """
     environment = settings.environment_named(request.environment)
-    where = environment.kubernetes
-    if where is None:
-        raise UsageError(
-            f"the environment {environment.name} is not in Kubernetes",
-            next_step=f"say where it is, in [tool.oneoff.environments.{environment.name}]: "
-            'kubernetes = { namespace = "NAMESPACE", workload = "deployment/NAME" }',
-        )
+    where = kubernetes_of(environment)
     known = _known(settings, request)
     _check_arguments(known, request)
     objects = flattened(request.documents)
