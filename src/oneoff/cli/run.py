@@ -18,20 +18,13 @@ from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.effects import EffectsOptions
-from oneoff.commands.run import (
-    Options,
-    Request,
-    frozen_parameters,
-    refuse,
-    rerun_differences,
-    run,
-    task_again,
-)
+from oneoff.commands.options import Options
+from oneoff.commands.run import Request, frozen_parameters, refuse, rerun_differences, run, task_again
 from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
-from oneoff.errors import AppBroken, AppNotFound, OneoffError, UsageError
+from oneoff.errors import AlreadyStarted, AppBroken, AppNotFound, OneoffError, Refused, UsageError
 from oneoff.runs.document import to_document
-from oneoff.runs.lastwords import last_words
+from oneoff.runs.lastwords import last_words, refusal_words
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
@@ -224,7 +217,8 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
 
         ended = run_anyway(request, session.settings, lambda: session.services, session.without_store)
     else:
-        ended = run(session.services, request)
+        with _telling_refusals(given["result_file"], request.options.run_id):
+            ended = run(session.services, request)
     if given["result_file"] and not ended.active:
         _leave_result(given["result_file"], ended)
     if given["output"] == "json":
@@ -234,10 +228,27 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
     ctx.exit(_exit_code(ended, exit_code=given["exit_code"]))
 
 
+@contextmanager
+def _telling_refusals(file: str | None, run_id: RunId | None) -> Iterator[None]:
+    """Let the result file say also why nothing ran; not of a run that another process has in hand."""
+    try:
+        yield
+    except AlreadyStarted:
+        raise
+    except (Refused, UsageError) as error:
+        if file and run_id:
+            _leave(file, refusal_words(run_id, error.message))
+        raise
+
+
 def _leave_result(file: str, run: Run) -> None:
     """For whoever started this process and sees no store; the record counts, whatever the file does."""
+    _leave(file, last_words(run))
+
+
+def _leave(file: str, words: str) -> None:
     try:
-        Path(file).write_text(last_words(run), encoding="utf-8")
+        Path(file).write_text(words, encoding="utf-8")
     except OSError as error:
         tell(f"the result could not be written to {file}: {error.strerror}")
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.remote import kubernetes_of
 from oneoff.errors import InvalidSettings, NotDerivable, ReasonRequired, UsageError
 from oneoff.kube import selectors
 from oneoff.kube.cronjobs import cronjob
@@ -81,13 +82,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
         UsageError: what was asked for does not go together.
     """
     environment = settings.environment_named(request.environment)
-    where = environment.kubernetes
-    if where is None:
-        raise UsageError(
-            f"the environment {environment.name} is not in Kubernetes",
-            next_step=f"say where it is, in [tool.oneoff.environments.{environment.name}]: "
-            'kubernetes = { namespace = "NAMESPACE", workload = "deployment/NAME" }',
-        )
+    where = kubernetes_of(environment)
     known = _known(settings, request)
     _check_arguments(known, request)
     objects = flattened(request.documents)
@@ -189,7 +184,7 @@ def _scheduled(
         *(["--reason", request.reason] if request.reason else []),
     ]
     actor = f"cron:{cronjob_name(workload.name, known.name)}"
-    return _common(known, environment, request, None, actor, given)
+    return _common(known, environment, request, None, actor, given, kind="schedule")
 
 
 def _common(
@@ -199,12 +194,14 @@ def _common(
     run_id: RunId | None,
     actor: str,
     given: Sequence[str],
+    kind: str = "human",
 ) -> Launch:
     return Launch(
         task=known.name,
         environment=environment.name,
         run_id=run_id,
         actor=actor,
+        actor_kind=kind,
         arguments=(*given, *request.arguments),
         command=known.command,
         environ=known.environ,

@@ -19,6 +19,18 @@ MANAGED: Final = {"app.kubernetes.io/managed-by": "oneoff", "app.kubernetes.io/c
 
 
 @dataclass(frozen=True, kw_only=True)
+class Room:
+    """A volume of the run's own."""
+
+    volume: Object
+    """An entry of ``volumes``."""
+    path: str
+    """Where it is mounted."""
+    reason: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wish:
     """What the run's container has that the app's has not."""
 
@@ -32,8 +44,7 @@ class Wish:
     annotations: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     """In place of the app's own."""
-    room: tuple[str, str] | None = None
-    """An empty volume of its own, and where it is mounted."""
+    rooms: Sequence[Room] = ()
     grace: int = 30
     """Seconds that it gets to stop, at least."""
 
@@ -67,11 +78,16 @@ def derive(workload: Workload, settings: KubernetesSettings, wish: Wish) -> Deri
     changes += more
     found = volumes.volumes_of(workload, [container, *before], settings.volumes)
     changes += found.changes
-    if wish.room is not None:
-        volume, path = wish.room
-        found.volumes.append({"name": volume, "emptyDir": {}})
-        container["volumeMounts"] = [*container.get("volumeMounts", []), {"name": volume, "mountPath": path}]
-        changes.append(Change(f"spec.volumes[{volume}]", "added", f"room to write in, at {path}"))
+    for room in wish.rooms:
+        name_of_room = room.volume["name"]
+        found.volumes.append(room.volume)
+        mount = {
+            "name": name_of_room,
+            "mountPath": room.path,
+            **({"readOnly": True} if room.read_only else {}),
+        }
+        container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
+        changes.append(Change(f"spec.volumes[{name_of_room}]", "added", f"{room.reason}, at {room.path}"))
     _place(spec, "volumes", found.volumes)
     _place(spec, "initContainers", before)
     spec["containers"] = [container]

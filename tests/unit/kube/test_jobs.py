@@ -105,8 +105,7 @@ def test_the_run_knows_what_it_is() -> None:
     ]
     sources = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
     assert sources == {
-        "ONEOFF_ACTOR": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/actor']"}},
-        "ONEOFF_RELEASE": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/release']"}},
+        "ONEOFF_INTENT": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/intent']"}},
         "ONEOFF_STORE": {"secretKeyRef": {"name": "db", "key": "store"}},
     }
     for head in (made["metadata"], made["spec"]["template"]["metadata"]):
