@@ -109,6 +109,9 @@ class Launch:
     timeout: timedelta | None = None
     kind: Kind = KINDS["one-shot"]
     image: str | None = None
+    """In place of the app's own: a departure."""
+    pinned: str | None = None
+    """The digest by which the app's own runs, where one is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,16 +158,17 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
         departures=frozenset(launch.environ) if launch.command else frozenset(),
         labels=_labels(launch),
         annotations={
-            **_annotations(workload, launch, str(launch.image or source.get("image") or "")),
+            **_annotations(workload, launch, str(launch.image or launch.pinned or source.get("image") or "")),
             **({} if launch.kind.disturbed else _UNDISTURBED),
         },
         image=launch.image,
+        pinned=launch.pinned,
         grace=launch.kind.grace,
         rooms=_rooms(launch),
     )
     derived = derive(workload, settings, wish)
     own = OWN_VARIABLES | {STATE, SECRETS}
-    compared = identity(workload.template, derived.template, derived.container, own=own)
+    compared = identity(workload.template, derived.template, derived.container, own=own, pinned=launch.pinned)
     # Last: what it says of the derivation is known only now.
     derived.template["metadata"]["annotations"][INTENT] = write_intent(
         _intent(workload, launch, derived, compared)
