@@ -20,6 +20,7 @@ from oneoff.kube.cluster import (
     SERVICES,
 )
 from oneoff.kube.jobs import RESULT, Made
+from oneoff.kube.live import ends
 from oneoff.kube.objects import Object, metadata, named
 from oneoff.kube.place import Place
 from oneoff.kube.volumes import SHARED
@@ -48,8 +49,7 @@ def check_namespace(place: Place) -> Check:
     """A namespace that is being deleted takes no new object."""
     if place.namespace is None:
         return not_looked_at("namespace", place.hidden.get(str(NAMESPACES), "it is not there"))
-    ending = metadata(place.namespace).get("deletionTimestamp")
-    if ending or (place.namespace.get("status") or {}).get("phase") == "Terminating":
+    if ends(place.namespace):
         return Check(
             "namespace",
             "failure",
