@@ -43,7 +43,9 @@ class Wish:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
-    """In place of the app's own."""
+    """In place of the app's own: a departure."""
+    pinned: str | None = None
+    """The app's own by its digest, so that a tag that moves changes nothing."""
     rooms: Sequence[Room] = ()
     grace: int = 30
     """Seconds that it gets to stop, at least."""
@@ -143,6 +145,11 @@ def _container(source: Object, settings: KubernetesSettings, wish: Wish) -> tupl
     if wish.image is not None and wish.image != source.get("image"):
         changes.append(Change(f"{path}.image", "replaced", f"{wish.image} was asked for"))
         result["image"] = wish.image
+    elif wish.pinned is not None and wish.pinned != source.get("image"):
+        changes.append(
+            Change(f"{path}.image", "replaced", "by its digest: what runs now, wherever the tag goes")
+        )
+        result |= {"image": wish.pinned, "imagePullPolicy": "IfNotPresent"}
     given = {variable["name"] for variable in wish.environ}
     own = [variable for variable in result.get("env") or [] if variable.get("name") not in given]
     # First: a variable of the app may refer to no later one, and so to none of ours.
