@@ -42,8 +42,8 @@ class Pace:
     """For which an API server may be away."""
     refusals: float = 120.0
     """For which it may answer with errors, or not know us: a token runs out, and a new one comes."""
-    quiet: float = 60.0
-    """After which a stream that says nothing is opened anew: it may be half open."""
+    silence: float = 10.0
+    """Of a log whose container has ended."""
     last_state: float = 2.0
     """For which the last state of a pod that is gone may still come."""
     ending: float = 30.0
@@ -131,7 +131,7 @@ class _Following:
                 if found is not None:
                     return found
             self._take(max(0.0, min(self._next_look() - time.monotonic(), 1.0)))
-            self._renew_streams()
+            self._free_readers()
 
     def stop(self) -> None:
         """End the threads: none is left, unless it waits for a name server or a connection."""
@@ -275,10 +275,9 @@ class _Following:
             elif entry.problem:
                 self._teller.once(f"pod {entry.pod}: {entry.problem}")
 
-    def _renew_streams(self) -> None:
-        """A stream that is half open says nothing for ever; one whose container has ended soon shows it."""
+    def _free_readers(self) -> None:
+        """Of a container that has ended nothing more comes, not even an end where the connection is half open."""
         for uid, reader in self._readers.items():
-            limit = min(10.0, self._pace.quiet) if self._story.has_ended(uid) else self._pace.quiet
-            if not reader.done and time.monotonic() - reader.heard > limit:
+            if not reader.done and self._story.has_ended(uid) and reader.silent_for() > self._pace.silence:
                 reader.heard = time.monotonic()
                 self._cluster.hang_up()

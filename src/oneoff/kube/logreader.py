@@ -127,6 +127,10 @@ class LogReader(threading.Thread):
             self.done = True
             self._inbox.put(self)
 
+    def silent_for(self) -> float:
+        """Seconds since something came."""
+        return time.monotonic() - self.heard
+
     def wake(self) -> None:
         """Look at once, also whether anybody still takes anything."""
         self._wake.set()
