@@ -56,6 +56,7 @@ class KubernetesCluster:
         self._client = Client(
             config, namespace=namespace, field_manager=_MANAGER, trust_env=False, transport=carrier
         )
+        self._streams = carrier.streams
         self._http = httpx2.Client(base_url=server, transport=carrier, trust_env=False)
 
     def get(self, resource: Resource, name: str) -> Object:
@@ -131,7 +132,7 @@ class KubernetesCluster:
         if since:
             query["sinceTime"] = since
         path = f"api/v1/namespaces/{self.namespace}/pods/{quote(pod, safe='')}/log"
-        return self._stream(path, query, httpx2.Timeout(10, read=None if follow else 60))
+        return self._stream(path, query, httpx2.Timeout(10, read=60))
 
     def whoami(self) -> Caller:
         answer = self.create(_SELF_REVIEW, {"metadata": {}})
@@ -155,6 +156,9 @@ class KubernetesCluster:
         said = self._http.get("version").json()
         return _number(said["major"]), _number(said["minor"])
 
+    def hang_up(self) -> None:
+        self._streams.hang_up()
+
     def close(self) -> None:
         self._client.close()
         self._http.close()
@@ -169,7 +173,7 @@ class KubernetesCluster:
             "GET", path, params=query, timeout=timeout, extensions=dict(transport.STREAM)
         )
         response = self._http.send(request, stream=True)
-        with contextlib.closing(response):
+        with self._streams.reading(response):
             yield from transport.lines(response)
 
 

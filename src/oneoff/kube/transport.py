@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import httpx2
 
 from oneoff.errors import ClusterUnreachable
 from oneoff.kube import refusals
+from oneoff.kube.streams import Streams
 
 STREAM: Final = {"stream": True}
 """Extension of a request whose answer is read as it comes."""
@@ -33,6 +35,7 @@ class Transport(httpx2.BaseTransport):
         self._inner = inner
         self._headers = headers
         self._namespace = namespace
+        self.streams = Streams()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         request.headers.update(self._headers)
@@ -54,7 +57,7 @@ class Transport(httpx2.BaseTransport):
                 if response.status_code not in again or time.monotonic() > until:
                     raise refusals.of(response.status_code, response.content)
                 pause = max(pause, float(response.headers.get("Retry-After", 0)))
-            time.sleep(pause * random.uniform(0.7, 1.0))
+            self.streams.pause(pause * random.uniform(0.7, 1.0))
             pause = min(pause * 2, 5.0)
 
     def close(self) -> None:
@@ -62,13 +65,20 @@ class Transport(httpx2.BaseTransport):
 
 
 def lines(response: httpx2.Response) -> Iterator[bytes]:
-    """The lines of a stream, without their ends. Raises StreamLost where it breaks."""
-    rest = b""
+    """The lines of a stream, with their ends. Raises StreamLost where it breaks."""
+    begun: list[bytes] = []
     try:
         for chunk in response.iter_bytes():
-            *whole, rest = (rest + chunk).split(b"\n")
+            *whole, rest = io.BytesIO(chunk).readlines() or [b""]
+            if rest.endswith(b"\n"):
+                whole, rest = [*whole, rest], b""
+            if whole and begun:
+                whole[0] = b"".join([*begun, whole[0]])
+                begun = []
             yield from whole
+            if rest:
+                begun.append(rest)
     except httpx2.HTTPError as error:
         raise StreamLost(f"the connection was lost: {error}") from error
-    if rest:
-        yield rest
+    if begun:
+        yield b"".join(begun)
