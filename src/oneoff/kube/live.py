@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -98,32 +99,27 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
 
 def _workload(cluster: Cluster, settings: KubernetesSettings) -> Workload:
     if settings.workload is None:
-        return find(_listed(cluster, _LOOKED_AT), None, cluster.namespace)
+        there = _listed(cluster, _LOOKED_AT)
+        return find([*there, *_referred(cluster, there)], None, cluster.namespace)
     kind, name = parsed(settings.workload)
     try:
-        source = cluster.get(RESOURCES[kind], name)
-    except ObjectMissing as error:
-        _check_namespace(cluster)
-        # Nothing that is there has this name: its words name what is.
-        find(_listed(cluster, {RESOURCES[kind]: None, **dict.fromkeys(_LOOKED_AT)}), settings.workload, None)
-        raise AssertionError("unreachable") from error
-    return find([_checked(source), *_referred(cluster, source)], settings.workload, cluster.namespace)
-
-
-def _referred(cluster: Cluster, source: Object) -> list[Object]:
-    """What a Rollout takes its template from, where that is another workload."""
-    reference = (source.get("spec") or {}).get("workloadRef") or {}
-    resource = RESOURCES.get(str(reference.get("kind")))
-    if source["kind"] != "Rollout" or resource is None:
-        return []
-    try:
-        return [_checked(cluster.get(resource, str(reference.get("name"))))]
+        there = flattened([cluster.get(RESOURCES[kind], name)])
     except ObjectMissing:
-        return []  # `find` says so
+        _check_namespace(cluster)
+        there = _listed(cluster, {RESOURCES[kind]: None, **dict.fromkeys(_LOOKED_AT)})  # to name what is
+    return find([*there, *_referred(cluster, there)], settings.workload, cluster.namespace)
 
 
-def _checked(thing: Object) -> Object:
-    return flattened([thing])[0]
+def _referred(cluster: Cluster, there: Iterable[Object]) -> list[Object]:
+    """What a Rollout takes its template from, where that is another workload."""
+    found: list[Object] = []
+    for source in there:
+        reference = (source.get("spec") or {}).get("workloadRef") or {}
+        resource = RESOURCES.get(str(reference.get("kind")))
+        if source["kind"] == "Rollout" and resource is not None:
+            with suppress(ObjectMissing):  # `find` says so
+                found += flattened([cluster.get(resource, str(reference.get("name")))])
+    return found
 
 
 def _listed(cluster: Cluster, resources: Iterable[Resource]) -> list[Object]:
@@ -131,15 +127,10 @@ def _listed(cluster: Cluster, resources: Iterable[Resource]) -> list[Object]:
     found: list[Object] = []
     for resource in resources:
         try:
-            found += [_checked(_kinded(one, resource)) for one in cluster.list(resource).items]
+            found += flattened(cluster.list(resource).items)
         except (NotPermitted, ObjectMissing):
             continue
     return found
-
-
-def _kinded(one: Object, resource: Resource) -> Object:
-    """Items of a list come without their kind."""
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **one}
 
 
 def _check_namespace(cluster: Cluster) -> None:
