@@ -6,8 +6,10 @@ of the app is imported, and no store is opened: the pod does that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from oneoff.commands.confirmation import confirm
@@ -16,6 +18,7 @@ from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.errors import AlreadyStarted, ClusterUnreachable, ObjectExists, ObjectMissing, Refused, UsageError
 from oneoff.kube.cluster import JOBS
+from oneoff.kube.following import follow
 from oneoff.kube.jobs import KINDS, RUN_ID, Launch, Made, job
 from oneoff.kube.live import Live, read
 from oneoff.kube.objects import Object, metadata, name_of
@@ -101,9 +104,34 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
     return Launched(run=run, job=created, container=made.derived.container, before=before)
 
 
-def ended(run: Run, verdict: Verdict, at: Any) -> Run:
+def attend_launched(
+    remote: Remote, launched: Launched, *, write: Callable[[bytes], None], say: Callable[[str], None]
+) -> tuple[Run, bool]:
+    """Follow a run to its end, writing its log; returns it as it ended, and whether effects were found.
+
+    Raises:
+        ClusterError: the cluster is away for minutes; the run goes on.
+        KeyboardInterrupt: the run goes on.
+    """
+    verdict = follow(
+        remote.cluster,
+        launched.job,
+        container=launched.container,
+        start_within=remote.where.start_within,
+        write=write,
+        say=say,
+    )
+    if verdict.unfinished:  # it would start later, or never end, and nobody would see it
+        with suppress(ObjectMissing):
+            remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))
+        say(f"the Job {name_of(launched.job)} was deleted")
+    words = verdict.words
+    return ended(launched.run, verdict, remote.clock.now()), bool(words and words.has_effects)
+
+
+def ended(run: Run, verdict: Verdict, at: datetime) -> Run:
     """The run as it stands by what the cluster says of it."""
-    message = " ".join(filter(None, [verdict.message])) or None
+    message = verdict.message or verdict.reason or None
     words = verdict.words
     return replace(
         run,
@@ -241,7 +269,8 @@ def _check_departures(remote: Remote, made: Made) -> None:
     departures = made.derived.departures
     if departures and remote.environment.protected and not remote.where.departures:
         raise Refused(
-            f"{remote.environment.name} is protected, and the run would not be the app: {'; '.join(departures)}",
+            f"{remote.environment.name} is protected, and the run would not be the app: "
+            + "; ".join(departures),
             next_step="leave it out, or allow it for all runs: departures = true in the environment's "
             "kubernetes table",
         )
