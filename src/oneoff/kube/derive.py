@@ -43,9 +43,9 @@ class Wish:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
-    """In place of the app's own: a departure."""
+    """In place of the app's own."""
     pinned: str | None = None
-    """The app's own by its digest, so that a tag that moves changes nothing."""
+    """The digest by which the app's own image runs; to name it so is no departure."""
     rooms: Sequence[Room] = ()
     grace: int = 30
     """Seconds that it gets to stop, at least."""
@@ -142,14 +142,7 @@ def _container(source: Object, settings: KubernetesSettings, wish: Wish) -> tupl
     _place(result, "args", started.args)
     result["terminationMessagePolicy"] = "FallbackToLogsOnError"
     changes += started.changes
-    if wish.image is not None and wish.image != source.get("image"):
-        changes.append(Change(f"{path}.image", "replaced", f"{wish.image} was asked for"))
-        result["image"] = wish.image
-    elif wish.pinned is not None and wish.pinned != source.get("image"):
-        changes.append(
-            Change(f"{path}.image", "replaced", "by its digest: what runs now, wherever the tag goes")
-        )
-        result |= {"image": wish.pinned, "imagePullPolicy": "IfNotPresent"}
+    changes += _name_image(result, wish, path)
     given = {variable["name"] for variable in wish.environ}
     own = [variable for variable in result.get("env") or [] if variable.get("name") not in given]
     # First: a variable of the app may refer to no later one, and so to none of ours.
@@ -159,6 +152,21 @@ def _container(source: Object, settings: KubernetesSettings, wish: Wish) -> tupl
         for variable in wish.environ
     ]
     return result, changes
+
+
+def _name_image(container: Object, wish: Wish, path: str) -> list[Change]:
+    named_so, wanted = container.get("image"), wish.image or wish.pinned
+    if wanted in (None, named_so):
+        return []
+    container["image"] = wanted
+    reason = (
+        f"{wanted} was asked for" if wish.image else "it is what runs; the tag may move until the run starts"
+    )
+    changes = [Change(f"{path}.image", "replaced", reason)]
+    if not wish.image and container.get("imagePullPolicy") == "Always":
+        container["imagePullPolicy"] = "IfNotPresent"
+        changes.append(Change(f"{path}.imagePullPolicy", "replaced", "what a digest names never changes"))
+    return changes
 
 
 def _why(name: str, wish: Wish, source: Object) -> str:

@@ -109,9 +109,9 @@ class Launch:
     timeout: timedelta | None = None
     kind: Kind = KINDS["one-shot"]
     image: str | None = None
-    """In place of the release's own."""
+    """In place of the app's own: a departure."""
     pinned: str | None = None
-    """The release's own by its digest."""
+    """The digest by which the app's own runs, where one is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
         departures=frozenset(launch.environ),
         labels=_labels(launch),
         annotations={
-            **_annotations(workload, launch, launch.image or launch.pinned or str(source.get("image") or "")),
+            **_annotations(workload, launch, str(launch.image or launch.pinned or source.get("image") or "")),
             **({} if launch.kind.disturbed else _UNDISTURBED),
         },
         image=launch.image,
@@ -168,22 +168,12 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     )
     derived = derive(workload, settings, wish)
     own = OWN_VARIABLES | {STATE, SECRETS}
-    app = workload.template if launch.pinned is None else _pinned(workload.template, launch.pinned, derived)
-    compared = identity(app, derived.template, derived.container, own=own)
+    compared = identity(workload.template, derived.template, derived.container, own=own, pinned=launch.pinned)
     # Last: what it says of the derivation is known only now.
     derived.template["metadata"]["annotations"][INTENT] = write_intent(
         _intent(workload, launch, derived, compared)
     )
     return Made(object=derived.template, derived=derived, identity=compared)
-
-
-def _pinned(template: Object, image: str, derived: Derived) -> Object:
-    """The app's template with its image by the digest: the same image, by a name that does not move."""
-    spec = template["spec"]
-    containers = [
-        {**one, "image": image} if one.get("name") == derived.container else one for one in spec["containers"]
-    ]
-    return {**template, "spec": {**spec, "containers": containers}}
 
 
 def _intent(workload: Workload, launch: Launch, derived: Derived, compared: Identity) -> Intent:

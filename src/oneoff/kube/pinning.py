@@ -50,7 +50,8 @@ def pin(where: str, image: str, container: str, pods: Iterable[Object]) -> Pin:
         raise NotDerivable(
             f"the tag of {image} has moved: the pods of {where} run "
             + " and ".join(f"{repository}@{digest}" for digest, repository in sorted(found.items())),
-            next_step="restart the workload so that all its pods run the same, or name its image by a digest",
+            next_step="restart the workload so that all its pods run the same, or name its image by a digest "
+            "(that of the index, where its nodes are of several architectures)",
         )
     if not found:
         return Pin(

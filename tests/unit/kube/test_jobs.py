@@ -127,6 +127,15 @@ def test_both_sides_are_recorded() -> None:
     assert json.loads(other[jobs.DIFFERS]).keys() == {"image"}
 
 
+def test_a_pinned_image_is_the_apps_own() -> None:
+    """Both sides are compared by the digest, and the record names the release by it."""
+    digest = f"shop@sha256:{'4' * 64}"
+    annotations = a_job(pinned=digest).object["metadata"]["annotations"]
+    assert annotations["oneoff.dev/release"] == digest
+    assert jobs.DIFFERS not in annotations
+    assert jobs.DEPARTURES not in annotations
+
+
 def test_a_run_has_room_to_write() -> None:
     """For its log and its outcome, in an image whose folders its user may not write."""
     source = workload(
