@@ -196,7 +196,7 @@ class _Following:
         except NotPermitted as error:
             self._teller.once(f"what keeps a pod from being made is not seen here: {error.message}")
             return []
-        return list(newest_last(found))
+        return newest_last(found)
 
     # What it comes to.
 
@@ -207,7 +207,7 @@ class _Following:
         self._read_logs()
         if not found.ended:
             self._decided_at = None
-            self._teller.waits(found, self._story.events)
+            self._teller.waits(found)
             return None
         self._decided_at = self._decided_at or self._now
         if any(not reader.done for reader in self._readers.values()) or self._unsettled():
@@ -226,7 +226,7 @@ class _Following:
         """Whether a pod's last state may still come, which may say more."""
         assert self._decided_at is not None
         for uid, pod in self._story.pods.items():
-            if not self._story.state(uid).get("running"):
+            if not self._story.may_go_on(uid):
                 continue
             grace = float((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 30)
             wait = self._pace.last_state if uid in self._story.gone else grace + self._pace.ending
@@ -276,7 +276,7 @@ class _Following:
                 self._teller.once(f"pod {entry.pod}: {entry.problem}")
 
     def _free_readers(self) -> None:
-        """Of a container that has ended nothing more comes, not even an end where the connection is half open."""
+        """Nothing more comes of a container that has ended: no end, either, if a connection is half open."""
         for uid, reader in self._readers.items():
             if not reader.done and self._story.has_ended(uid) and reader.silent_for() > self._pace.silence:
                 reader.heard = time.monotonic()
