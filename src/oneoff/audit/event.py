@@ -111,7 +111,8 @@ class Observer:
 
 def requested(run: Run, observer: Observer, at: datetime) -> Event:
     """Somebody asked for this run; nothing has started."""
-    return _event("requested", run, observer, at)
+    launch: JSONObject = {} if run.launch is None else {"launch": _bounded(run.launch)}
+    return _event("requested", run, observer, at, **launch)
 
 
 def refused(run: Run, observer: Observer, at: datetime) -> Event:

@@ -155,7 +155,7 @@ def _scheduled(
         *(["--reason", request.reason] if request.reason else []),
     ]
     actor = f"cron:{cronjob_name(workload.name, known.task.name)}"
-    return _common(known, environment, request, None, actor, given)
+    return _common(known, environment, request, None, actor, given, kind="schedule")
 
 
 def _common(
@@ -165,12 +165,14 @@ def _common(
     run_id: RunId | None,
     actor: str,
     given: Sequence[str],
+    kind: str = "human",
 ) -> Launch:
     return Launch(
         task=known.task.name,
         environment=environment.name,
         run_id=run_id,
         actor=actor,
+        actor_kind=kind,
         arguments=(*given, *request.arguments),
         command=known.bare,
         environ=known.task.environ if known.bare else {},

@@ -50,6 +50,8 @@ class Verdict:
     """Containers that go on though the task has ended: the Job does not end by itself."""
     words: LastWords | None = None
     """What the run said of its end."""
+    unfinished: bool = False
+    """It is decided, and yet the Job would go on or start later, unless it is deleted."""
 
     @property
     def ended(self) -> bool:
@@ -184,7 +186,10 @@ def _held(seen: _Seen, last: Object) -> Verdict:
     found = _of_pod(seen, last)
     message = f"the task has ended, and {', '.join(holding)} keeps the Job from ending"
     return replace(
-        found, held_by=holding, message=f"{found.message}; {message}" if found.message else message
+        found,
+        held_by=holding,
+        unfinished=True,
+        message=f"{found.message}; {message}" if found.message else message,
     )
 
 
@@ -195,7 +200,7 @@ def _waiting(seen: _Seen, last: Object | None) -> Verdict:
     status = Status.REFUSED if seen.overdue else Status.LAUNCHED
     if not reason and seen.overdue:
         message = "it did not start in time, and nothing says why"
-    return Verdict(status=status, reason=reason, message=message)
+    return Verdict(status=status, reason=reason, message=message, unfinished=seen.overdue)
 
 
 def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:

@@ -1,0 +1,33 @@
+"""The client, against the fake API server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oneoff.kube.client import connect
+from oneoff.kube.cluster import Cluster
+from oneoff.settings.kubernetes import KubernetesSettings
+from tests.contract.cluster_contract import ClusterContract
+from tests.kubernetes import FakeKubernetes
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeKubernetes]:
+    with FakeKubernetes(tmp_path / "cluster", speed=20) as fake:
+        fake.create_namespace("shop")
+        yield fake
+
+
+class TestFakeKubernetes(ClusterContract):
+    @pytest.fixture
+    def cluster(
+        self, fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Cluster]:
+        config = fake.kubeconfig(tmp_path / "kubeconfig", namespace="shop")
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        cluster = connect(KubernetesSettings())
+        yield cluster
+        cluster.close()
