@@ -21,6 +21,8 @@ from oneoff.kube.manifests import read_manifests
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
 from oneoff.runs.document import to_document
+from oneoff.tasks.fromschema import tasks_of
+from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
 
 STDIN = "-"
@@ -105,14 +107,14 @@ def _read(name: str) -> str:
         raise ManifestUnfit(f"{_called(name)} cannot be read: {why}") from error
 
 
-def _catalogue(name: str) -> list[Any]:
+def _catalogue(name: str) -> list[Task]:
+    text = _read(name)
     try:
-        found = json.loads(_read(name))
+        return tasks_of(json.loads(text))
     except ValueError as error:
         raise UsageError(f"--tasks {name}: it is no JSON: {error}") from error
-    if not isinstance(found, list):
-        raise UsageError(f"--tasks {name}: a list is wanted, as `oneoff tasks -o json` prints it")
-    return found
+    except UsageError as error:
+        raise UsageError(f"--tasks {name}: {error.message}", next_step=error.next_step) from error
 
 
 def _differences(rendered: Rendered) -> str:
