@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
+    from oneoff.tasks.task import Task
 
 
 class Session:
@@ -61,6 +62,13 @@ class Session:
         if self._registry is None:
             self._registry = self.load()
         return self._registry
+
+    @property
+    def bare_tasks(self) -> list[Task]:
+        """The commands of the settings that run without oneoff, of which no release needs to be asked."""
+        from oneoff.wiring.project import command_task
+
+        return [command_task(name, one) for name, one in self.settings.tasks.items() if not one.runner]
 
     def load(self) -> Registry:
         """The app's tasks, as a process of its own finds them; raises AppNotFound or AppBroken."""

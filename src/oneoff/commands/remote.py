@@ -23,6 +23,8 @@ class Remote:
     asker: Asker
     say: Callable[[str], None]
     clock: Clock
+    actor_kind: str
+    """human or ci, as this machine has it."""
     witness: Witness | None
     """What this user saw last of the environment's audit log; None where nothing can be remembered."""
 

@@ -48,8 +48,6 @@ SECRETS_PATH: Final = "/run/oneoff-secrets"
 TERMINATION_LOG: Final = "/dev/termination-log"
 """Where Kubernetes reads the last words of a container."""
 
-START_ALLOWANCE: Final = timedelta(minutes=10)
-"""How long a pod may take to start, besides the task's own time: nodes come up, images are fetched."""
 LONGEST: Final = timedelta(days=1)
 """How long a Job lives whose task has no time limit: a pod that cannot start would wait for ever."""
 KEPT_FOR: Final = timedelta(days=3)
@@ -104,8 +102,10 @@ class Launch:
     """Where the values of the task's secret parameters are, by the parameter's option."""
     command: tuple[str, ...] | None = None
     """The bare command, where oneoff is not in the image."""
+    raw: tuple[str, ...] | None = None
+    """The command of a run that is no task's: of ``oneoff exec``."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """Variables of the task, for a bare command; oneoff in the image sets them itself."""
+    """Variables that the app has not, or has otherwise; those of a task oneoff in the image sets itself."""
     timeout: timedelta | None = None
     kind: Kind = KINDS["one-shot"]
     image: str | None = None
@@ -133,7 +133,7 @@ def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     assert launch.run_id is not None
     made = pod(workload, settings, launch)
     head = head_of(workload, settings, launch, job_name(launch.task, launch.run_id), made)
-    spec = job_spec(made, launch, deadline(launch.timeout)) | {
+    spec = job_spec(made, launch, deadline(launch.timeout, settings.start_within)) | {
         "ttlSecondsAfterFinished": int(KEPT_FOR.total_seconds())
     }
     return Made(
@@ -143,9 +143,9 @@ def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     )
 
 
-def deadline(timeout: timedelta | None) -> timedelta:
+def deadline(timeout: timedelta | None, start_within: timedelta) -> timedelta:
     """How long the Job may be active, waiting for a node included; ten years at most."""
-    return min(timeout or LONGEST, timedelta(days=3650)) + START_ALLOWANCE
+    return min(timeout or LONGEST, timedelta(days=3650)) + start_within
 
 
 def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:
@@ -155,7 +155,7 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     wish = Wish(
         argv=_argv(settings, launch),
         environ=_environ(settings, launch),
-        departures=frozenset(launch.environ) if launch.command else frozenset(),
+        departures=frozenset(launch.environ),
         labels=_labels(launch),
         annotations={
             **_annotations(workload, launch, str(launch.image or launch.pinned or source.get("image") or "")),
@@ -256,17 +256,23 @@ def _argv(settings: KubernetesSettings, launch: Launch) -> tuple[str, ...]:
     # A schedule's run has the name of its Job, which the schedule's controller gives once for each slot.
     run_id = launch.run_id or "$(ONEOFF_JOB)"
     return (
-        *escaped([*settings.program, "run", launch.task, "--env", launch.environment]),
+        *escaped([*settings.program, *(["exec"] if launch.raw else ["run", launch.task])]),
+        *escaped(["--env", launch.environment]),
         *("--run-id", run_id, "--here", "--result-file", TERMINATION_LOG),
         *escaped(launch.arguments),
         *(word for option in launch.secrets for word in (option, f"@{SECRETS_PATH}/{option.lstrip('-')}")),
+        *(["--", *escaped(launch.raw)] if launch.raw else []),
     )
 
 
 def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:
+    added: list[Object] = [
+        {"name": name, "value": escaped([value])[0]} for name, value in launch.environ.items()
+    ]
     if launch.command is not None:
-        return [{"name": name, "value": escaped([value])[0]} for name, value in launch.environ.items()]
+        return added
     found = [
+        *added,
         _from_pod("ONEOFF_INTENT", "annotations", INTENT),
         {"name": "ONEOFF_STATE", "value": STATE_PATH},
     ]

@@ -157,6 +157,11 @@ class Settings:
     """``ONEOFF_INTENT``: what the launcher of this process says of it."""
 
     @property
+    def in_kubernetes(self) -> frozenset[str]:
+        """The environments that are."""
+        return frozenset(name for name, one in self.environments.items() if one.kubernetes is not None)
+
+    @property
     def state_dir(self) -> Path:
         """The folder for what is no record: logs, and room for outcomes; beside the store, as a rule."""
         return self.state or self.store.with_suffix(".d")

@@ -8,7 +8,7 @@ from oneoff.commands.remote import Remote, kubernetes_of, place_of
 from oneoff.protocols import Asker
 from oneoff.settings import Settings
 from oneoff.stores.witness import FileWitness
-from oneoff.wiring.system import SystemClock
+from oneoff.wiring.system import SystemClock, current_actor
 
 
 def remote(
@@ -33,5 +33,6 @@ def remote(
         asker=asker,
         say=say,
         clock=SystemClock(),
+        actor_kind=current_actor(settings.claims).kind,
         witness=FileWitness(settings.user_dir, place, say) if settings.user_dir else None,
     )
