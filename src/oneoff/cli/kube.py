@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
+from oneoff.cli.manifests import STDIN, read_documents, read_text, wanted
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
 from oneoff.commands.kube import Rendered, RenderRequest, render
-from oneoff.errors import ManifestUnfit, UsageError
+from oneoff.errors import Refused, UsageError
+from oneoff.kube.checks import Check
 from oneoff.kube.difference import difference
 from oneoff.kube.jobs import KINDS
-from oneoff.kube.manifests import read_manifests
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
 from oneoff.runs.document import to_document
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
-
-STDIN = "-"
 
 
 @click.group("kube", cls=ShowingGroup)
@@ -79,7 +77,7 @@ def render_command(session: Session, /, files: tuple[str, ...], catalogue: str |
     if not given["wants_schedule"]:
         given["wants_job"] = True
     request = RenderRequest(
-        documents=[document for name in files for document in read_manifests(_read(name), _called(name))],
+        documents=[document for name in files for document in read_documents(name)],
         catalogue=_catalogue(catalogue) if catalogue else None,
         actor=session.actor.name,
         **given,
@@ -95,20 +93,8 @@ def render_command(session: Session, /, files: tuple[str, ...], catalogue: str |
         tell(f"note: {note}")
 
 
-def _called(name: str) -> str:
-    return "standard input" if name == STDIN else name
-
-
-def _read(name: str) -> str:
-    try:
-        return sys.stdin.read() if name == STDIN else Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise ManifestUnfit(f"{_called(name)} cannot be read: {why}") from error
-
-
 def _catalogue(name: str) -> list[Task]:
-    text = _read(name)
+    text = read_text(name)
     try:
         return tasks_of(json.loads(text))
     except ValueError as error:
@@ -158,3 +144,27 @@ def collect_command(session: Session, /, environment: str | None, output: str) -
         lambda: "\n".join(ending_line(run) for run in found) or "nothing to collect",
         output,
     )
+
+
+@kube_command.command("preflight")
+@click.argument("task", required=False)
+@click.option(
+    "--env", "environment", metavar="NAME", help="The environment that a run would be launched into."
+)
+@click.option("--release", metavar="WHICH", help="running, target, or a manifest of it.")
+@output_option
+@click.pass_context
+def preflight_command(
+    ctx: click.Context, /, task: str | None, environment: str | None, release: str | None, output: str
+) -> None:
+    """Say what would keep a run from starting, and launch none; exits with 3 where something would."""
+    from oneoff.commands.preflight import examine
+
+    checks = examine(ctx.obj.remote(environment), task, wanted(release))
+    emit([asdict(check) for check in checks], lambda: "\n".join(map(_line, checks)), output)
+    ctx.exit(Refused.exit_code if any(check.state == "failure" for check in checks) else 0)
+
+
+def _line(check: Check) -> str:
+    line = f"{check.state:<8} {check.name:<13} {check.message}"
+    return f"{line}\n{'':<22} next: {check.next_step}" if check.next_step else line
