@@ -23,6 +23,7 @@ class Followed:
     job: Object
     container: str = "task"
     start_within: timedelta | None = timedelta(seconds=30)
+    withdraw: bool = False
     pace: Pace = BRISK
     said: list[str] = field(default_factory=list)
     written: bytearray = field(default_factory=bytearray)
@@ -42,6 +43,7 @@ class Followed:
                 start_within=self.start_within,
                 write=self.written.extend,
                 say=self.said.append,
+                withdraw=self.withdraw,
                 pace=self.pace,
             )
         except BaseException as error:

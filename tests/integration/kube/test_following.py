@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
-from oneoff.errors import CredentialsRefused, NotPermitted
-from oneoff.kube.cluster import JOBS, Cluster
+from oneoff.errors import ClusterUnreachable, CredentialsRefused, NotPermitted
+from oneoff.kube.cluster import JOBS, Cluster, Resource
 from oneoff.kube.following import follow
+from oneoff.kube.jobs import RESULT, RUN_ID
+from oneoff.kube.objects import Object
 from oneoff.runs.status import Status
 from tests.kubernetes import FakeKubernetes
 from tests.kubernetes.followed import BRISK, followed
 from tests.kubernetes.objects import job, started
+
+
+class Stand:
+    """Stands before a cluster; a class below it does one thing otherwise."""
+
+    def __init__(self, cluster: Cluster, fake: FakeKubernetes) -> None:
+        self.cluster, self.fake = cluster, fake
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cluster, name)
 
 
 def ticks(number: int, pause: float = 0.02) -> str:
@@ -54,7 +70,7 @@ def test_a_log_survives_cuts(fake: FakeKubernetes, cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("fault", ["gone", "dropped", "muted", "429", "500", "401"])
 def test_the_verdict_is_right_through(fault: str, fake: FakeKubernetes, cluster: Cluster) -> None:
-    """Watches that break, are silent or out of date; a server that throttles, fails, or forgets us for once."""
+    """Watches that break, are silent or out of date; a server that throttles, fails or forgets us."""
     faults = fake.faults
     match fault:
         case "gone":
@@ -75,7 +91,7 @@ def test_the_verdict_is_right_through(fault: str, fake: FakeKubernetes, cluster:
 
 
 def test_a_server_that_restarts_is_waited_for(fake: FakeKubernetes, cluster: Cluster) -> None:
-    """It is said once that it is away, and that it is back; the log is whole."""
+    """The log is whole, and the verdict right."""
     run = followed(cluster, job("j", ticks(40, 0.05)))
     fake.wait(lambda: len(run.lines) > 3)
     fake.server.restart(down=0.7)
@@ -146,6 +162,106 @@ def test_what_cannot_start_is_refused_with_the_reason(
     assert any(reason in said and text in said for said in run.said)
 
 
+def test_a_job_that_is_withdrawn_does_not_start_later(fake: FakeKubernetes, cluster: Cluster) -> None:
+    """It is gone with its pod, and the verdict says still why it did not start."""
+    fake.faults.image_missing("app:*")
+    run = followed(cluster, job("j", "true"), start_within=timedelta(seconds=0.5), withdraw=True)
+    found = run.verdict()
+    assert (found.status, found.unfinished) == (Status.REFUSED, False)
+    assert found.reason in ("ErrImagePull", "ImagePullBackOff")
+    fake.wait(lambda: fake.items("jobs", "shop") == fake.items("pods", "shop") == [])
+
+
+class TooLate(Stand):
+    """Lets the pod start just before its Job is deleted."""
+
+    def delete(self, resource: Resource, name: str, *, uid: str, grace: int | None = None) -> None:
+        self.fake.faults.image_found("app:*")
+        started(self.fake, "j")
+        self.cluster.delete(resource, name, uid=uid, grace=grace)
+
+
+def test_a_job_that_started_at_the_last_moment_has_run(fake: FakeKubernetes, cluster: Cluster) -> None:
+    """It is not said to have been refused."""
+    fake.faults.image_missing("app:*")
+    script = "trap 'echo told; sleep 0.5; exit 75' TERM; echo up; while :; do sleep 0.02; done"
+    late = cast(Cluster, TooLate(cluster, fake))
+    run = followed(late, job("j", script), start_within=timedelta(seconds=0.5), withdraw=True)
+    found = run.verdict()
+    assert (found.status, found.exit_code) == (Status.CANCELLED, 75)
+    assert run.lines == ["up", "told"]
+
+
+class Away(Stand):
+    """An API server that does not answer while `away` is set."""
+
+    away = False
+
+    def get(self, resource: Resource, name: str) -> Object:
+        if self.away:
+            raise ClusterUnreachable("shop.example does not answer")
+        return self.cluster.get(resource, name)
+
+
+def test_a_server_that_is_away_for_long_is_told_of_once(fake: FakeKubernetes, cluster: Cluster) -> None:
+    """Once that it is away, once that it is back, each time."""
+    away = Away(cluster, fake)
+    run = followed(
+        cast(Cluster, away), job("j", "echo up; sleep 1.5; exit 3"), pace=replace(BRISK, running=0.1)
+    )
+    for _ in range(2):
+        fake.wait(lambda: bool(run.lines))
+        away.away = True
+        time.sleep(0.4)
+        away.away = False
+        time.sleep(0.3)
+    assert run.verdict().exit_code == 3
+    assert run.lines == ["up"]
+    assert ["answers again" in text for text in run.said] == [False, True] * 2
+
+
+def test_a_server_that_stays_away_is_not_waited_for_for_ever(fake: FakeKubernetes, cluster: Cluster) -> None:
+    away = Away(cluster, fake)
+    run = followed(cast(Cluster, away), job("j", "sleep 60"), pace=replace(BRISK, running=0.1, patience=0.5))
+    away.away = True
+    with pytest.raises(ClusterUnreachable):
+        run.verdict()
+
+
+WORDS = """
+import json, os, signal, sys, time, pathlib
+def say(status, code):
+    words = {"kind": "oneoff.dev/run", "id": "r1", "status": status, "message": "", "checkpoint": None}
+    pathlib.Path(os.environ["FAKE_TERMINATION_LOG"]).write_text(json.dumps(words))
+    sys.exit(code)
+try:
+    pathlib.Path("../../lease").mkdir()
+except FileExistsError:
+    print("turned away")
+    sys.exit(3)
+signal.signal(signal.SIGTERM, lambda *_: say("interrupted", 75))
+print("at work", flush=True)
+time.sleep(0.7)
+say("succeeded", 0)
+"""
+"""What a run does: takes the lease or is turned away, works, and says how it ended."""
+
+
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_second_start_is_not_what_the_verdict_is_about(
+    retries: int, fake: FakeKubernetes, cluster: Cluster
+) -> None:
+    """The run's own last words count; so it is if the second one makes the Job fail, and so the run stop."""
+    fake.faults.start_twice()
+    described = job("j", "", main={"command": [sys.executable, "-c", WORDS]}, backoffLimit=retries)
+    described["metadata"]["annotations"] = {RESULT: "expected", RUN_ID: "r1"}
+    run = followed(cluster, described)
+    found = run.verdict()
+    assert (found.status, found.attempts) == ((Status.SUCCEEDED, 2) if retries else (Status.INTERRUPTED, 2))
+    assert found.words is not None
+    assert sorted(run.lines) == ["at work", "turned away"]
+
+
 def test_a_queue_is_no_failure_to_start(fake: FakeKubernetes, cluster: Cluster) -> None:
     """A suspended Job waits for longer than it may, and its time to start begins when it is resumed."""
     run = followed(cluster, job("j", "echo ran", suspend=True), start_within=timedelta(seconds=0.5))
@@ -211,7 +327,7 @@ def test_without_the_right_to_read_pods_nothing_can_be_followed(
 
 
 def test_a_user_who_stays_unknown_is_told(fake: FakeKubernetes, cluster: Cluster) -> None:
-    run = followed(cluster, job("j", "sleep 60"), pace=BRISK.__class__(refusals=0.5, starting=0.1))
+    run = followed(cluster, job("j", "sleep 60"), pace=replace(BRISK, refusals=0.5))
     fake.faults.answer_next(401, 1000)
     with pytest.raises(CredentialsRefused):
         run.verdict()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted
+from oneoff.kube.client import connect
 from oneoff.kube.cluster import Cluster
 from oneoff.kube.live import Live, read
 from oneoff.kube.releases import Release
@@ -350,9 +352,10 @@ def test_a_workload_that_may_not_be_read_is_said_so(cluster: Cluster, fake: Fake
 
 def test_a_namespace_that_is_not_there_is_said_so(cluster: Cluster, fake: FakeKubernetes) -> None:
     """And not that its workload is missing."""
-    with pytest.raises(ManifestUnfit) as raised:
-        live(cluster, fake, [])
-    assert raised.value.message == "there is no namespace shop in the cluster of the context fake"
+    nowhere = KubernetesSettings(namespace="nowhere", workload="deployment/web")
+    with closing(connect(nowhere)) as elsewhere, pytest.raises(ManifestUnfit) as raised:
+        read(elsewhere, nowhere)
+    assert raised.value.message == "there is no namespace nowhere in the cluster of the context fake"
     assert "kubernetes table" in raised.value.next_step
 
 
