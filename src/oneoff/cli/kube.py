@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from oneoff.cli.manifests import STDIN, read_documents, read_text, wanted
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
-from oneoff.commands.kube import Rendered, RenderRequest, render
+from oneoff.commands.kube import Rendered, RenderRequest, render, render_live
 from oneoff.errors import Refused, UsageError
 from oneoff.kube.checks import Check
 from oneoff.kube.difference import difference
@@ -42,10 +42,11 @@ def kube_command() -> None:
     "--file",
     "files",
     multiple=True,
-    required=True,
     metavar="FILE",
-    help="The workload's manifest, or what helm template or kustomize build print; - is standard input.",
+    help="The workload's manifest, or what helm template or kustomize build print; - is standard input. "
+    "Without it, the cluster is asked for the live release.",
 )
+@click.option("--release", metavar="WHICH", help="Of the cluster: running or target.")
 @click.option("--job", "wants_job", is_flag=True, help="The Job of one run; so it is if nothing is said.")
 @click.option("--schedule", "wants_schedule", is_flag=True, help="The CronJob of the task's schedule.")
 @click.option(
@@ -66,23 +67,34 @@ def kube_command() -> None:
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="For kubectl or programs."
 )
 @click.pass_obj
-def render_command(session: Session, /, files: tuple[str, ...], catalogue: str | None, **given: Any) -> None:
-    """Print the Job of a run, or the CronJob of a schedule, made of a manifest.
+def render_command(
+    session: Session,
+    /,
+    files: tuple[str, ...],
+    release: str | None,
+    catalogue: str | None,
+    diff: bool,
+    output: str,
+    **given: Any,
+) -> None:
+    """Print the Job of a run, or the CronJob of a schedule, made of a manifest or of the live release.
 
-    Needs neither a cluster nor the app.
+    Needs no app, and with a manifest no cluster; nothing is created.
     """
     if [*files, catalogue].count(STDIN) > 1:
         raise UsageError("standard input can be read once")
-    diff, output = given.pop("diff"), given.pop("output")
+    if files and release is not None:
+        raise UsageError("--file and --release both say which release is meant", next_step="give one of them")
     if not given["wants_schedule"]:
         given["wants_job"] = True
-    request = RenderRequest(
-        documents=[document for name in files for document in read_documents(name)],
-        catalogue=_catalogue(catalogue) if catalogue else None,
-        actor=session.actor.name,
-        **given,
-    )
-    rendered = render(session.settings, request, datetime.now(UTC))
+    request = RenderRequest(catalogue=_catalogue(catalogue) if catalogue else None, **given)
+    if files:
+        documents = [document for name in files for document in read_documents(name)]
+        request = replace(request, documents=documents, actor=session.actor.name)
+        rendered = render(session.settings, request, datetime.now(UTC))
+    else:
+        remote = session.remote(request.environment)
+        rendered = render_live(remote, replace(request, actor=remote.actor), wanted(release))
     if output == "json":
         click.echo(
             json.dumps(_document(rendered), indent=2, ensure_ascii=False).encode(errors="backslashreplace")
