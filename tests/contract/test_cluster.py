@@ -23,11 +23,8 @@ def fake(tmp_path: Path) -> Iterator[FakeKubernetes]:
 
 class TestFakeKubernetes(ClusterContract):
     @pytest.fixture
-    def cluster(
-        self, fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> Iterator[Cluster]:
+    def cluster(self, fake: FakeKubernetes, tmp_path: Path) -> Iterator[Cluster]:
         config = fake.kubeconfig(tmp_path / "kubeconfig", namespace="shop")
-        monkeypatch.setenv("KUBECONFIG", str(config))
-        cluster = connect(KubernetesSettings())
+        cluster = connect(KubernetesSettings(), {"KUBECONFIG": str(config)})
         yield cluster
         cluster.close()

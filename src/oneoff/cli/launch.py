@@ -87,7 +87,7 @@ def perform(
 ) -> None:
     """Launch, follow, say how it ended, and exit as it did."""
     from oneoff.cli.run import options_of
-    from oneoff.commands import launch
+    from oneoff.commands import launch, supervise
 
     session = ctx.find_object(Session)
     assert session is not None
@@ -103,13 +103,17 @@ def perform(
         image=given["image"],
         variables=_variables(given["variables"]),
     )
-    launched = launch.launch(remote, request)
+    launched = supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
     _tell_launched(remote, launched)
     if options.detach:
         _finish(ctx, launched.run, given, found_effects=False)
     with letting_go(launched.run):
-        ended, found_effects = launch.attend_launched(remote, launched, write=_writer(options), say=tell)
-    _finish(ctx, ended, given, found_effects=bool(found_effects))
+        found = launch.attend_launched(remote, launched, write=_writer(options), say=tell)
+    if bare:
+        ended = supervise.close(session.services, launched.run, found, launched.job)
+    else:
+        ended = launch.ended(launched.run, found, remote.clock.now())
+    _finish(ctx, ended, given, found_effects=bool(found.words and found.words.has_effects))
 
 
 def _finish(ctx: click.Context, run: Run, given: Mapping[str, Any], *, found_effects: bool) -> None:

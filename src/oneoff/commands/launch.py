@@ -19,12 +19,12 @@ from oneoff.commands.remote import Remote
 from oneoff.errors import AlreadyStarted, ClusterUnreachable, ObjectExists, ObjectMissing, Refused, UsageError
 from oneoff.kube.cluster import JOBS
 from oneoff.kube.following import follow
-from oneoff.kube.jobs import KINDS, RUN_ID, Launch, Made, job
+from oneoff.kube.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
 from oneoff.kube.live import Live, read
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.kube.releases import Release as WhichRelease
 from oneoff.kube.verdict import Verdict
-from oneoff.runs.intent import KUBERNETES
+from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Outcome, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings.kubernetes import SecretKey
@@ -87,8 +87,13 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
         AlreadyStarted: the id is that of another run.
         ClusterError: the cluster does not answer, or does not permit it.
     """
+    run, made = prepare(remote, request, record_of(remote, request))
+    return put(remote, run, made)
+
+
+def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made]:
+    """The run as it is confirmed, and its Job; nothing is created yet."""
     _check_options(request)
-    run = _record_of(remote, request)
     how = confirm(
         request.task,
         remote.environment,
@@ -100,14 +105,21 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
     run = replace(run, confirmation=how)
     made = job(request.live.workload, remote.where, launch_of(remote, request, run))
     _check_departures(remote, made)
+    intent = read_intent(made.derived.template["metadata"]["annotations"][INTENT])
+    assert intent is not None
+    return replace(run, launch=intent.launch), made
+
+
+def put(remote: Remote, run: Run, made: Made) -> Launched:
+    """Create the Job of a run that is confirmed."""
     created, before = create(remote, run.id, made.object)
     return Launched(run=run, job=created, container=made.derived.container, before=before)
 
 
 def attend_launched(
     remote: Remote, launched: Launched, *, write: Callable[[bytes], None], say: Callable[[str], None]
-) -> tuple[Run, bool]:
-    """Follow a run to its end, writing its log; returns it as it ended, and whether effects were found.
+) -> Verdict:
+    """Follow a run to its end, writing its log.
 
     Raises:
         ClusterError: the cluster is away for minutes; the run goes on.
@@ -125,8 +137,7 @@ def attend_launched(
         with suppress(ObjectMissing):
             remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))
         say(f"the Job {name_of(launched.job)} was deleted")
-    words = verdict.words
-    return ended(launched.run, verdict, remote.clock.now()), bool(words and words.has_effects)
+    return verdict
 
 
 def ended(run: Run, verdict: Verdict, at: datetime) -> Run:
@@ -164,7 +175,8 @@ def _check_options(request: LaunchRequest) -> None:
         raise UsageError(f"{task.name} is a bare command, and takes no options")
 
 
-def _record_of(remote: Remote, request: LaunchRequest) -> Run:
+def record_of(remote: Remote, request: LaunchRequest) -> Run:
+    """The run as it is asked for."""
     task, options, now = request.task, request.options, remote.clock.now()
     known = tuple(parameter for parameter in task.parameters if not parameter.secret)
     frozen = parameters.freeze(known, parameters.parse(known, request.texts))

@@ -16,6 +16,7 @@ from oneoff.commands.attend import attend, settle
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.elsewhere import check_elsewhere
 from oneoff.commands.options import Options
+from oneoff.commands.runs import wait
 from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
     AlreadyStarted,
@@ -48,6 +49,8 @@ from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
+STAND_BY = 2.0
+"""Seconds between two looks of a pod that waits for another one's run."""
 REPORT_WITHIN = 10.0
 """Seconds that a launched process gets to report before the launching command goes on without it."""
 
@@ -215,14 +218,13 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
         return existing
     if existing.status is not Status.LAUNCHED:
         state = "is running" if existing.status in EXECUTING else "waits for its confirmation"
-        _turn_away(
-            services,
-            existing,
-            AlreadyStarted(
-                f"run {existing.id} {state} already, {_where(existing)}",
-                next_step=f"`oneoff wait {existing.id}` waits for its end",
-            ),
+        there = AlreadyStarted(
+            f"run {existing.id} {state} already, {_where(existing)}",
+            next_step=f"`oneoff wait {existing.id}` waits for its end",
         )
+        if request.options.here and services.intent is not None:
+            return _stand_by(services, existing, there)
+        _turn_away(services, existing, there)
     if request.options.effects.given:
         _not_this_one(
             services,
@@ -268,11 +270,26 @@ def _not_this_one(services: Services, existing: Run, refusal: OneoffError) -> No
     _turn_away(services, existing, refusal)
 
 
+def _stand_by(services: Services, existing: Run, there: AlreadyStarted) -> Run:
+    """A second pod of a run that is in hand: it runs nothing, waits, and ends as the run does.
+
+    Kubernetes may start a Job's pod twice. Whichever of the two ended first, by failure or not, would end the
+    Job, and with it the pod that is at work.
+    """
+    _note(services, existing, there)
+    services.say(f"{there.message}; this one waits for its end")
+    return wait(services, existing, every=STAND_BY)
+
+
 def _turn_away(services: Services, existing: Run, refusal: OneoffError) -> NoReturn:
     """Record an attempt that is refused and leaves the run of its id as it is; raise the refusal."""
+    _note(services, existing, refusal)
+    raise refusal
+
+
+def _note(services: Services, existing: Run, refusal: OneoffError) -> None:
     attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=in_words(refusal)))
     services.store.record(event.refused(attempt, services.observer, services.clock.now()))
-    raise refusal
 
 
 def _where(run: Run) -> str:

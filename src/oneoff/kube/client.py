@@ -1,4 +1,8 @@
-"""The `Cluster` seam over lightkube, with generic resources: raw JSON both ways."""
+"""The `Cluster` seam over lightkube, with generic resources: raw JSON both ways.
+
+What lightkube's client cannot ask for (bookmarks and a time limit of a watch, ``sinceTime`` of a log, the
+deletion of one uid only) goes over an HTTP client of our own, on the same transport.
+"""
 
 from __future__ import annotations
 
@@ -6,85 +10,118 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
-from lightkube import Client, KubeConfig, SingleConfig
-from lightkube.config.models import Cluster as Server
+from lightkube import Client, SingleConfig
+from lightkube.config.models import Cluster as LightkubeServer
 from lightkube.config.models import Context, User
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import PatchType
 
-from oneoff.errors import ClusterError, ObjectMissing, VersionGone
-from oneoff.kube import refusals, transport
+from oneoff.errors import ClusterError, ClusterUnreachable, OneoffError, VersionGone
 from oneoff.kube.cluster import EVERYTHING, NAMESPACES, Caller, Listing, Resource, Selection
+from oneoff.kube.connection import kubeconfig, refusals
+from oneoff.kube.connection.credentials import login_of
+from oneoff.kube.connection.kubeconfig import Target
+from oneoff.kube.connection.proxies import proxy_for
+from oneoff.kube.connection.transport import STREAM, TIMEOUT, Pace, StreamLost, Transport, lines
 from oneoff.kube.objects import Object
 from oneoff.settings.kubernetes import KubernetesSettings
+from oneoff.version import __version__
 
-_MANAGER: Final = "oneoff"
+MANAGER: Final = "oneoff"
+"""Who owns the fields that are applied."""
+SILENCE: Final = 300.0
+"""Seconds without a line after which a log that is followed is taken for lost."""
+
 _PAGE: Final = 500
+_ATTEMPTS: Final = 5
+"""Lists that are begun, where the server forgets the version while their pages are read."""
+_GRACE: Final = 5.0
+"""Seconds that a watch may be late with its end."""
+_AGENT: Final = {"User-Agent": f"{MANAGER}/{__version__}"}
 _SELF_REVIEW: Final = Resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews")
 _ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
 )
-_GLOBAL: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW)
+_OF_THE_CLUSTER: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW)
 
 
-def connect(settings: KubernetesSettings) -> KubernetesCluster:
-    """The cluster that a kubeconfig and the environment's table name."""
-    config = KubeConfig.from_file(os.environ.get("KUBECONFIG", "~/.kube/config")).get(settings.context)
-    assert config is not None
-    token = config.user.token if config.user else None
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    namespace = settings.namespace or config.namespace
-    inner = httpx2.HTTPTransport()
-    return KubernetesCluster(
-        config.cluster.server, config.context_name, namespace, transport.Transport(inner, headers, namespace)
-    )
+def connect(
+    settings: KubernetesSettings, environ: Mapping[str, str] = os.environ, *, pace: Pace | None = None
+) -> KubernetesCluster:
+    """The cluster that the kubeconfig and the environment's table name. Sends nothing yet.
+
+    Raises:
+        ClusterUnreachable: there is no such context, or the kubeconfig cannot be used.
+    """
+    target = kubeconfig.load(settings, environ)
+    try:
+        httpx2.URL(target.server.url)
+    except httpx2.InvalidURL as error:
+        raise ClusterUnreachable(
+            f"the server of the context {target.context} is no URL: {target.server.url!r} ({error})"
+        ) from error
+    proxy = target.server.proxy or proxy_for(target.server.url, environ)
+    transport = Transport(target, login_of(target, environ), proxy=proxy, pace=pace)
+    return KubernetesCluster(target, transport)
 
 
 class KubernetesCluster:
     """See :class:`oneoff.kube.cluster.Cluster`."""
 
-    def __init__(self, server: str, context: str, namespace: str, carrier: transport.Transport) -> None:
-        self.namespace = namespace
-        self.context = context
-        config = SingleConfig(context, Context(cluster=context), Server(server=server, insecure=True), User())
-        self._client = Client(
-            config, namespace=namespace, field_manager=_MANAGER, trust_env=False, transport=carrier
+    def __init__(self, target: Target, transport: Transport) -> None:
+        self.namespace = target.namespace
+        self.context = target.context
+        self._transport = transport
+        # The transport alone knows certificates and tokens: lightkube is to load none.
+        server = LightkubeServer(server=target.server.url, insecure=True)
+        self._lightkube = Client(
+            SingleConfig(target.context, Context(cluster=target.context), server, User()),
+            namespace=target.namespace,
+            field_manager=MANAGER,
+            trust_env=False,
+            timeout=httpx2.Timeout(TIMEOUT),
+            transport=transport,
         )
-        self._streams = carrier.streams
-        self._http = httpx2.Client(base_url=server, transport=carrier, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=target.server.url,
+            headers=_AGENT,
+            trust_env=False,
+            timeout=httpx2.Timeout(TIMEOUT),
+            transport=transport,
+        )
 
     def get(self, resource: Resource, name: str) -> Object:
-        return dict(self._client.get(_kind(resource), name))
+        with _understood():
+            return dict(self._lightkube.get(_kind(resource), name))
 
     def list(self, resource: Resource, selection: Selection = EVERYTHING) -> Listing:
-        while True:
-            found: Any = self._client.list(
-                _kind(resource),
-                chunk_size=_PAGE,
-                labels=dict(selection.labels) or None,
-                fields=dict(selection.fields) or None,
-            )
-            with contextlib.suppress(VersionGone):
-                words = {"apiVersion": resource.api_version, "kind": resource.kind}
-                items = [words | item for item in found]
-                return Listing(items, found.resourceVersion)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._list(resource, selection)
+            except VersionGone:  # the pages that are still to come are of a version that the server forgot
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
 
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
-        return dict(self._client.create(_kind(resource)(thing), dry_run=dry_run))
+        with _understood():
+            return dict(self._lightkube.create(_kind(resource)(thing), dry_run=dry_run))
 
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False
     ) -> Object:
-        return dict(self._client.apply(_kind(resource)(thing), dry_run=dry_run, force=force))
+        with _understood():
+            return dict(self._lightkube.apply(_kind(resource)(thing), dry_run=dry_run, force=force))
 
     def patch(self, resource: Resource, name: str, change: Object) -> Object:
-        return dict(self._client.patch(_kind(resource), name, change, patch_type=PatchType.MERGE))
+        with _understood():
+            return dict(self._lightkube.patch(_kind(resource), name, change, patch_type=PatchType.MERGE))
 
     def delete(self, resource: Resource, name: str, *, uid: str, grace: int | None = None) -> None:
         options: Object = {
@@ -95,53 +132,45 @@ class KubernetesCluster:
         }
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        try:
-            self._http.request("DELETE", self._path(resource, name), json=options)
-        except ClusterError as error:
-            if "uid" in error.message.lower() and "precondition" in error.message.lower():
-                raise ObjectMissing(error.message) from error
-            raise
+        self._http.request("DELETE", self._path(resource, name), json=options)
 
     def watch(
         self, resource: Resource, selection: Selection, *, version: str, seconds: float
     ) -> Iterator[tuple[str, Object]]:
+        limit = max(1, round(seconds))
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(max(1, round(seconds))),
+            "timeoutSeconds": str(limit),
+            **_query(selection),
         }
-        for name, wanted in (("labelSelector", selection.labels), ("fieldSelector", selection.fields)):
-            if wanted:
-                query[name] = ",".join(f"{key}={value}" for key, value in wanted.items())
-        timeout = httpx2.Timeout(10, read=seconds + 5)
-        lines = self._stream(self._path(resource), query, timeout)
-        with contextlib.suppress(transport.StreamLost):
-            for line in lines:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise refusals.of_status(event["object"].get("code", 500), event["object"])
-                yield event["type"], event["object"]
+        timeout = httpx2.Timeout(TIMEOUT, read=limit + _GRACE)
+        with (
+            contextlib.suppress(StreamLost),
+            contextlib.closing(self._stream(self._path(resource), query, timeout)) as found,
+        ):
+            for line in found:
+                yield self._event(line)
 
     def log(
         self, pod: str, container: str, *, follow: bool = False, since: str | None = None
     ) -> Iterator[bytes]:
         query = {"container": container, "timestamps": "true"}
-        if follow:
-            query["follow"] = "true"
-        if since:
-            query["sinceTime"] = since
+        query |= {"follow": "true"} if follow else {}
+        query |= {"sinceTime": since} if since else {}
+        timeout = httpx2.Timeout(TIMEOUT, read=SILENCE if follow else 2 * TIMEOUT)
         path = f"api/v1/namespaces/{self.namespace}/pods/{quote(pod, safe='')}/log"
-        return self._stream(path, query, httpx2.Timeout(10, read=60))
+        return self._stream(path, query, timeout)
 
     def whoami(self) -> Caller:
-        answer = self.create(_SELF_REVIEW, {"metadata": {}})
-        info = answer["status"]["userInfo"]
-        return Caller(info["username"], tuple(info.get("groups") or ()))
+        with _understood():
+            info = self.create(_SELF_REVIEW, {"metadata": {}})["status"]["userInfo"]
+            return Caller(str(info["username"]), tuple(info.get("groups") or ()))
 
     def may(self, verb: str, resource: Resource, *, subresource: str = "", name: str = "") -> bool:
         wanted = {
-            "namespace": self.namespace,
+            "namespace": "" if resource in _OF_THE_CLUSTER else self.namespace,
             "verb": verb,
             "group": resource.group,
             "version": resource.version,
@@ -149,32 +178,84 @@ class KubernetesCluster:
             "subresource": subresource,
             "name": name,
         }
-        answer = self.create(_ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": wanted}})
-        return bool(answer["status"].get("allowed"))
+        with _understood():
+            review = {"metadata": {}, "spec": {"resourceAttributes": wanted}}
+            return self.create(_ACCESS_REVIEW, review)["status"].get("allowed") is True
 
     def version(self) -> tuple[int, int]:
-        said = self._http.get("version").json()
-        return _number(said["major"]), _number(said["minor"])
+        with _understood():
+            said = self._http.get("version").json()
+            return _number(said["major"]), _number(said["minor"])
 
     def hang_up(self) -> None:
-        self._streams.hang_up()
+        self._transport.streams.hang_up()
 
     def close(self) -> None:
-        self._client.close()
+        self._lightkube.close()
         self._http.close()
+
+    def _list(self, resource: Resource, selection: Selection) -> Listing:
+        words = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+        }  # a server says them of the list only
+        with _understood():
+            found: Any = self._lightkube.list(
+                _kind(resource),
+                chunk_size=_PAGE,
+                labels=dict(selection.labels) or None,
+                fields=dict(selection.fields) or None,
+            )
+            items = [words | item for item in found]
+            return Listing(items, found.resourceVersion)
 
     def _path(self, resource: Resource, name: str = "") -> str:
         root = f"apis/{resource.group}" if resource.group else "api"
         path = f"{root}/{resource.version}/namespaces/{self.namespace}/{resource.plural}"
         return f"{path}/{quote(name, safe='')}" if name else path
 
-    def _stream(self, path: str, query: dict[str, str], timeout: httpx2.Timeout) -> Iterator[bytes]:
+    def _stream(self, path: str, query: dict[str, str], timeout: httpx2.Timeout) -> Generator[bytes]:
         request = self._http.build_request(
-            "GET", path, params=query, timeout=timeout, extensions=dict(transport.STREAM)
+            "GET", path, params=query, timeout=timeout, extensions={STREAM: True}
         )
         response = self._http.send(request, stream=True)
-        with self._streams.reading(response):
-            yield from transport.lines(response)
+        with self._transport.streams.reading(response):
+            yield from lines(response, whole="watch" in query)
+
+    def _event(self, line: bytes) -> tuple[str, Object]:
+        with _understood():
+            event = json.loads(line)
+            kind, thing = event["type"], event["object"]
+            if kind == "ERROR":
+                raise refusals.of_watch(thing, self._transport.about())
+            return str(kind), dict(thing)
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what lightkube raises about an answer into an error of ours.
+
+    The transport has seen to HTTP. What is left is JSON that is of no Kubernetes, about which lightkube, and
+    what it reads JSON with, raise whatever they meet.
+    """
+    try:
+        yield
+    except OneoffError:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"the API server's answer is none that Kubernetes gives: {type(error).__name__}: {error}",
+            next_step="does a proxy answer in its place?",
+        ) from error
+
+
+def _query(selection: Selection) -> dict[str, str]:
+    wanted = {"labelSelector": selection.labels, "fieldSelector": selection.fields}
+    return {
+        name: ",".join(f"{key}={value}" for key, value in values.items())
+        for name, values in wanted.items()
+        if values
+    }
 
 
 def _number(said: str) -> int:
@@ -185,5 +266,5 @@ def _number(said: str) -> int:
 
 @cache
 def _kind(resource: Resource) -> Any:
-    make = create_global_resource if resource in _GLOBAL else create_namespaced_resource
+    make = create_global_resource if resource in _OF_THE_CLUSTER else create_namespaced_resource
     return make(resource.group, resource.version, resource.kind, resource.plural)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +22,7 @@ from oneoff.kube.story import Story, newest_last
 from oneoff.kube.telling import Teller
 from oneoff.kube.verdict import Verdict
 from oneoff.kube.watching import Seen, Unwatched, Watcher
+from oneoff.runs.status import Status
 
 CONTROLLER_UID: Final = "batch.kubernetes.io/controller-uid"
 QUEUED: Final = frozenset({"JobSuspended", "SchedulingGated"})
@@ -63,6 +64,7 @@ def follow(
     start_within: timedelta | None,
     write: Callable[[bytes], None],
     say: Callable[[str], None],
+    withdraw: bool = False,
     pace: Pace = PACE,
 ) -> Verdict:
     """Wait until it is decided how a Job ended; write the log of its task meanwhile.
@@ -76,15 +78,20 @@ def follow(
             None to wait as long as the Job does.
         write: Takes the log, byte for byte.
         say: Takes what there is to say of it, a line each.
+        withdraw: Delete the Job if it does not start in time. Where it started at the very last moment after
+            all, the verdict is how that ended.
 
     Raises:
         ClusterUnreachable, CredentialsRefused, ClusterError: for minutes on end.
-        NotPermitted: to read the Job or its pods.
+        NotPermitted: to read the Job or its pods, or to delete it.
         KeyboardInterrupt: nothing has been done to the Job.
     """
     following = _Following(cluster, Story(job, container), pace, write, Teller(say))
     try:
-        return following.until_decided(start_within)
+        found = following.until_decided(start_within)
+        if withdraw and found.unfinished and found.status is Status.REFUSED:
+            return following.withdraw(found)
+        return found
     finally:
         following.stop()
 
@@ -116,14 +123,14 @@ class _Following:
             Watcher(cluster, JOBS, Selection(fields={"metadata.name": name_of(story.job)}), self._inbox),
             Watcher(cluster, PODS, self._pods, self._inbox),
         ]
+        for watcher in self._watchers:
+            watcher.start()
 
     @property
     def _pods(self) -> Selection:
         return Selection(labels={CONTROLLER_UID: self._story.uid})
 
     def until_decided(self, start_within: timedelta | None) -> Verdict:
-        for watcher in self._watchers:
-            watcher.start()
         while True:
             self._now = time.monotonic()
             if self._now >= self._next_look() and self._look():
@@ -132,6 +139,13 @@ class _Following:
                     return found
             self._take(max(0.0, min(self._next_look() - time.monotonic(), 1.0)))
             self._free_readers()
+
+    def withdraw(self, refusal: Verdict) -> Verdict:
+        with suppress(ObjectMissing):
+            self._cluster.delete(JOBS, name_of(self._story.job), uid=self._story.uid)
+        self._worth_a_look = True
+        found = self.until_decided(None)
+        return found if self._story.has_started else replace(refusal, unfinished=False)
 
     def stop(self) -> None:
         """End the threads: none is left, unless it waits for a name server or a connection."""
@@ -196,7 +210,7 @@ class _Following:
         except NotPermitted as error:
             self._teller.once(f"what keeps a pod from being made is not seen here: {error.message}")
             return []
-        return list(newest_last(found))
+        return newest_last(found)
 
     # What it comes to.
 
@@ -207,7 +221,7 @@ class _Following:
         self._read_logs()
         if not found.ended:
             self._decided_at = None
-            self._teller.waits(found, self._story.events)
+            self._teller.waits(found)
             return None
         self._decided_at = self._decided_at or self._now
         if any(not reader.done for reader in self._readers.values()) or self._unsettled():
@@ -226,7 +240,7 @@ class _Following:
         """Whether a pod's last state may still come, which may say more."""
         assert self._decided_at is not None
         for uid, pod in self._story.pods.items():
-            if not self._story.state(uid).get("running"):
+            if not self._story.may_go_on(uid):
                 continue
             grace = float((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 30)
             wait = self._pace.last_state if uid in self._story.gone else grace + self._pace.ending
@@ -276,7 +290,7 @@ class _Following:
                 self._teller.once(f"pod {entry.pod}: {entry.problem}")
 
     def _free_readers(self) -> None:
-        """Of a container that has ended nothing more comes, not even an end where the connection is half open."""
+        """Nothing more comes of a container that has ended: no end, either, if a connection is half open."""
         for uid, reader in self._readers.items():
             if not reader.done and self._story.has_ended(uid) and reader.silent_for() > self._pace.silence:
                 reader.heard = time.monotonic()

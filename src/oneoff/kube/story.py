@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from oneoff.kube.cluster import JOBS, PODS, Listing
 from oneoff.kube.objects import Object, metadata, name_of, named
-from oneoff.kube.verdict import Verdict, verdict
+from oneoff.kube.verdict import Verdict, index_of, verdict
 from oneoff.kube.watching import Seen
-
-INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class Story:
@@ -67,7 +65,7 @@ class Story:
         """The uids of the pods of each shard, one after another; of the one shard ``""``."""
         found: dict[str, list[str]] = {}
         for uid, pod in self.pods.items():
-            found.setdefault((metadata(pod).get("labels") or {}).get(INDEX, ""), []).append(uid)
+            found.setdefault(index_of(pod), []).append(uid)
         return found
 
     def speaker(self, uid: str) -> str:
@@ -91,6 +89,14 @@ class Story:
         """Whether nothing more comes into its log."""
         return uid in self.gone or (bool(self.speaker(uid)) and not self.state(uid).get("running"))
 
+    def may_go_on(self, uid: str) -> bool:
+        """Whether more may happen in it, for all that is known: also in one that its Job is deleted over."""
+        state = self.state(uid)
+        removed = self.deleted or bool(metadata(self.job).get("deletionTimestamp"))
+        return bool(state.get("running")) or (
+            removed and uid not in self.gone and not state.get("terminated")
+        )
+
     @property
     def has_started(self) -> bool:
         """Whether the task has begun in any pod."""
@@ -101,13 +107,20 @@ def uid_of(thing: Object) -> str:
     return str(metadata(thing).get("uid"))
 
 
-def newest_last(events: Iterable[Object]) -> Sequence[Object]:
-    return sorted(events, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+def newest_last(events: Iterable[Object]) -> list[Object]:
+    """Their times are whole seconds."""
+    return sorted(
+        events,
+        key=lambda one: (str(one.get("lastTimestamp") or one.get("eventTime") or ""), _version(one)),
+    )
 
 
 def _newer(one: Object, other: Object) -> Object:
     """The later state of one object: a list and a watch may overtake each other."""
-    versions = [str(metadata(each).get("resourceVersion") or "") for each in (one, other)]
-    if all(version.isdecimal() for version in versions) and int(versions[0]) > int(versions[1]):
-        return one
-    return other
+    return one if _version(one) > _version(other) else other
+
+
+def _version(thing: Object) -> int:
+    """Later states have greater ones; 0 where it is no number, as the API left open for a long time."""
+    version = str(metadata(thing).get("resourceVersion") or "")
+    return int(version) if version.isdecimal() else 0

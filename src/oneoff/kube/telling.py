@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from oneoff.errors import ClusterError
-from oneoff.kube.objects import Object
 from oneoff.kube.verdict import Verdict
 
 _PROXIES: Final = {
@@ -16,7 +15,6 @@ _PROXIES: Final = {
     'config.beta.linkerd.io/proxy-enable-native-sidecar: "true"',
 }
 """Containers that a service mesh adds when a pod is made, and how they end with the task."""
-_PULLING: Final = "Pulling"
 
 
 class Teller:
@@ -42,14 +40,13 @@ class Teller:
     def attempt(self, index: str, attempt: int, pod: str) -> None:
         self._say(f"attempt {attempt}{f' of shard {index}' if index else ''} (pod {pod})")
 
-    def waits(self, verdict: Verdict, events: Sequence[Object]) -> None:
+    def waits(self, verdict: Verdict) -> None:
         """What keeps it from starting."""
         if verdict.reason == "JobSuspended":
-            self.once("the Job is suspended, or queued: it starts when it is resumed")
+            self.once("it waits: the Job is suspended, or queued, and starts when it is resumed")
         elif verdict.reason:
-            self.once(f"it waits: {verdict.reason}: {verdict.message}")
-        elif events and events[-1].get("reason") == _PULLING:
-            self.once(f"it waits: {events[-1].get('message')}")
+            known = verdict.message.startswith(verdict.reason)
+            self.once(f"it waits: {verdict.message if known else f'{verdict.reason}: {verdict.message}'}")
 
     def ended(self, verdict: Verdict) -> None:
         """What to set, so that the next Job ends with its task."""

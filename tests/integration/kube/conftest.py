@@ -1,4 +1,4 @@
-"""A cluster, and the client that asks it."""
+"""A fake cluster, and the seam to it as the command line builds it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import pytest
 
 from oneoff.kube.client import connect
 from oneoff.kube.cluster import Cluster
-from oneoff.settings import KubernetesSettings
+from oneoff.settings.kubernetes import KubernetesSettings
 from tests.kubernetes import FakeKubernetes
 
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Iterator[FakeKubernetes]:
-    """An empty cluster."""
+    """A fast cluster with the namespace ``shop``."""
     with FakeKubernetes(tmp_path / "cluster", speed=20) as fake:
+        fake.create_namespace("shop")
         yield fake
 
 
 @pytest.fixture
 def cluster(fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """Its namespace ``shop``, as its administrator."""
+    """The client of an administrator."""
     monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig", namespace="shop")))
     cluster = connect(KubernetesSettings())
     yield cluster

@@ -1,0 +1,156 @@
+"""Credential plugins: the programs that a kubeconfig names under ``exec``.
+
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins says what
+they are told and what they answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from oneoff.errors import CredentialsRefused
+from oneoff.kube.connection.kubeconfig import Target
+from oneoff.kube.connection.presented import Presented, bearer
+from oneoff.kube.connection.tls import Pair
+from oneoff.kube.objects import Object
+
+VERSIONS: Final = tuple(
+    f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1")
+)
+PATIENCE: Final = 60.0
+"""Seconds for a plugin that asks nobody anything."""
+
+
+class Plugin:
+    """Runs the program when it is needed: at first, when its answer has expired, and once after a 401."""
+
+    def __init__(self, table: Object, target: Target, environ: Mapping[str, str], pair: Pair | None) -> None:
+        self._table = table
+        self._target = target
+        self._environ = environ
+        self._pair = pair
+        self._lock = threading.Lock()
+        self._last: Presented | None = None
+        self._until: datetime | None = None
+
+    def present(self) -> Presented:
+        with self._lock:
+            expired = self._until is not None and datetime.now(UTC) >= self._until
+            return self._ask() if self._last is None or expired else self._last
+
+    def renew(self, refused: Presented) -> Presented | None:
+        with self._lock:
+            return self._ask() if self._last == refused else self._last
+
+    def advice(self) -> str:
+        return f"what {self._name} gives is not accepted: log in again with its provider's tool"
+
+    @property
+    def _name(self) -> str:
+        return Path(str(self._table.get("command"))).name
+
+    def _ask(self) -> Presented:
+        self._last = None
+        self._last, self._until = self._understood(self._run())
+        return self._last
+
+    def _run(self) -> str:
+        mode = self._table.get("interactiveMode") or "IfAvailable"
+        asks = mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
+        if mode == "Always" and not asks:
+            raise self._failed("wants to ask something, and there is no terminal")
+        argv = [self._program(), *map(str, self._table.get("args") or [])]
+        try:
+            done = subprocess.run(
+                argv,
+                env=self._surroundings(asks),
+                stdin=None if asks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None if asks else subprocess.PIPE,  # its questions are for whoever sits there
+                timeout=None if asks else PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise self._failed(f"gave no answer within {PATIENCE:.0f} s", error.stderr) from error
+        except OSError as error:
+            raise self._failed(f"cannot be started: {error}") from error
+        if done.returncode:
+            raise self._failed(f"failed with exit code {done.returncode}", done.stderr)
+        return done.stdout.decode(errors="replace")
+
+    def _program(self) -> str:
+        command = str(self._table.get("command") or "")
+        if os.sep in command:
+            return str(self._target.folder / command)
+        found = shutil.which(command, path=self._own_environ().get("PATH"))
+        if found is None:
+            hint = str(self._table.get("installHint") or "").strip()
+            raise CredentialsRefused(
+                f"user {self._target.user!r} of the kubeconfig wants {command!r}, which is not on PATH",
+                next_step=hint or f"install {command}, as for kubectl",
+            )
+        return found
+
+    def _own_environ(self) -> dict[str, str]:
+        given = self._table.get("env") or []
+        return {**self._environ, **{str(each["name"]): str(each["value"]) for each in given}}
+
+    def _surroundings(self, asks: bool) -> dict[str, str]:
+        spec: Object = {"interactive": asks}
+        if self._table.get("provideClusterInfo"):
+            spec["cluster"] = _cluster(self._target)
+        told = {"apiVersion": self._table.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
+        return {**self._own_environ(), "KUBERNETES_EXEC_INFO": json.dumps(told)}
+
+    def _understood(self, text: str) -> tuple[Presented, datetime | None]:
+        """What it answered; its words are never shown, because they are the secret."""
+        wanted = self._table.get("apiVersion")
+        if wanted not in VERSIONS:
+            raise self._failed(f"is to speak {wanted!r}, which is none of {', '.join(VERSIONS)}")
+        try:
+            answer = json.loads(text)
+            status = answer["status"]
+            token, certificate = status.get("token"), status.get("clientCertificateData")
+            key, end = status.get("clientKeyData"), status.get("expirationTimestamp")
+            until = None if end is None else datetime.fromisoformat(end)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._failed("printed something else than an ExecCredential") from error
+        if answer.get("apiVersion") != wanted:
+            raise self._failed(f"speaks {answer.get('apiVersion')!r}, and the kubeconfig says {wanted!r}")
+        if not token and not (certificate and key):
+            raise self._failed("gave neither a token nor a certificate with its key")
+        pair = Pair(certificate, key) if certificate and key else self._pair
+        presented = Presented(bearer(str(token), self._name) if token else None, pair)
+        return presented, until if until is None or until.tzinfo else until.replace(tzinfo=UTC)
+
+    def _failed(self, words: str, said: bytes | None = None) -> CredentialsRefused:
+        own = (said or b"").decode(errors="replace").strip()[-1000:]
+        return CredentialsRefused(
+            f"the credential plugin {self._name} {words}" + (f":\n{own}" if own else ""),
+            next_step=f"kubectl would fail in the same way; log in with the tool of {self._name}",
+        )
+
+
+def _cluster(target: Target) -> dict[str, Any]:
+    server = target.server
+    told = {
+        "server": server.url,
+        "tls-server-name": server.tls_name,
+        "insecure-skip-tls-verify": server.insecure or None,
+        "certificate-authority-data": (
+            base64.b64encode(server.authority.encode()).decode() if server.authority else None
+        ),
+        "proxy-url": server.proxy,
+        "config": server.for_plugin,
+    }
+    return {key: value for key, value in told.items() if value is not None}
