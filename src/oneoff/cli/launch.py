@@ -123,8 +123,6 @@ def _finish(ctx: click.Context, run: Run, given: Mapping[str, Any], *, found_eff
         tell(f"run {run.id} is {run.status}; `oneoff logs -f {run.id} --env {run.environment}` follows it")
     else:
         tell(ending_line(run))
-        if run.checkpoint is not None:
-            tell(f"checkpoint {run.checkpoint}")
     if run.active:
         ctx.exit(0)
     found = given["exit_code"] and found_effects and run.status is Status.SUCCEEDED

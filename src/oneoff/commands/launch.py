@@ -16,12 +16,21 @@ from oneoff.commands.confirmation import confirm
 from oneoff.commands.effects import check as check_effects
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
-from oneoff.errors import AlreadyStarted, ClusterUnreachable, ObjectExists, ObjectMissing, Refused, UsageError
+from oneoff.errors import (
+    AlreadyStarted,
+    ClusterUnreachable,
+    NotDerivable,
+    ObjectExists,
+    ObjectMissing,
+    Refused,
+    UsageError,
+)
 from oneoff.kube.cluster import JOBS
 from oneoff.kube.following import follow
 from oneoff.kube.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
 from oneoff.kube.live import Live, read
 from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.preflight import preflight
 from oneoff.kube.releases import Release as WhichRelease
 from oneoff.kube.verdict import Verdict
 from oneoff.runs.intent import KUBERNETES, read_intent
@@ -92,8 +101,9 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
 
 
 def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made]:
-    """The run as it is confirmed, and its Job; nothing is created yet."""
+    """The run as it is confirmed, and its Job; nothing is created yet, and nobody is asked in vain."""
     _check_options(request)
+    _look(remote, request, _made(remote, request, run))
     how = confirm(
         request.task,
         remote.environment,
@@ -103,11 +113,28 @@ def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made
         what=f"{run.in_words}, release {request.image or request.live.image or request.live.revision}",
     )
     run = replace(run, confirmation=how)
-    made = job(request.live.workload, remote.where, launch_of(remote, request, run))
-    _check_departures(remote, made)
+    made = _made(remote, request, run)
     intent = read_intent(made.derived.template["metadata"]["annotations"][INTENT])
     assert intent is not None
     return replace(run, launch=intent.launch), made
+
+
+def _made(remote: Remote, request: LaunchRequest, run: Run) -> Made:
+    return job(request.live.workload, remote.where, launch_of(remote, request, run))
+
+
+def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
+    """Everything that would keep it from starting, or do harm, at once."""
+    _check_departures(remote, made)
+    checks = preflight(remote.cluster, request.live, made, remote.where)
+    failures = [check for check in checks if check.state == "failure"]
+    if failures:
+        steps = dict.fromkeys(check.next_step for check in failures if check.next_step)
+        raise NotDerivable(
+            "\n".join(f"{check.name}: {check.message}" for check in failures), next_step="; ".join(steps)
+        )
+    for note in [*request.live.notes, *(check.message for check in checks if check.state == "warning")]:
+        remote.say(f"note: {note}")
 
 
 def put(remote: Remote, run: Run, made: Made) -> Launched:
