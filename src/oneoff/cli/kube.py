@@ -79,7 +79,7 @@ def render_command(session: Session, /, files: tuple[str, ...], catalogue: str |
     if not given["wants_schedule"]:
         given["wants_job"] = True
     request = RenderRequest(
-        documents=[document for name in files for document in read_manifests(_read(name), _called(name))],
+        documents=[document for name in files for document in read_manifests(read_text(name), _called(name))],
         catalogue=_catalogue(catalogue) if catalogue else None,
         actor=session.actor.name,
         **given,
@@ -99,7 +99,8 @@ def _called(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
-def _read(name: str) -> str:
+def read_text(name: str) -> str:
+    """The text of a manifest, or of standard input. Raises ManifestUnfit."""
     try:
         return sys.stdin.read() if name == STDIN else Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +109,7 @@ def _read(name: str) -> str:
 
 
 def _catalogue(name: str) -> list[Task]:
-    text = _read(name)
+    text = read_text(name)
     try:
         return tasks_of(json.loads(text))
     except ValueError as error:
