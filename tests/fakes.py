@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from oneoff.audit.event import Event, decode, short_type
-from oneoff.commands.run import Options, Request
+from oneoff.commands.options import Options
+from oneoff.commands.run import Request
 from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import DatabaseReport, TableEffect
 from oneoff.dryrun.seams import ConfinedCommand, Reader

@@ -12,6 +12,7 @@ from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
 from oneoff.dryrun.seams import Confinement, Databases, Guard
 from oneoff.errors import StoreUnavailable
+from oneoff.runs.intent import Intent
 from oneoff.runs.run import Actor, Process, Progress, Release, Run
 from oneoff.runs.status import Status
 from oneoff.settings import EnvironmentSettings, Settings
@@ -368,6 +369,8 @@ class Services:
     asker: Asker
     actor: Actor
     """Who is at work, with the opaque id that the store gave out."""
+    intent: Intent | None = None
+    """What the launcher of this process says of it; None where nobody launched it from elsewhere."""
     observer: Observer
     """This process, as the audit log names it."""
     release: Release

@@ -111,7 +111,7 @@ class Observer:
 
 def requested(run: Run, observer: Observer, at: datetime) -> Event:
     """Somebody asked for this run; nothing has started."""
-    return _event("requested", run, observer, at)
+    return _event("requested", run, observer, at, **_launch(run))
 
 
 def refused(run: Run, observer: Observer, at: datetime) -> Event:
@@ -121,7 +121,7 @@ def refused(run: Run, observer: Observer, at: datetime) -> Event:
 
 def starting(run: Run, observer: Observer, at: datetime) -> Event:
     """The intent: the task is about to start. Its ``outcome`` has to follow."""
-    return _event("starting", run, observer, at)
+    return _event("starting", run, observer, at, **_launch(run))
 
 
 def outcome(
@@ -324,6 +324,10 @@ def _event(type_: str, run: Run, observer: Observer, at: datetime, **more: JSON)
         "ended_at": None if run.ended_at is None else rfc3339(run.ended_at),
     }
     return Event(type=type_, time=at, source=source_of(run.app), run_id=run.id, data=data | more)
+
+
+def _launch(run: Run) -> JSONObject:
+    return {} if run.launch is None else {"launch": _bounded(run.launch)}
 
 
 def _initiator(actor: Actor) -> JSONObject:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from oneoff.cli.output import emit, output_option
+from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
 from oneoff.commands.kube import Rendered, RenderRequest, render
 from oneoff.errors import ManifestUnfit, UsageError
@@ -18,6 +20,9 @@ from oneoff.kube.jobs import KINDS
 from oneoff.kube.manifests import read_manifests
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
+from oneoff.runs.document import to_document
+from oneoff.tasks.fromschema import tasks_of
+from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
 
 STDIN = "-"
@@ -102,14 +107,14 @@ def _read(name: str) -> str:
         raise ManifestUnfit(f"{_called(name)} cannot be read: {why}") from error
 
 
-def _catalogue(name: str) -> list[Any]:
+def _catalogue(name: str) -> list[Task]:
+    text = _read(name)
     try:
-        found = json.loads(_read(name))
+        return tasks_of(json.loads(text))
     except ValueError as error:
         raise UsageError(f"--tasks {name}: it is no JSON: {error}") from error
-    if not isinstance(found, list):
-        raise UsageError(f"--tasks {name}: a list is wanted, as `oneoff tasks -o json` prints it")
-    return found
+    except UsageError as error:
+        raise UsageError(f"--tasks {name}: {error.message}", next_step=error.next_step) from error
 
 
 def _differences(rendered: Rendered) -> str:
@@ -137,3 +142,19 @@ def _document(rendered: Rendered) -> JSONObject:
         "differs": list(first.identity.differs),
         "notes": list(rendered.notes),
     }
+
+
+@kube_command.command("collect")
+@click.option("--env", "environment", metavar="NAME", help="The environment whose Jobs are looked at.")
+@output_option
+@click.pass_obj
+def collect_command(session: Session, /, environment: str | None, output: str) -> None:
+    """Record runs of bare commands that ended while nobody watched."""
+    from oneoff.commands.supervise import collect
+
+    found = collect(session.services, session.remote(environment), tell)
+    emit(
+        [to_document(run) for run in found],
+        lambda: "\n".join(ending_line(run) for run in found) or "nothing to collect",
+        output,
+    )

@@ -59,6 +59,20 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["--here"], is_flag=True, help="Run in this process, in an environment that is in Kubernetes."
         ),
+        click.Option(
+            ["--release"],
+            metavar="WHICH",
+            help="In Kubernetes: running, target, or a manifest of it; if not said, both have to be one.",
+        ),
+        click.Option(
+            ["--image"], metavar="IMAGE", help="In Kubernetes: in place of the release's own; a departure."
+        ),
+        click.Option(
+            ["--variable", "variables"],
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="In Kubernetes: add to the app's variables; a departure. Repeat it for several.",
+        ),
         click.Option(["--result-file"], metavar="FILE", help="Write how the run ended, as one line of JSON."),
         click.Option(["--exit-code"], is_flag=True, help="Exit with 10 if the dry run found effects."),
         click.Option(
@@ -99,7 +113,7 @@ def _option(parameter: Parameter) -> click.Option:
     elif parameter.default_text:
         words.append(f"[default: {parameter.default_text}]")
     return click.Option(
-        ["/".join(parameter.options), _slot(parameter.name)],
+        ["/".join(parameter.options), slot(parameter.name)],
         help=" ".join(words) or None,
         metavar=None if parameter.flag else parameter.metavar,
         multiple=parameter.multiple,
@@ -108,7 +122,7 @@ def _option(parameter: Parameter) -> click.Option:
     )
 
 
-def _slot(name: str) -> str:
+def slot(name: str) -> str:
     """Where click keeps a parameter's value: apart from the options of every run."""
     return f"parameter_{name.lower()}"
 
@@ -146,7 +160,7 @@ def collect_texts(task_parameters: tuple[Parameter, ...], given: Given, asker: A
     problems: list[Problem] = []
     given = {**given, **_by_place(task_parameters, given)}
     for parameter in task_parameters:
-        raw = given.get(_slot(parameter.name))
+        raw = given.get(slot(parameter.name))
         try:
             value = _secret(parameter, raw, asker) if parameter.secret else _text(parameter, raw)
         except ValueError as error:
@@ -171,12 +185,12 @@ def _by_place(task_parameters: tuple[Parameter, ...], given: Given) -> Given:
     open_places = [
         parameter
         for parameter in task_parameters
-        if parameter.positional and not given.get(_slot(parameter.name))
+        if parameter.positional and not given.get(slot(parameter.name))
     ]
     for number, parameter in enumerate(open_places, start=1):
         taken = max(len(words) - len(open_places[number:]), 0) if parameter.multiple else 1
         if words[:taken]:
-            found[_slot(parameter.name)] = tuple(words[:taken]) if parameter.multiple else words[0]
+            found[slot(parameter.name)] = tuple(words[:taken]) if parameter.multiple else words[0]
             del words[:taken]
     if words:
         raise UsageError(f"the task takes no further argument, and {words[0]!r} is one")

@@ -18,20 +18,13 @@ from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.effects import EffectsOptions
-from oneoff.commands.run import (
-    Options,
-    Request,
-    frozen_parameters,
-    refuse,
-    rerun_differences,
-    run,
-    task_again,
-)
+from oneoff.commands.options import Options
+from oneoff.commands.run import Request, frozen_parameters, refuse, rerun_differences, run, task_again
 from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
-from oneoff.errors import AppBroken, AppNotFound, OneoffError, UsageError
+from oneoff.errors import AlreadyStarted, AppBroken, AppNotFound, OneoffError, Refused, UsageError
 from oneoff.runs.document import to_document
-from oneoff.runs.lastwords import last_words
+from oneoff.runs.lastwords import last_words, refusal_words
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.tasks import parameters
@@ -56,6 +49,11 @@ class TaskGroup(ShowingGroup):
         return task_command(_session(ctx).registry.get(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        environment = _elsewhere(_session(ctx), _loosely(args[0], args[1:]))
+        if environment is not None:
+            from oneoff.cli.launch import command_of
+
+            return args[0], command_of(_session(ctx), environment, args[0]), args[1:]
         if any(arg.partition("=")[0] in _READ_ONLY for arg in args):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
@@ -65,6 +63,25 @@ class TaskGroup(ShowingGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options of the run may stand before the task as well as behind it."""
         return super().parse_args(ctx, _task_first(args))
+
+
+def _elsewhere(session: Session, given: Mapping[str, Any]) -> str | None:
+    """The environment to run in, if it is in Kubernetes and this is no pod of it."""
+    if session.embedded or given["here"]:
+        return None
+    wanted = given["environment"] or session.settings.environment
+    return wanted if wanted in session.settings.in_kubernetes else None
+
+
+def _loosely(name: str, words: list[str]) -> dict[str, Any]:
+    """The options of a run among these words, whatever else there is."""
+    loose = click.Command(
+        name,
+        params=[*run_options()],
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    return loose.make_context(name, words, resilient_parsing=True).params
 
 
 @contextmanager
@@ -85,14 +102,7 @@ def _read_loosely(ctx: click.Context, args: list[str]) -> Request | None:
     name, *others = args
     if ctx.resilient_parsing or name.startswith("-") or set(others) & set(ctx.help_option_names):
         return None
-    loose = click.Command(
-        name,
-        params=[*run_options()],
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    )
-    given = loose.make_context(name, others, resilient_parsing=True).params
-    return _unloaded(_session(ctx), name, _options(ctx, given))
+    return _unloaded(_session(ctx), name, options_of(ctx, _loosely(name, others)))
 
 
 def _unloaded(session: Session, name: str, options: Options, rerun_of: Run | None = None) -> Request:
@@ -135,7 +145,7 @@ def task_command(task: Task) -> click.Command:
                 values=lambda: texts.read(task.parameters),
                 given=texts.given,
                 secrets=texts.secrets,
-                options=_options(ctx, given),
+                options=options_of(ctx, given),
                 elsewhere=session.load if session.embedded else None,
             )
             _perform(ctx, session, request, given)
@@ -155,7 +165,8 @@ def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:
     return collect_texts(task.parameters, dict(given), session.asker)
 
 
-def _options(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
+def options_of(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
+    """How the run is wanted. Raises UsageError where options do not go together."""
     run_id, require_level = given["run_id"], tuple(given["require_level"])
     if require_level and not given["dry_run"]:
         raise UsageError("--require-level is about a dry run", next_step="add --dry-run, or leave it out")
@@ -224,7 +235,8 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
 
         ended = run_anyway(request, session.settings, lambda: session.services, session.without_store)
     else:
-        ended = run(session.services, request)
+        with _telling_refusals(given["result_file"], request.options.run_id):
+            ended = run(session.services, request)
     if given["result_file"] and not ended.active:
         _leave_result(given["result_file"], ended)
     if given["output"] == "json":
@@ -234,10 +246,27 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
     ctx.exit(_exit_code(ended, exit_code=given["exit_code"]))
 
 
+@contextmanager
+def _telling_refusals(file: str | None, run_id: RunId | None) -> Iterator[None]:
+    """Let the result file say also why nothing ran; not of a run that another process has in hand."""
+    try:
+        yield
+    except AlreadyStarted:
+        raise
+    except (Refused, UsageError) as error:
+        if file and run_id:
+            _leave(file, refusal_words(run_id, error.message))
+        raise
+
+
 def _leave_result(file: str, run: Run) -> None:
     """For whoever started this process and sees no store; the record counts, whatever the file does."""
+    _leave(file, last_words(run))
+
+
+def _leave(file: str, words: str) -> None:
     try:
-        Path(file).write_text(last_words(run), encoding="utf-8")
+        Path(file).write_text(words, encoding="utf-8")
     except OSError as error:
         tell(f"the result could not be written to {file}: {error.strerror}")
 
@@ -280,13 +309,17 @@ def run_command() -> None:
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
+    if command and _elsewhere(session, given):
+        from oneoff.cli.launch import perform
+
+        perform(ctx, _raw(command), given, command=command)
     if given["dry_run"]:
         ctx.with_resource(arm_dry_run())
     if not command and given["run_id"]:  # a launched one: its record knows the command
         command = get(session.services, given["run_id"]).command or ()
     if not command:
         raise UsageError("there is no command", next_step="oneoff exec -- COMMAND ARGUMENTS…")
-    options = _options(ctx, given, command)
+    options = options_of(ctx, given, command)
     _perform(ctx, session, Request(task=_raw(command), registry=_no_app(session), options=options), given)
 
 
@@ -317,7 +350,7 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     given["environment"] = given["environment"] or earlier.environment
     if given["dry_run"] or given["expect"]:
         ctx.with_resource(arm_dry_run())
-    options = _options(ctx, given)
+    options = options_of(ctx, given)
     if earlier.task == RAW:
         registry, task = _no_app(session), _raw(earlier.command or ())
     else:

@@ -14,10 +14,12 @@ from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
     from oneoff.commands.emergency import Emergency
+    from oneoff.commands.remote import Remote
     from oneoff.protocols import Asker, Finding, Keys, Services
     from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings
     from oneoff.tasks.registry import Registry
+    from oneoff.tasks.task import Task
 
 
 class Session:
@@ -32,6 +34,7 @@ class Session:
         self._settings: Settings | None = None
         self._services: Services | None = None
         self._reading: Services | None = None
+        self._remotes: dict[str | None, Remote] = {}
         self._told = set[str]()
 
     @property
@@ -60,6 +63,13 @@ class Session:
             self._registry = self.load()
         return self._registry
 
+    @property
+    def bare_tasks(self) -> list[Task]:
+        """The commands of the settings that run without oneoff, of which no release needs to be asked."""
+        from oneoff.commands.declared import command_task
+
+        return [command_task(name, one) for name, one in self.settings.tasks.items() if not one.runner]
+
     def load(self) -> Registry:
         """The app's tasks, as a process of its own finds them; raises AppNotFound or AppBroken."""
         from contextlib import redirect_stdout
@@ -87,7 +97,9 @@ class Session:
         return self._services
 
     def close(self) -> None:
-        """Let go of the store where this thread has lost the rights to do so at the process's end."""
+        """Let go of clusters, and of the store where this thread has lost the rights to do so at the end."""
+        for remote in self._remotes.values():
+            remote.cluster.close()
         if self._services is not None:
             from oneoff import own
 
@@ -102,6 +114,23 @@ class Session:
 
             self._reading = reading_services(self.settings, asker=self.asker, say=self._tell_once)
         return self._reading
+
+    def remote(self, environment: str | None) -> Remote:
+        """The environment of this name in Kubernetes; raises UsageError where it is elsewhere."""
+        if environment not in self._remotes:
+            from oneoff.wiring.remote import remote
+
+            self._remotes[environment] = remote(self.settings, environment, asker=self.asker, say=tell)
+        return self._remotes[environment]
+
+    def remote_or_here(self, environment: str | None) -> Remote | None:
+        """None where none is named, or one that is not in Kubernetes: the verb looks at the store here.
+
+        Raises UsageError where there is none of that name.
+        """
+        if environment is None or self.settings.environment_named(environment).kubernetes is None:
+            return None
+        return self.remote(environment)
 
     def without_store(self) -> Emergency:
         """The same where the store cannot be used; raises StoreUnavailable where nothing else can, either."""

@@ -9,29 +9,11 @@ from oneoff.cli.runs import run_text
 from oneoff.cli.session import Session, tell
 from oneoff.commands.runs import LATEST, get
 from oneoff.errors import OneoffError, RunNotFound, TaskNotFound, UsageError
-from oneoff.runs.document import to_document
+from oneoff.runs import document as run_document
 from oneoff.runs.run import Run
+from oneoff.tasks import document as task_document
 from oneoff.tasks.registry import Registry
-from oneoff.tasks.schema import json_schema
 from oneoff.tasks.task import Task
-from oneoff.types import JSONObject
-
-
-def task_document(task: Task) -> JSONObject:
-    """A task as ``-o json`` shows it."""
-    return {
-        "name": task.name,
-        "help": task.help,
-        "parameters": json_schema(task.name, task.help, task.parameters),
-        "confirm": task.confirm,
-        "lock": task.lock,
-        "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
-        "schedule": task.schedule,
-        "time_zone": task.time_zone if task.schedule else None,
-        "command": list(task.command) if task.command else None,
-        "origin": task.origin or None,
-        "hides": list(task.hides),
-    }
 
 
 @click.command("tasks")
@@ -40,7 +22,7 @@ def task_document(task: Task) -> JSONObject:
 def tasks_command(session: Session, /, output: str) -> None:
     """List the tasks of this app."""
     registry = session.registry
-    emit([task_document(task) for task in registry], lambda: _listed(registry), output)
+    emit([task_document.to_document(task) for task in registry], lambda: _listed(registry), output)
     for other in registry.left_out:
         tell(f"no task: {other.name}: {other.why}{f' ({other.error!r})' if other.error else ''}")
 
@@ -61,9 +43,9 @@ def show_command(session: Session, /, reference: str, output: str) -> None:
     """Show one task, or one run by its id, the beginning of its id, or @latest."""
     found = _find(session, reference)
     if isinstance(found, Run):
-        emit(to_document(found), lambda: run_text(found), output)
+        emit(run_document.to_document(found), lambda: run_text(found), output)
     else:
-        emit(task_document(found), lambda: task_text(found), output)
+        emit(task_document.to_document(found), lambda: task_text(found), output)
 
 
 def _find(session: Session, reference: str) -> Run | Task:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.declared import command_task
+from oneoff.commands.remote import kubernetes_of
 from oneoff.errors import InvalidSettings, NotDerivable, ReasonRequired, UsageError
 from oneoff.kube import selectors
 from oneoff.kube.cronjobs import cronjob
@@ -30,8 +32,8 @@ class RenderRequest:
     environment: str | None
     documents: Sequence[Any]
     """Of the manifest, as they were read."""
-    catalogue: Sequence[Any] | None = None
-    """What `oneoff tasks -o json` has printed in the release."""
+    catalogue: Sequence[Task] | None = None
+    """The tasks of the release."""
     arguments: tuple[str, ...] = ()
     """The task's own options."""
     run_id: str | None = None
@@ -59,17 +61,14 @@ class Rendered:
 class _Known:
     """What is known of a task whose app is not imported."""
 
-    name: str
+    task: Task
     believed: bool = False
     """Neither the settings nor a catalogue has it: there may be no such task."""
-    command: tuple[str, ...] | None = None
-    environ: dict[str, str] = field(default_factory=dict)
-    confirm: str | None = None
-    timeout: timedelta | None = None
-    schedule: str | None = None
-    time_zone: str = "UTC"
-    secrets: frozenset[str] = frozenset()
-    """The options whose values are secrets."""
+
+    @property
+    def bare(self) -> tuple[str, ...] | None:
+        """The command itself, where oneoff is not in the image."""
+        return None if self.task.runner else self.task.command
 
 
 def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendered:
@@ -81,13 +80,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
         UsageError: what was asked for does not go together.
     """
     environment = settings.environment_named(request.environment)
-    where = environment.kubernetes
-    if where is None:
-        raise UsageError(
-            f"the environment {environment.name} is not in Kubernetes",
-            next_step=f"say where it is, in [tool.oneoff.environments.{environment.name}]: "
-            'kubernetes = { namespace = "NAMESPACE", workload = "deployment/NAME" }',
-        )
+    where = kubernetes_of(environment)
     known = _known(settings, request)
     _check_arguments(known, request)
     objects = flattened(request.documents)
@@ -115,50 +108,23 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
 
 def _known(settings: Settings, request: RenderRequest) -> _Known:
     name = task_name(request.task)
-    declared = next((task for key, task in settings.tasks.items() if task_name(key) == name), None)
-    if declared is not None:
-        return _Known(
-            name=name,
-            command=None if declared.runner else declared.command,
-            environ={} if declared.runner else dict(declared.environ),
-            confirm=declared.confirm,
-            timeout=declared.timeout,
-            schedule=declared.schedule,
-            time_zone=declared.time_zone,
-        )
+    for declared, command in settings.tasks.items():
+        if task_name(declared) == name:
+            return _Known(task=command_task(declared, command))
     if request.catalogue is None:
-        return _Known(name=name, believed=True)
-    for entry in request.catalogue:
-        if isinstance(entry, dict) and entry.get("name") == name:
-            try:
-                return _of_catalogue(name, entry)
-            except (TypeError, AttributeError, OverflowError) as error:
-                raise UsageError(f"the catalogue's entry of {name} is not as oneoff prints it") from error
+        return _Known(task=Task(name=name), believed=True)
+    for task in request.catalogue:
+        if task.name == name:
+            return _Known(task=task)
     raise UsageError(f"the catalogue has no task {name}")
 
 
-def _of_catalogue(name: str, entry: dict[str, Any]) -> _Known:
-    seconds = entry.get("timeout_seconds")
-    properties = (entry.get("parameters") or {}).get("properties") or {}
-    return _Known(
-        name=name,
-        confirm=entry.get("confirm"),
-        timeout=timedelta(seconds=seconds) if seconds else None,
-        schedule=entry.get("schedule"),
-        time_zone=entry.get("time_zone") or "UTC",
-        secrets=frozenset(
-            f"--{parameter.replace('_', '-')}"
-            for parameter, about in properties.items()
-            if about.get("writeOnly")
-        ),
-    )
-
-
 def _check_arguments(known: _Known, request: RenderRequest) -> None:
-    if known.command is not None and request.arguments:
-        raise UsageError(f"{known.name} is a bare command, and takes no options")
+    if known.bare is not None and request.arguments:
+        raise UsageError(f"{known.task.name} is a bare command, and takes no options")
+    secrets = {parameter.option for parameter in known.task.parameters if parameter.secret}
     for word in request.arguments:
-        if word.partition("=")[0] in known.secrets:
+        if word.partition("=")[0] in secrets:
             raise UsageError(
                 f"{word.partition('=')[0]} is a secret, and a manifest is none",
                 next_step="give the task a variable of the workload instead",
@@ -182,14 +148,14 @@ def _scheduled(
 ) -> Launch:
     """A schedule carries its confirmation, which is that of whoever applies it: nobody can be asked later."""
     problem = policy.reason_problem(environment, request.reason, dry_run="--dry-run" in request.arguments)
-    if problem and known.command is None:
+    if problem and known.bare is None:
         raise ReasonRequired(problem, next_step="give one that holds for each run: --reason '…'")
     given = [
         *(["--confirm", environment.name] if environment.protected else ["--yes"]),
         *(["--reason", request.reason] if request.reason else []),
     ]
-    actor = f"cron:{cronjob_name(workload.name, known.name)}"
-    return _common(known, environment, request, None, actor, given)
+    actor = f"cron:{cronjob_name(workload.name, known.task.name)}"
+    return _common(known, environment, request, None, actor, given, kind="schedule")
 
 
 def _common(
@@ -199,32 +165,34 @@ def _common(
     run_id: RunId | None,
     actor: str,
     given: Sequence[str],
+    kind: str = "human",
 ) -> Launch:
     return Launch(
-        task=known.name,
+        task=known.task.name,
         environment=environment.name,
         run_id=run_id,
         actor=actor,
+        actor_kind=kind,
         arguments=(*given, *request.arguments),
-        command=known.command,
-        environ=known.environ,
-        timeout=known.timeout,
+        command=known.bare,
+        environ=known.task.environ if known.bare else {},
+        timeout=known.task.timeout,
         kind=KINDS[request.kind],
         image=request.image,
     )
 
 
 def _schedule(known: _Known) -> Schedule:
-    if known.schedule is None:
+    if known.task.schedule is None:
         raise UsageError(
-            f"no schedule of {known.name} is known",
+            f"no schedule of {known.task.name} is known",
             next_step="the app is not imported here: give --tasks FILE, which `oneoff tasks -o json` prints "
-            f"in the release, or a schedule in [tool.oneoff.tasks.{known.name}]",
+            f"in the release, or a schedule in [tool.oneoff.tasks.{known.task.name}]",
         )
     try:
-        return schedule(known.schedule, known.time_zone)
+        return schedule(known.task.schedule, known.task.time_zone)
     except CronError as error:
-        raise InvalidSettings(f"{known.name}: schedule {known.schedule!r}: {error}") from error
+        raise InvalidSettings(f"{known.task.name}: schedule {known.task.schedule!r}: {error}") from error
 
 
 def _check_selectors(
@@ -245,7 +213,7 @@ def _about(made: Made, known: _Known) -> list[str]:
     pinned = "@sha256:" in image
     return [
         *(
-            [f"whether the release has a task {known.name} shows in the pod: see --tasks"]
+            [f"whether the release has a task {known.task.name} shows in the pod: see --tasks"]
             if known.believed
             else []
         ),
@@ -255,19 +223,18 @@ def _about(made: Made, known: _Known) -> list[str]:
         *([f"differs from the app: {', '.join(made.identity.differs)}"] if made.identity.differs else []),
         *(
             []
-            if known.timeout
-            else [f"no time limit of {known.name} is known: its Job lives for a day at most"]
+            if known.task.timeout
+            else [f"no time limit of {known.task.name} is known: its Job lives for a day at most"]
         ),
     ]
 
 
 def _refusals(known: _Known, environment: EnvironmentSettings, request: RenderRequest) -> list[str]:
     """Why the run would be refused in its pod, where nobody can be asked."""
-    if known.command is not None or not request.wants_job:
+    if known.bare is not None or not request.wants_job:
         return []
     dry = "--dry-run" in request.arguments
-    task = Task(name=task_name(known.name), confirm=known.confirm)
-    demand = policy.confirmation(task, environment, dry_run=dry)
+    demand = policy.confirmation(known.task, environment, dry_run=dry)
     found = []
     if demand is not None and policy.accepted(demand, yes=request.yes, confirm=request.confirm) is None:
         option = f"--confirm {demand.typed}" if demand.typed else "--yes"

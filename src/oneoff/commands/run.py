@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from oneoff import own, policy
 from oneoff.audit import event
+from oneoff.audit.event import Event
 from oneoff.commands import effects
 from oneoff.commands.attend import attend, settle
-from oneoff.commands.effects import EffectsOptions
+from oneoff.commands.confirmation import confirm
 from oneoff.commands.elsewhere import check_elsewhere
+from oneoff.commands.options import Options
+from oneoff.commands.runs import wait
 from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
     AlreadyStarted,
     InvalidParameters,
     LockHeld,
     LogChanged,
-    NotConfirmed,
     OneoffError,
     OutcomeUnrecorded,
-    ReasonRequired,
     Refused,
     RunNotFound,
     StoreConflict,
@@ -36,7 +37,8 @@ from oneoff.execution.held import HeldCommand, HeldFunction
 from oneoff.execution.kept import KeptFunction
 from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
-from oneoff.protocols import Asker, Services
+from oneoff.protocols import Services
+from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
 from oneoff.settings import EnvironmentSettings
@@ -47,31 +49,10 @@ from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
+STAND_BY = 2.0
+"""Seconds between two looks of a pod that waits for another one's run."""
 REPORT_WITHIN = 10.0
 """Seconds that a launched process gets to report before the launching command goes on without it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run is wanted, apart from what it runs; the options that every surface offers."""
-
-    environment: str | None = None
-    dry_run: bool = False
-    yes: bool = False
-    confirm: str | None = None
-    reason: str | None = None
-    detach: bool = False
-    run_id: RunId | None = None
-    break_glass: bool = False
-    here: bool = False
-    """Run in this process, though the environment is in Kubernetes: this is its pod."""
-    effects: EffectsOptions = field(default_factory=EffectsOptions)
-    require_level: tuple[str, ...] = ()
-    """What a dry run has to be held by at least, besides what its environment demands."""
-    command_with: Callable[[Sequence[str]], str] = lambda options: " ".join(["oneoff run …", *options])
-    """What was typed, with further options: the command that would have worked."""
-    keep_stdout: bool = False
-    """Standard output belongs to a document that follows; the task's own goes to standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +92,7 @@ def run(services: Services, request: Request) -> Run:
     values = request.values()
     wish = _record_of(services, request, environment, values)
     try:
-        requested = services.store.create(wish, event.requested(wish, services.observer, wish.requested_at))
+        requested = services.store.create(wish, _asked_for(services, wish))
     except AlreadyStarted:  # the same id, started at the same moment
         return _take_up(services, request, services.store.get(wish.id))
     try:
@@ -152,7 +133,7 @@ def refuse(services: Services, request: Request, refusal: OneoffError) -> NoRetu
         _not_this_one(services, existing, refusal)
     environment = services.settings.environment_named(request.options.environment)
     wish = _record_of(services, request, environment, {})
-    created = services.store.create(wish, event.requested(wish, services.observer, wish.requested_at))
+    created = services.store.create(wish, _asked_for(services, wish))
     _refuse(services, created.id, refusal)
 
 
@@ -177,12 +158,13 @@ def _record_of(
     services: Services, request: Request, environment: EnvironmentSettings, values: Mapping[str, Any]
 ) -> Run:
     task, options, now = request.task, request.options, services.clock.now()
+    intent = services.intent if options.here else None
     return Run(
         id=options.run_id or new_run_id(now),
         app=request.registry.name,
         task=task.name,
         status=Status.REQUESTED,
-        requested_at=now,
+        requested_at=(intent and intent.requested_at) or now,
         actor=services.actor,
         release=release_of(services, request.registry, task),
         parameters=parameters.freeze(task.parameters, values),
@@ -193,10 +175,16 @@ def _record_of(
         command=task.command,
         lock=None if options.dry_run else task.lock,
         timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
-        launcher=services.launcher.name if options.detach else FOREGROUND,
+        launcher=KUBERNETES if intent else services.launcher.name if options.detach else FOREGROUND,
+        launch=intent.launch if intent else None,
         rerun_of=request.rerun_of.id if request.rerun_of else None,
         process=services.processes.current(),
     )
+
+
+def _asked_for(services: Services, wish: Run) -> Event:
+    """At the time of this record: a launcher may have been asked some while ago."""
+    return event.requested(wish, services.observer, services.clock.now())
 
 
 def _existing(services: Services, request: Request) -> Run | None:
@@ -230,14 +218,13 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
         return existing
     if existing.status is not Status.LAUNCHED:
         state = "is running" if existing.status in EXECUTING else "waits for its confirmation"
-        _turn_away(
-            services,
-            existing,
-            AlreadyStarted(
-                f"run {existing.id} {state} already, {_where(existing)}",
-                next_step=f"`oneoff wait {existing.id}` waits for its end",
-            ),
+        there = AlreadyStarted(
+            f"run {existing.id} {state} already, {_where(existing)}",
+            next_step=f"`oneoff wait {existing.id}` waits for its end",
         )
+        if request.options.here and services.intent is not None:
+            return _stand_by(services, existing, there)
+        _turn_away(services, existing, there)
     if request.options.effects.given:
         _not_this_one(
             services,
@@ -283,11 +270,26 @@ def _not_this_one(services: Services, existing: Run, refusal: OneoffError) -> No
     _turn_away(services, existing, refusal)
 
 
+def _stand_by(services: Services, existing: Run, there: AlreadyStarted) -> Run:
+    """A second pod of a run that is in hand: it runs nothing, waits, and ends as the run does.
+
+    Kubernetes may start a Job's pod twice. Whichever of the two ended first, by failure or not, would end the
+    Job, and with it the pod that is at work.
+    """
+    _note(services, existing, there)
+    services.say(f"{there.message}; this one waits for its end")
+    return wait(services, existing, every=STAND_BY)
+
+
 def _turn_away(services: Services, existing: Run, refusal: OneoffError) -> NoReturn:
     """Record an attempt that is refused and leaves the run of its id as it is; raise the refusal."""
+    _note(services, existing, refusal)
+    raise refusal
+
+
+def _note(services: Services, existing: Run, refusal: OneoffError) -> None:
     attempt = replace(existing, outcome=Outcome(status=Status.REFUSED, error=in_words(refusal)))
     services.store.record(event.refused(attempt, services.observer, services.clock.now()))
-    raise refusal
 
 
 def _where(run: Run) -> str:
@@ -296,64 +298,15 @@ def _where(run: Run) -> str:
 
 
 def _confirm(services: Services, request: Request, environment: EnvironmentSettings, run: Run) -> Run:
-    """The run with the way in which it was confirmed.
-
-    Raises:
-        ReasonRequired, NotConfirmed: with the command that would work.
-        Refused: the environment is elsewhere.
-    """
+    """The run with the way in which it was confirmed. Raises what :func:`confirm` raises."""
     options = request.options
     policy.check_place(environment, here=options.here)
-    problem = policy.reason_problem(environment, options.reason, dry_run=options.dry_run)
-    demand = policy.confirmation(request.task, environment, dry_run=options.dry_run)
-    if demand is None:
-        how: str | None = policy.unasked(request.task, yes=options.yes)
-    else:
-        how = policy.accepted(demand, yes=options.yes, confirm=options.confirm)
-    if options.confirm not in (None, environment.name):
-        raise NotConfirmed(
-            f"--confirm {options.confirm} does not name the environment, which is {environment.name}",
-            next_step=f"say which one is meant: --env {options.confirm}, or --confirm {environment.name}",
-        )
-    if problem:
-        raise ReasonRequired(
-            problem, next_step=_way_out(options, demand if how is None else None, reason=True)
-        )
-    if how is None and demand is not None:
-        how = _ask(services, options, demand, run)
+    how = confirm(
+        request.task, environment, options, asker=services.asker, say=services.say, what=run.in_words
+    )
+    if options.here and services.intent is not None and how != policy.NOT_NEEDED:
+        how = services.intent.confirmation or how  # asked where somebody was; an option tells it here
     return replace(run, confirmation=how)
-
-
-def _way_out(options: Options, demand: policy.Demand | None, *, reason: bool = False) -> str:
-    """The command that would have worked."""
-    missing = ["--reason '…'"] if reason else []
-    if demand is not None:
-        missing.append("--yes" if demand.typed is None else f"--confirm {demand.typed}")
-    return options.command_with(missing)
-
-
-def _ask(services: Services, options: Options, demand: policy.Demand, run: Run) -> str:
-    way_out = _way_out(options, demand)
-    if not services.asker.interactive:
-        raise NotConfirmed(f"{demand.question} Nobody can be asked: there is no terminal", next_step=way_out)
-    services.say(run.in_words)
-    try:
-        how, refusal = _answer(services.asker, demand)
-    except (KeyboardInterrupt, EOFError):
-        raise NotConfirmed("the question was not answered", next_step=way_out) from None
-    if refusal:
-        raise NotConfirmed(refusal, next_step=way_out)
-    return how
-
-
-def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
-    """How it was confirmed, and why it was not."""
-    if demand.typed is None:
-        return ("answered", "") if asker.confirm(demand.question) else ("", "not confirmed")
-    answer = asker.text(f"{demand.question} Type {demand.typed} to go on")
-    if answer == demand.typed:
-        return "environment typed", ""
-    return "", f"{answer!r} is not {demand.typed!r}"
 
 
 def _execute(services: Services, request: Request, run: Run, values: Mapping[str, Any]) -> Run:

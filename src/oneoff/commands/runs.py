@@ -66,10 +66,10 @@ def _referred(services: Services, reference: str) -> Run:
     raise UsageError(f"{reference!r} fits several runs: {listed}", next_step="give more of the id")
 
 
-def wait(services: Services, run: Run) -> Run:
-    """The run once it has ended."""
+def wait(services: Services, run: Run, *, every: float = POLL) -> Run:
+    """The run once it has ended; looked at so often, in seconds."""
     while run.active:
-        time.sleep(POLL)
+        time.sleep(every)
         run = _again(services, run)
     return run
 

@@ -425,7 +425,7 @@ class Execution:
             os._exit(code)
 
     def _diverted(self) -> AbstractContextManager[Terminal]:
-        if self._run.launcher != FOREGROUND:  # its launcher gave it the log as its output
+        if self._run.launcher != FOREGROUND:  # its launcher keeps its output: a file, a pod's log
             return contextlib.nullcontext(Terminal(2))
         return tee(log_path(self._services.settings.state_dir, self._run.id))
 

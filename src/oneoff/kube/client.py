@@ -187,6 +187,9 @@ class KubernetesCluster:
             said = self._http.get("version").json()
             return _number(said["major"]), _number(said["minor"])
 
+    def hang_up(self) -> None:
+        self._transport.streams.hang_up()
+
     def close(self) -> None:
         self._lightkube.close()
         self._http.close()
@@ -215,7 +218,8 @@ class KubernetesCluster:
         request = self._http.build_request(
             "GET", path, params=query, timeout=timeout, extensions={STREAM: True}
         )
-        with contextlib.closing(self._http.send(request, stream=True)) as response:
+        response = self._http.send(request, stream=True)
+        with self._transport.streams.reading(response):
             yield from lines(response, whole="watch" in query)
 
     def _event(self, line: bytes) -> tuple[str, Object]:

@@ -46,6 +46,7 @@ SERVICES: Final = Resource("", "v1", "Service", "services")
 BUDGETS: Final = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 AUTOSCALERS: Final = Resource("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+LIMIT_RANGES: Final = Resource("", "v1", "LimitRange", "limitranges")
 QUOTAS: Final = Resource("", "v1", "ResourceQuota", "resourcequotas")
 CLAIMS: Final = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 CONFIG_MAPS: Final = Resource("", "v1", "ConfigMap", "configmaps")
@@ -136,7 +137,10 @@ class Cluster(Protocol):
     def log(
         self, pod: str, container: str, *, follow: bool = False, since: str | None = None
     ) -> Iterator[bytes]:
-        """Its log, a line each, with the kubelet's time stamp before it (``timestamps=true``).
+        """Its log, a line each with its end, and the kubelet's time stamp before it (``timestamps=true``).
+
+        Only the last line may have no end: where it was printed without, or where the connection was lost.
+        A connection that is silent for a minute counts as lost: it may be half open.
 
         Args:
             since: A time of RFC 3339, from which on; a line of that very time comes again.
@@ -145,6 +149,12 @@ class Cluster(Protocol):
             ObjectMissing: there is no such pod.
             LogNotReady: the container has not started yet.
             ClusterUnreachable: the connection was lost; what came before it has been yielded.
+        """
+
+    def hang_up(self) -> None:
+        """End what other threads read or wait for at this moment: they see ClusterUnreachable.
+
+        What is asked for afterwards is answered as before.
         """
 
     def whoami(self) -> Caller: ...

@@ -41,7 +41,8 @@ def cronjob(workload: Workload, settings: KubernetesSettings, launch: Launch, sc
     """
     made = pod(workload, settings, launch)
     period = schedule.period()
-    active = deadline(launch.timeout) if launch.timeout else min(deadline(None), max(period, SHORTEST))
+    longest = deadline(launch.timeout, settings.start_within)
+    active = longest if launch.timeout else min(longest, max(period, SHORTEST))
     head = head_of(workload, settings, launch, cronjob_name(workload.name, launch.task), made)
     late = max(min(period / 2, LATEST_START), EARLIEST_START)
     own = {key: head[key] for key in ("labels", "annotations")}

@@ -19,6 +19,18 @@ MANAGED: Final = {"app.kubernetes.io/managed-by": "oneoff", "app.kubernetes.io/c
 
 
 @dataclass(frozen=True, kw_only=True)
+class Room:
+    """A volume of the run's own."""
+
+    volume: Object
+    """An entry of ``volumes``."""
+    path: str
+    """Where it is mounted."""
+    reason: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wish:
     """What the run's container has that the app's has not."""
 
@@ -32,8 +44,9 @@ class Wish:
     annotations: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     """In place of the app's own."""
-    room: tuple[str, str] | None = None
-    """An empty volume of its own, and where it is mounted."""
+    pinned: str | None = None
+    """The digest by which the app's own image runs; to name it so is no departure."""
+    rooms: Sequence[Room] = ()
     grace: int = 30
     """Seconds that it gets to stop, at least."""
 
@@ -67,11 +80,16 @@ def derive(workload: Workload, settings: KubernetesSettings, wish: Wish) -> Deri
     changes += more
     found = volumes.volumes_of(workload, [container, *before], settings.volumes)
     changes += found.changes
-    if wish.room is not None:
-        volume, path = wish.room
-        found.volumes.append({"name": volume, "emptyDir": {}})
-        container["volumeMounts"] = [*container.get("volumeMounts", []), {"name": volume, "mountPath": path}]
-        changes.append(Change(f"spec.volumes[{volume}]", "added", f"room to write in, at {path}"))
+    for room in wish.rooms:
+        name_of_room = room.volume["name"]
+        found.volumes.append(room.volume)
+        mount = {
+            "name": name_of_room,
+            "mountPath": room.path,
+            **({"readOnly": True} if room.read_only else {}),
+        }
+        container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
+        changes.append(Change(f"spec.volumes[{name_of_room}]", "added", f"{room.reason}, at {room.path}"))
     _place(spec, "volumes", found.volumes)
     _place(spec, "initContainers", before)
     spec["containers"] = [container]
@@ -124,9 +142,7 @@ def _container(source: Object, settings: KubernetesSettings, wish: Wish) -> tupl
     _place(result, "args", started.args)
     result["terminationMessagePolicy"] = "FallbackToLogsOnError"
     changes += started.changes
-    if wish.image is not None and wish.image != source.get("image"):
-        changes.append(Change(f"{path}.image", "replaced", f"{wish.image} was asked for"))
-        result["image"] = wish.image
+    changes += _name_image(result, wish, path)
     given = {variable["name"] for variable in wish.environ}
     own = [variable for variable in result.get("env") or [] if variable.get("name") not in given]
     # First: a variable of the app may refer to no later one, and so to none of ours.
@@ -136,6 +152,21 @@ def _container(source: Object, settings: KubernetesSettings, wish: Wish) -> tupl
         for variable in wish.environ
     ]
     return result, changes
+
+
+def _name_image(container: Object, wish: Wish, path: str) -> list[Change]:
+    named_so, wanted = container.get("image"), wish.image or wish.pinned
+    if wanted in (None, named_so):
+        return []
+    container["image"] = wanted
+    reason = (
+        f"{wanted} was asked for" if wish.image else "it is what runs; the tag may move until the run starts"
+    )
+    changes = [Change(f"{path}.image", "replaced", reason)]
+    if not wish.image and container.get("imagePullPolicy") == "Always":
+        container["imagePullPolicy"] = "IfNotPresent"
+        changes.append(Change(f"{path}.imagePullPolicy", "replaced", "what a digest names never changes"))
+    return changes
 
 
 def _why(name: str, wish: Wish, source: Object) -> str:

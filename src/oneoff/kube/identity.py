@@ -55,21 +55,26 @@ class Identity:
         return tuple(part for part in PARTS if self.source[part] != self.result[part])
 
 
-def identity(source: Object, derived: Object, container: str, *, own: Set[str]) -> Identity:
+def identity(
+    source: Object, derived: Object, container: str, *, own: Set[str], pinned: str | None = None
+) -> Identity:
     """Compare two pod templates.
 
     Args:
         container: The name of the app's container, in both.
         own: Variables and volumes that are the run's alone; they are not compared.
+        pinned: The digest by which the source's image runs, where one is known: by that it is compared.
     """
-    return Identity(_digests(source, container, own), _digests(derived, container, own))
+    return Identity(_digests(source, container, own, pinned), _digests(derived, container, own))
 
 
-def _digests(template: Object, name: str, own: Set[str]) -> dict[str, str]:
+def _digests(template: Object, name: str, own: Set[str], pinned: str | None = None) -> dict[str, str]:
     spec = template["spec"]
     container = next(one for one in spec["containers"] if one.get("name") == name)
     variables = [one for one in container.get("env") or [] if one.get("name") not in own]
     mounts = [one for one in container.get("volumeMounts") or [] if one.get("name") not in own]
     # The order counts: a variable may refer to earlier ones. No list and an empty one are the same.
     seen = {**container, "env": variables or None, "volumeMounts": mounts or None}
+    if pinned:
+        seen["image"] = pinned
     return {part: digest(read(spec, seen) or None) for part, read in PARTS.items()}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.derive import MANAGED, Derived, Wish, derive, escaped
+from oneoff.kube.derive import MANAGED, Derived, Room, Wish, derive, escaped
 from oneoff.kube.identity import Identity, identity
 from oneoff.kube.names import job_name, label_value
 from oneoff.kube.objects import Object, canonical, named
 from oneoff.kube.workload import Workload, container_of
+from oneoff.runs.intent import Intent, write_intent
 from oneoff.settings import KubernetesSettings
-from oneoff.types import RunId
+from oneoff.settings.kubernetes import SecretKey
+from oneoff.types import JSONObject, RunId
 
 PREFIX: Final = "oneoff.dev/"
 RUN_ID: Final = f"{PREFIX}run-id"
@@ -24,6 +26,8 @@ ACTOR: Final = f"{PREFIX}actor"
 RELEASE: Final = f"{PREFIX}release"
 """The image, as the run names it."""
 WORKLOAD: Final = f"{PREFIX}workload"
+INTENT: Final = f"{PREFIX}intent"
+"""What the launcher knows, for the run's record: see :mod:`oneoff.runs.intent`."""
 RESULT: Final = f"{PREFIX}result"
 """``expected`` where the run says itself how it ended; without its word it has not succeeded."""
 IDENTITY: Final = f"{PREFIX}identity"
@@ -33,18 +37,17 @@ DIFFERS: Final = f"{PREFIX}differs"
 DEPARTURES: Final = f"{PREFIX}departures"
 """In what the run is not the app, one on each line."""
 
-OWN_VARIABLES: Final = frozenset(
-    {"ONEOFF_STORE", "ONEOFF_STATE", "ONEOFF_ACTOR", "ONEOFF_RELEASE", "ONEOFF_JOB"}
-)
+OWN_VARIABLES: Final = frozenset({"ONEOFF_STORE", "ONEOFF_STATE", "ONEOFF_INTENT", "ONEOFF_JOB"})
 """By these a run knows what it is."""
 STATE: Final = "oneoff-state"
 """The volume for a run's log and its outcome's room: the image's own folders may not be written."""
 STATE_PATH: Final = "/run/oneoff"
+SECRETS: Final = "oneoff-secrets"
+"""The volume with the values of a task's secret parameters, a file each."""
+SECRETS_PATH: Final = "/run/oneoff-secrets"
 TERMINATION_LOG: Final = "/dev/termination-log"
 """Where Kubernetes reads the last words of a container."""
 
-START_ALLOWANCE: Final = timedelta(minutes=10)
-"""How long a pod may take to start, besides the task's own time: nodes come up, images are fetched."""
 LONGEST: Final = timedelta(days=1)
 """How long a Job lives whose task has no time limit: a pod that cannot start would wait for ever."""
 KEPT_FOR: Final = timedelta(days=3)
@@ -86,15 +89,29 @@ class Launch:
     run_id: RunId | None = None
     """None for a schedule, each of whose Jobs is a run of its own."""
     actor: str
+    """Who asked: for a run by hand the name that the API server has for them."""
+    actor_kind: str = "human"
+    requested_at: datetime | None = None
+    confirmation: str | None = None
+    """How it was confirmed where it was asked for."""
+    about: JSONObject = field(default_factory=dict)
+    """What else the launcher knows of the release, for the record."""
     arguments: tuple[str, ...] = ()
-    """The task's options, and how it was confirmed."""
+    """The task's options, and what the pod is told of the confirmation."""
+    secrets: Mapping[str, SecretKey] = field(default_factory=dict)
+    """Where the values of the task's secret parameters are, by the parameter's option."""
     command: tuple[str, ...] | None = None
     """The bare command, where oneoff is not in the image."""
+    raw: tuple[str, ...] | None = None
+    """The command of a run that is no task's: of ``oneoff exec``."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """Variables of the task, for a bare command; oneoff in the image sets them itself."""
+    """Variables that the app has not, or has otherwise; those of a task oneoff in the image sets itself."""
     timeout: timedelta | None = None
     kind: Kind = KINDS["one-shot"]
     image: str | None = None
+    """In place of the app's own: a departure."""
+    pinned: str | None = None
+    """The digest by which the app's own runs, where one is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +133,7 @@ def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     assert launch.run_id is not None
     made = pod(workload, settings, launch)
     head = head_of(workload, settings, launch, job_name(launch.task, launch.run_id), made)
-    spec = job_spec(made, launch, deadline(launch.timeout)) | {
+    spec = job_spec(made, launch, deadline(launch.timeout, settings.start_within)) | {
         "ttlSecondsAfterFinished": int(KEPT_FOR.total_seconds())
     }
     return Made(
@@ -126,9 +143,9 @@ def job(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     )
 
 
-def deadline(timeout: timedelta | None) -> timedelta:
+def deadline(timeout: timedelta | None, start_within: timedelta) -> timedelta:
     """How long the Job may be active, waiting for a node included; ten years at most."""
-    return min(timeout or LONGEST, timedelta(days=3650)) + START_ALLOWANCE
+    return min(timeout or LONGEST, timedelta(days=3650)) + start_within
 
 
 def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:
@@ -138,19 +155,62 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
     wish = Wish(
         argv=_argv(settings, launch),
         environ=_environ(settings, launch),
-        departures=frozenset(launch.environ) if launch.command else frozenset(),
+        departures=frozenset(launch.environ),
         labels=_labels(launch),
         annotations={
-            **_annotations(workload, launch, str(launch.image or source.get("image") or "")),
+            **_annotations(workload, launch, str(launch.image or launch.pinned or source.get("image") or "")),
             **({} if launch.kind.disturbed else _UNDISTURBED),
         },
         image=launch.image,
+        pinned=launch.pinned,
         grace=launch.kind.grace,
-        room=None if launch.command else (STATE, STATE_PATH),
+        rooms=_rooms(launch),
     )
     derived = derive(workload, settings, wish)
-    compared = identity(workload.template, derived.template, derived.container, own=OWN_VARIABLES | {STATE})
+    own = OWN_VARIABLES | {STATE, SECRETS}
+    compared = identity(workload.template, derived.template, derived.container, own=own, pinned=launch.pinned)
+    # Last: what it says of the derivation is known only now.
+    derived.template["metadata"]["annotations"][INTENT] = write_intent(
+        _intent(workload, launch, derived, compared)
+    )
     return Made(object=derived.template, derived=derived, identity=compared)
+
+
+def _intent(workload: Workload, launch: Launch, derived: Derived, compared: Identity) -> Intent:
+    container = named(derived.template["spec"]["containers"], derived.container) or {}
+    return Intent(
+        run_id=launch.run_id,
+        kind=launch.actor_kind,
+        actor=launch.actor,
+        requested_at=launch.requested_at,
+        confirmation=launch.confirmation,
+        launch={
+            **launch.about,
+            "workload": workload.reference,
+            "image": str(container.get("image") or ""),
+            "identity": dict(compared.source),
+            "differs": {part: compared.result[part] for part in compared.differs},
+            "departures": list(derived.departures),
+        },
+    )
+
+
+def _rooms(launch: Launch) -> list[Room]:
+    rooms = []
+    if launch.command is None:
+        volume: Object = {"name": STATE, "emptyDir": {}}
+        rooms.append(Room(volume=volume, path=STATE_PATH, reason="room to write in"))
+    if launch.secrets:
+        # The option's own name is the file's: two options may name one key of one Secret.
+        sources = [
+            {"secret": {"name": one.secret, "items": [{"key": one.key, "path": option.lstrip("-")}]}}
+            for option, one in launch.secrets.items()
+        ]
+        volume = {"name": SECRETS, "projected": {"sources": sources}}
+        rooms.append(
+            Room(volume=volume, path=SECRETS_PATH, reason="the task's secret parameters", read_only=True)
+        )
+    return rooms
 
 
 def head_of(
@@ -196,20 +256,26 @@ def _argv(settings: KubernetesSettings, launch: Launch) -> tuple[str, ...]:
     # A schedule's run has the name of its Job, which the schedule's controller gives once for each slot.
     run_id = launch.run_id or "$(ONEOFF_JOB)"
     return (
-        *escaped([*settings.program, "run", launch.task, "--env", launch.environment]),
+        *escaped([*settings.program, *(["exec"] if launch.raw else ["run", launch.task])]),
+        *escaped(["--env", launch.environment]),
         *("--run-id", run_id, "--here", "--result-file", TERMINATION_LOG),
         *escaped(launch.arguments),
+        *(word for option in launch.secrets for word in (option, f"@{SECRETS_PATH}/{option.lstrip('-')}")),
+        *(["--", *escaped(launch.raw)] if launch.raw else []),
     )
 
 
 def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:
-    if launch.command is not None:
-        return [{"name": name, "value": escaped([value])[0]} for name, value in launch.environ.items()]
-    found = [
-        _from_pod("ONEOFF_ACTOR", "annotations", ACTOR),
-        _from_pod("ONEOFF_RELEASE", "annotations", RELEASE),
+    added: list[Object] = [
+        {"name": name, "value": escaped([value])[0]} for name, value in launch.environ.items()
     ]
-    found.append({"name": "ONEOFF_STATE", "value": STATE_PATH})
+    if launch.command is not None:
+        return added
+    found = [
+        *added,
+        _from_pod("ONEOFF_INTENT", "annotations", INTENT),
+        {"name": "ONEOFF_STATE", "value": STATE_PATH},
+    ]
     if launch.run_id is None:
         found.append(_from_pod("ONEOFF_JOB", "labels", "batch.kubernetes.io/job-name"))
     if settings.store is not None:

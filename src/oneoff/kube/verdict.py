@@ -7,7 +7,7 @@ and did not, has not succeeded. Where a run that lost its pod has said by then h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +28,7 @@ _OWN_CODES: Final = {code: status for status, code in EXIT_CODES.items()} | {2: 
 _GOOD: Final = ("Complete", "SuccessCriteriaMet")
 """The second comes first, and says that the first will come; so it is with those of failure."""
 _BAD: Final = ("Failed", "FailureTarget")
-_INDEX: Final = "batch.kubernetes.io/job-completion-index"
+INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class Verdict:
     """Containers that go on though the task has ended: the Job does not end by itself."""
     words: LastWords | None = None
     """What the run said of its end."""
+    unfinished: bool = False
+    """It is decided, and yet the Job would go on or start later, unless it is deleted."""
 
     @property
     def ended(self) -> bool:
@@ -101,12 +103,32 @@ def verdict(
     """
     known = sorted(pods, key=lambda pod: (str(metadata(pod).get("creationTimestamp")), name_of(pod)))
     seen = _Seen(job, known, list(events), container, deleted, overdue)
+    seen = replace(seen, pods=[pod for pod in known if not _turned_away(seen, pod)])
     counted: dict[str, int] = {}
     for pod in known:
-        index = (metadata(pod).get("labels") or {}).get(_INDEX, "")
-        counted[index] = counted.get(index, 0) + 1
+        counted[index_of(pod)] = counted.get(index_of(pod), 0) + 1
     shards = int((job.get("spec") or {}).get("completions") or 1)
     return replace(_decide(seen), attempts=max(counted.values(), default=0), shards=shards)
+
+
+def index_of(pod: Object) -> str:
+    """Which shard a pod is of; ``""`` for the one shard of most Jobs."""
+    return str((metadata(pod).get("labels") or {}).get(INDEX, ""))
+
+
+def _turned_away(seen: _Seen, pod: Object) -> bool:
+    """Whether it was a second start of the run, which a Job may make: refused, it says nothing of the end."""
+    rivals = [other for other in seen.pods if index_of(other) == index_of(pod)]
+    return _refused_without_words(seen, pod) and any(
+        _task(other, seen.container).keys() & {"running", "terminated"}
+        and not _refused_without_words(seen, other)
+        for other in rivals
+    )
+
+
+def _refused_without_words(seen: _Seen, pod: Object) -> bool:
+    refused = _code(pod, seen) == EXIT_CODES[Status.REFUSED]
+    return seen.expected and refused and _words(seen, pod) is None
 
 
 def _decide(seen: _Seen) -> Verdict:
@@ -184,7 +206,10 @@ def _held(seen: _Seen, last: Object) -> Verdict:
     found = _of_pod(seen, last)
     message = f"the task has ended, and {', '.join(holding)} keeps the Job from ending"
     return replace(
-        found, held_by=holding, message=f"{found.message}; {message}" if found.message else message
+        found,
+        held_by=holding,
+        unfinished=True,
+        message=f"{found.message}; {message}" if found.message else message,
     )
 
 
@@ -195,13 +220,13 @@ def _waiting(seen: _Seen, last: Object | None) -> Verdict:
     status = Status.REFUSED if seen.overdue else Status.LAUNCHED
     if not reason and seen.overdue:
         message = "it did not start in time, and nothing says why"
-    return Verdict(status=status, reason=reason, message=message)
+    return Verdict(status=status, reason=reason, message=message, unfinished=seen.overdue)
 
 
 def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
     """What keeps it from starting, in a word and in a sentence; empty where nothing does."""
     if last is None:
-        return _from_events(seen, "Job", "FailedCreate")
+        return _from_events(seen, seen.job, lambda event: event.get("reason") == "FailedCreate")
     unscheduled = _condition(last, "PodScheduled", status="False")
     if unscheduled is not None and unscheduled.get("reason"):
         return str(unscheduled["reason"]), str(unscheduled.get("message") or "")
@@ -210,18 +235,20 @@ def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in CANNOT_START | {"CrashLoopBackOff"}:
             return str(waiting["reason"]), f"{one['name']}: {waiting.get('message') or waiting['reason']}"
-    return "", ""
+    return _from_events(seen, last, _hinders)
 
 
-def _from_events(seen: _Seen, kind: str, reason: str) -> tuple[str, str]:
+def _hinders(event: Object) -> bool:
+    """Whether an event on a pod that has a node tells why it does not run yet."""
+    warns = event.get("type") == "Warning" and event.get("reason") != "FailedScheduling"
+    return warns or event.get("reason") == "Pulling"
+
+
+def _from_events(seen: _Seen, thing: Object, tells: Callable[[Object], bool]) -> tuple[str, str]:
     for event in reversed(seen.events):
         about = event.get("involvedObject") or {}
-        if (
-            about.get("kind") == kind
-            and event.get("reason") == reason
-            and about.get("name") == name_of(seen.job)
-        ):
-            return reason, str(event.get("message") or "")
+        if about.get("name") == name_of(thing) and tells(event):
+            return str(event.get("reason") or ""), str(event.get("message") or "")
     return "", ""
 
 

@@ -82,8 +82,8 @@ def flattened(documents: Iterable[object]) -> list[Object]:
     return found
 
 
-def _read(reference: str) -> tuple[str, str]:
-    """Kind and name of ``deployment/web``."""
+def parsed(reference: str) -> tuple[str, str]:
+    """Kind and name of ``deployment/web``. Raises ManifestUnfit for what is neither."""
     word, _, name = reference.partition("/")
     kind = _SHORT.get(word.lower())
     if kind is None or not name or "/" in name:
@@ -102,7 +102,7 @@ def find(objects: Sequence[Object], reference: str | None, namespace: str | None
     """
     workloads = [one for one in objects if one["kind"] in KINDS and _in(one, namespace)]
     if reference is not None:
-        kind, name = _read(reference)
+        kind, name = parsed(reference)
         wanted = [one for one in workloads if one["kind"] == kind and name_of(one) == name]
     else:
         wanted = [one for one in workloads if not metadata(one).get("ownerReferences")]

@@ -30,6 +30,7 @@ _PLAIN = (
     "lock",
     "timeout_seconds",
     "launcher",
+    "launch",
     "rerun_of",
     "fence",
     "stop_requested",

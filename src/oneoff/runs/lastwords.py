@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from oneoff.runs.run import Run
 from oneoff.runs.status import FINAL, Status
+from oneoff.types import RunId
 
 MAX_BYTES = 4000
 _FORMAT = "oneoff.dev/run"
@@ -25,19 +26,40 @@ class LastWords:
     message: str
     """Why it failed or was refused, for people; its end is cut off where it is long."""
     checkpoint: str | None
+    has_effects: bool | None = None
+    """Whether its effects were measured and there were any."""
 
 
 def last_words(run: Run) -> str:
     """One line of JSON of at most 4000 bytes on a run that has ended."""
-    message = (run.outcome.error or "")[:MAX_BYTES] if run.outcome else ""
+    report = run.report
+    return _written(
+        run.id,
+        run.status,
+        (run.outcome.error if run.outcome else None) or "",
+        checkpoint=run.checkpoint,
+        has_effects=bool(report["has_effects"]) if report and "has_effects" in report else None,
+    )
+
+
+def refusal_words(run_id: RunId, message: str) -> str:
+    """The same for a run that was refused before it had a record."""
+    return _written(run_id, Status.REFUSED, message, checkpoint=None, has_effects=None)
+
+
+def _written(
+    run_id: RunId, status: Status, message: str, *, checkpoint: str | None, has_effects: bool | None
+) -> str:
+    message = message[:MAX_BYTES]
     while True:
         text = json.dumps(
             {
                 "kind": _FORMAT,
-                "id": run.id,
-                "status": run.status.value,
+                "id": run_id,
+                "status": status.value,
                 "message": message,
-                "checkpoint": run.checkpoint,
+                "checkpoint": checkpoint,
+                "has_effects": has_effects,
             },
             separators=(",", ":"),
         )
@@ -58,6 +80,7 @@ def read_last_words(text: str) -> LastWords | None:
         found.get(key) for key in ("id", "status", "message", "checkpoint")
     )
     final = {one.value: one for one in FINAL}
+    effects = found.get("has_effects")
     if not isinstance(run_id, str) or not isinstance(status, str) or status not in final:
         return None
     return LastWords(
@@ -65,4 +88,5 @@ def read_last_words(text: str) -> LastWords | None:
         final[status],
         message if isinstance(message, str) else "",
         checkpoint if isinstance(checkpoint, str) else None,
+        effects if isinstance(effects, bool) else None,
     )

@@ -115,6 +115,8 @@ class Run:
     lock: str | None = None
     timeout_seconds: float | None = None
     launcher: str = FOREGROUND
+    launch: JSONObject | None = None
+    """Of which workload it was made by its launcher, and in what it is not the app; None for a local run."""
     rerun_of: RunId | None = None
     process: Process | None = None
     """The process that answers for the run now: its requester first, then the one that executes it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from oneoff.settings import values
@@ -13,8 +14,8 @@ VOLUMES = ("same-node", "empty", "keep")
 
 _KEYS = frozenset(
     {
-        *("container", "context", "keep_entrypoint", "namespace", "network_labels", "program", "sidecars"),
-        *("store", "volumes", "without", "workload", "wrapper"),
+        *("container", "context", "departures", "keep_entrypoint", "namespace", "network_labels"),
+        *("program", "sidecars", "start_within", "store", "volumes", "without", "workload", "wrapper"),
     }
 )
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -55,6 +56,10 @@ class KubernetesSettings:
     """One of :data:`VOLUMES`."""
     program: tuple[str, ...] = ("oneoff",)
     """What starts oneoff in the image."""
+    departures: bool = False
+    """Whether a run may be other than the app (``--image``, ``--variable``) though this is protected."""
+    start_within: timedelta = timedelta(minutes=10)
+    """How long a pod may take to start before the run is given up: nodes come up, images are fetched."""
 
 
 def kubernetes(value: Any) -> KubernetesSettings:
@@ -77,6 +82,8 @@ def kubernetes(value: Any) -> KubernetesSettings:
         "wrapper": values.arguments,
         "volumes": _volumes,
         "program": values.arguments,
+        "departures": values.boolean,
+        "start_within": values.seconds,
     }
     return KubernetesSettings(**{key: _read(readers[key], key, given) for key, given in value.items()})
 

@@ -31,7 +31,6 @@ OTHER_CLAIMS = (
     "CI_JOB_ID",
     "CI_PROJECT_PATH",
     "BUILDKITE_BUILD_ID",
-    "ONEOFF_RELEASE",
 )
 """Further variables that say where a run comes from. A claim stands beside the operating system's user."""
 
@@ -154,6 +153,13 @@ class Settings:
     version: str | None = None
     """``project.version`` of pyproject.toml: the release's version where the app gives none."""
     claims: Mapping[str, str] = field(default_factory=dict)
+    intent: str | None = None
+    """``ONEOFF_INTENT``: what the launcher of this process says of it."""
+
+    @property
+    def in_kubernetes(self) -> frozenset[str]:
+        """The environments that are."""
+        return frozenset(name for name, one in self.environments.items() if one.kubernetes is not None)
 
     @property
     def state_dir(self) -> Path:

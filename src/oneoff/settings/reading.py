@@ -101,6 +101,7 @@ def _settings(start: Path, environ: Mapping[str, str], file: Path | None, table:
         user_dir=_user_dir(environ),
         version=project.get("version"),
         claims={name: environ[name] for name in PERSON_CLAIMS + OTHER_CLAIMS if environ.get(name)},
+        intent=environ.get("ONEOFF_INTENT") or None,
     )
 
 

@@ -24,6 +24,16 @@ class Unfit(Exception):
         """Whole messages, one per field, where a model found several things wrong at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One value of an Enum, by all that a person may type for it."""
+
+    name: str
+    names: tuple[str, ...]
+    """The name itself and its aliases."""
+    value: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
     """One kind of value. Its functions raise :class:`Unfit`, ValueError, TypeError or ArithmeticError.
@@ -53,6 +63,8 @@ class Kind:
     secret: bool = False
     choices: tuple[str, ...] = ()
     """The closed list of what a person may type, where there is one."""
+    members: tuple[Member, ...] = ()
+    """Of an Enum."""
 
 
 def shown(value: object) -> str:

@@ -355,3 +355,6 @@ _SCALARS: dict[tuple[str, str], Kind] = {
     ("pathlib", "Path"): PATH,
     ("oneoff", "Secret"): SECRET,
 }
+
+PLAIN: dict[str, Kind] = {kind.name: kind for kind in _SCALARS.values()}
+"""The kinds that their name alone makes known."""

@@ -7,6 +7,7 @@ JSON form. ``thaw(freeze(values))`` gives the same values, save for secrets, whi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from oneoff.tasks.kinds import BOOLEAN
 from oneoff.tasks.limits import Limits
 from oneoff.tasks.secret import Secret
 from oneoff.types import JSON, JSONObject
+
+OPTION = re.compile(r"--[^\W_][\w-]*")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from oneoff.tasks.kind import Kind
 from oneoff.tasks.parameters import Parameter, freeze_one
 from oneoff.types import JSONObject
 
@@ -54,8 +55,7 @@ def _property(parameter: Parameter) -> JSONObject:
 
 def _limits(parameter: Parameter) -> JSONObject:
     limits, kind = parameter.limits, parameter.kind
-    words = _NUMERIC if kind.name in ("integer", "number") else _TEXTUAL
-    bounds = {word: getattr(limits, name) for name, word in words.items()}
+    bounds = {word: getattr(limits, name) for name, word in bound_words(kind).items()}
     found: JSONObject = {word: kind.freeze(bound) for word, bound in bounds.items() if bound is not None}
     if limits.min_length is not None:
         found["minLength"] = limits.min_length
@@ -64,6 +64,11 @@ def _limits(parameter: Parameter) -> JSONObject:
     if limits.pattern is not None and not limits.pattern.flags & ~re.UNICODE:
         found["pattern"] = limits.pattern.pattern
     return found
+
+
+def bound_words(kind: Kind) -> dict[str, str]:
+    """The word of JSON Schema for each of ``ge gt le lt``."""
+    return _NUMERIC if kind.name in ("integer", "number") else _TEXTUAL
 
 
 def _sizes(parameter: Parameter) -> JSONObject:

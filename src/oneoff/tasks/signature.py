@@ -14,7 +14,7 @@ from oneoff.errors import InvalidDeclaration, InvalidParameters
 from oneoff.tasks.kind import Unfit, shown
 from oneoff.tasks.kinds import ALLOWED, kind_of
 from oneoff.tasks.limits import limits_for, read_metadata
-from oneoff.tasks.parameters import Parameter, read_one
+from oneoff.tasks.parameters import OPTION, Parameter, read_one
 from oneoff.tasks.source import place, plain_function
 
 RESERVED_OPTIONS = frozenset(
@@ -159,7 +159,7 @@ def _spelled(hint: Any) -> str:
 
 def _option(name: str, wanted: str | None) -> str:
     option = wanted if wanted is not None else "--" + name.strip("_").replace("_", "-")
-    if not re.fullmatch(r"--[^\W_][\w-]*", option):
+    if not OPTION.fullmatch(option):
         raise Unfit(f"{shown(option)} is no option: it starts with two dashes, then a letter or digit")
     return option
 

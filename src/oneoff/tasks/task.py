@@ -16,7 +16,8 @@ RAW = TaskName("exec")
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One registered task. Exactly one of ``function`` and ``command`` is set."""
+    """One registered task. Exactly one of ``function`` and ``command`` is set; at most one where the task is
+    known by its document alone (:mod:`oneoff.tasks.fromschema`)."""
 
     name: TaskName
     help: str = ""
@@ -38,6 +39,8 @@ class Task:
     """An argument list, run without a shell."""
     dry_run_command: tuple[str, ...] | None = None
     """What a dry run runs in the command's place; None where that is the command itself."""
+    runner: bool = True
+    """Whether oneoff is in the image; else the bare command is run, and watched from outside."""
     environ: dict[str, str] = field(default_factory=dict)
     """Variables that a command gets in addition to the app's own."""
     origin: str = ""

@@ -7,13 +7,13 @@ from importlib import import_module
 from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
-from oneoff.errors import AppNotFound, InvalidSettings
+from oneoff.commands.declared import command_task
+from oneoff.errors import AppNotFound
 from oneoff.frameworks.engines import engines_of, within
 from oneoff.frameworks.found import Found, Project, importable, made, own_code
 from oneoff.frameworks.signs import has_flask, manage_of
-from oneoff.settings import CommandSettings, Settings
-from oneoff.tasks.registry import Registry, task_name
-from oneoff.tasks.task import Task
+from oneoff.settings import Settings
+from oneoff.tasks.registry import Registry
 
 if TYPE_CHECKING:
     import click
@@ -59,33 +59,6 @@ def load_registry(settings: Settings, app: str | None, *, flask_app: Any = None)
             registry.offer(task)
         registry.left_out += found.left_out
     return registry
-
-
-def command_task(name: str, settings: CommandSettings) -> Task:
-    """A command of the settings file as a task. Raises InvalidSettings where its schedule is none."""
-    if settings.schedule is not None:
-        _check_schedule(name, settings.schedule, settings.time_zone)
-    return Task(
-        name=task_name(name),
-        help=settings.help or f"Run `{' '.join(settings.command)}`.",
-        confirm=settings.confirm,
-        lock=settings.lock,
-        timeout=settings.timeout,
-        schedule=settings.schedule,
-        time_zone=settings.time_zone,
-        command=settings.command,
-        dry_run_command=settings.dry_run_command,
-        environ=dict(settings.environ),
-    )
-
-
-def _check_schedule(name: str, expression: str, time_zone: str) -> None:
-    from oneoff.schedules import schedule
-
-    try:
-        schedule.schedule(expression, time_zone)
-    except schedule.CronError as error:
-        raise InvalidSettings(f"[tool.oneoff.tasks.{name}] schedule = {expression!r}: {error}") from error
 
 
 def _discovered(settings: Settings, flask_app: Any, *, alone: bool) -> Iterator[Found]:

@@ -18,6 +18,7 @@ from oneoff.dryrun.seams import Confinement, Guard
 from oneoff.launchers.local import LocalLauncher
 from oneoff.launchers.processes import LocalProcesses
 from oneoff.protocols import Anchor, Asker, Keys, Services, Store
+from oneoff.runs.intent import read_intent
 from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.stores import sqlite_file
 from oneoff.stores.breakglass import SubLogFiles
@@ -73,6 +74,7 @@ def around(
     """The services of this process over a store that is open."""
     processes = LocalProcesses()
     process = processes.current()
+    intent = read_intent(settings.intent) if settings.intent else None
     return Services(
         settings=settings,
         store=store,
@@ -85,7 +87,8 @@ def around(
         launcher=_launcher(settings, app),
         clock=SystemClock(),
         asker=asker,
-        actor=current_actor(settings.claims),
+        actor=current_actor(settings.claims, intent),
+        intent=intent,
         observer=Observer(host=process.host, pid=process.pid),
         release=current_release(settings.root, settings.version),
         say=say,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from oneoff.runs.intent import Intent
 from oneoff.runs.run import Actor, Release
 from oneoff.version import __version__
 
@@ -24,8 +25,14 @@ class SystemClock:
         return time.monotonic()
 
 
-def current_actor(claims: Mapping[str, str]) -> Actor:
-    """The operating system's user; what the environment says is kept beside it as a claim."""
+def current_actor(claims: Mapping[str, str], intent: Intent | None = None) -> Actor:
+    """The operating system's user, or whoever a launcher started this process for.
+
+    What the environment says is kept beside it as a claim; so is this process's own user, who is nobody's
+    name inside of a pod.
+    """
+    if intent is not None:
+        return Actor(kind=intent.kind, name=intent.actor, claims={**claims, "user": _user_name()})
     kind = "ci" if _CI & claims.keys() else "human"
     return Actor(kind=kind, name=_user_name(), claims=dict(claims))
 

@@ -57,13 +57,15 @@ def started(pod: Project, *arguments: str) -> tuple[Ended, LastWords | None]:
         "kube", "render", "purge", "--env", "production", "-f", "web.yaml", "--run-id", "r1", *arguments
     )
     assert made.code == 0, made.err
-    (container,) = yaml.safe_load(made.out)["spec"]["template"]["spec"]["containers"]
+    template = yaml.safe_load(made.out)["spec"]["template"]
+    (container,) = template["spec"]["containers"]
     program, *words = container["args"]
     assert program == "oneoff"
     result = pod.root / "termination-log"
     result.write_text("")
     words[words.index("/dev/termination-log")] = str(result)
-    own = {"ONEOFF_ACTOR": "ann", "ONEOFF_RELEASE": "shop", "ONEOFF_STATE": str(pod.root / "state")}
+    intent = template["metadata"]["annotations"]["oneoff.dev/intent"]
+    own = {"ONEOFF_INTENT": intent, "ONEOFF_STATE": str(pod.root / "state")}
     ended = pod(*words, program=(ONEOFF,), environ=own)
     return ended, read_last_words(result.read_text())
 
@@ -77,8 +79,10 @@ def test_the_pod_of_a_rendered_job(pod: Project) -> None:
     assert (words.id, words.status, words.message) == ("r1", Status.SUCCEEDED, "")
     (run,) = json.loads(pod("runs", "-o", "json").out)
     assert (run["id"], run["environment"], run["confirmation"]) == ("r1", "production", "--confirm")
-    assert run["actor"]["claims"]["ONEOFF_RELEASE"] == "shop"
-    assert "purging 7" in (pod.root / "state" / "logs" / "r1.log").read_text()
+    assert (run["launcher"], run["actor"]["kind"]) == ("kubernetes", "human")
+    assert (run["launch"]["workload"], run["launch"]["image"]) == ("deployment/web", "shop")
+    assert run["launch"]["identity"].keys() >= {"env", "envFrom", "volumes", "resources"}
+    assert not (pod.root / "state" / "logs").exists()  # the container's own log is the run's
     again, same = started(pod, *confirmed)
     assert (again.code, again.out) == (0, "")
     assert same is not None

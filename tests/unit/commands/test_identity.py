@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from oneoff.commands.run import Options, Request, refuse, run, task_again
+from oneoff.commands.options import Options
+from oneoff.commands.run import Request, refuse, run, task_again
 from oneoff.errors import AppBroken, AppNotFound, Refused
 from oneoff.protocols import RunQuery
 from oneoff.runs.run import Release

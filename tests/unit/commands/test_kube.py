@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from oneoff.cli.main import main
+from oneoff.tasks.document import to_document
+from oneoff.tasks.secret import Secret
+from oneoff.tasks.signature import from_signature
+from oneoff.tasks.task import Task
+from oneoff.types import TaskName
 from tests.recorded import RECORDINGS
 from tests.unit.kube.samples import VERSIONS
 
@@ -67,15 +73,23 @@ kind: Service
 metadata: {name: web}
 spec: {selector: {tier: web}, ports: [{port: 80}]}
 """
+
+
+def purge(key: Secret, older_than: timedelta | None = None) -> None:
+    """Delete."""
+
+
 CATALOGUE = [
-    {
-        "name": "purge",
-        "confirm": "Really?",
-        "timeout_seconds": 60,
-        "schedule": "@daily",
-        "time_zone": "UTC",
-        "parameters": {"properties": {"older_than": {}, "api_key": {"writeOnly": True}}},
-    }
+    to_document(
+        Task(
+            name=TaskName("purge"),
+            parameters=from_signature(purge)[0],
+            confirm="Really?",
+            timeout=timedelta(minutes=1),
+            schedule="@daily",
+            function=purge,
+        )
+    )
 ]
 
 
@@ -233,9 +247,9 @@ def test_a_dry_run_needs_no_confirmation() -> None:
         (("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "web.yaml"), 2, "is no JSON"),
         (("db-migrate", "--env", "staging", "-f", "web.yaml", "--", "--x"), 2, "takes no options"),
         (
-            ("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "tasks.json", "--", "--api-key=1"),
+            ("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "tasks.json", "--", "--key=1"),
             2,
-            "--api-key is a secret",
+            "--key is a secret",
         ),
     ],
 )
@@ -261,13 +275,13 @@ def test_a_catalogue_of_another_form(project: Path) -> None:
     wrong: list[dict[str, Any]] = [
         {"timeout_seconds": "x"},
         {"parameters": [1]},
-        {"parameters": {"properties": {"a": 1}}},
+        {"options": []},
     ]
     for entry in wrong:
-        (project / "tasks.json").write_text(json.dumps([{"name": "purge", **entry}]))
+        (project / "tasks.json").write_text(json.dumps([{**CATALOGUE[0], **entry}]))
         result = render("purge", "--env", "staging", "-f", "web.yaml", "--tasks", "tasks.json")
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "entry of purge is not as oneoff prints it" in result.stderr
+        assert "--tasks tasks.json: the task purge is not as oneoff prints it" in result.stderr
 
 
 def test_a_schedule_that_cannot_work_is_named(project: Path) -> None:
@@ -275,4 +289,4 @@ def test_a_schedule_that_cannot_work_is_named(project: Path) -> None:
     (project / "oneoff.toml").write_text(SETTINGS.replace("30 1 * * *", "30 1 * * 7"))
     result = render("db-migrate", "--env", "staging", "-f", "web.yaml", "--schedule")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "db-migrate: schedule '30 1 * * 7': weekday '7'" in result.stderr
+    assert "db-migrate] schedule = '30 1 * * 7': weekday '7'" in result.stderr

@@ -163,6 +163,7 @@ def test_init_containers_stay_unless_the_settings_say_otherwise() -> None:
 
 
 CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "files"}}
+DIGEST = f"sha256:{'4' * 64}"
 MOUNT = [{"name": "data", "mountPath": "/data"}]
 
 
@@ -243,6 +244,20 @@ def test_departures_are_named() -> None:
     assert made.departures == ("image shop:2 in place of shop:1", "env B", "env ONEOFF_STORE")
     assert container_of(made)["env"] == [*wish.environ, {"name": "A", "value": "1"}]
     assert container_of(made)["image"] == "shop:2"
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("Always", "IfNotPresent"), ("Never", "Never")])
+def test_a_pinned_image_is_no_departure(policy: str, expected: str) -> None:
+    """The digest that runs takes the tag's place, and needs not be fetched again; what was asked for wins."""
+    source = workload(imagePullPolicy=policy)
+    made = derived(source, wish=Wish(argv=("x",), pinned=f"shop@{DIGEST}"))
+    container = container_of(made)
+    assert (container["image"], container["imagePullPolicy"]) == (f"shop@{DIGEST}", expected)
+    assert made.departures == ()
+    assert "spec.containers[app].image" in [one.path for one in made.changes if one.action == "replaced"]
+    asked = derived(source, wish=Wish(argv=("x",), image="shop:2", pinned=f"shop@{DIGEST}"))
+    assert container_of(asked)["image"] == "shop:2"
+    assert asked.departures == ("image shop:2 in place of shop:1",)
 
 
 def test_identity_says_what_differs() -> None:

@@ -105,8 +105,7 @@ def test_the_run_knows_what_it_is() -> None:
     ]
     sources = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
     assert sources == {
-        "ONEOFF_ACTOR": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/actor']"}},
-        "ONEOFF_RELEASE": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/release']"}},
+        "ONEOFF_INTENT": {"fieldRef": {"fieldPath": "metadata.annotations['oneoff.dev/intent']"}},
         "ONEOFF_STORE": {"secretKeyRef": {"name": "db", "key": "store"}},
     }
     for head in (made["metadata"], made["spec"]["template"]["metadata"]):
@@ -126,6 +125,15 @@ def test_both_sides_are_recorded() -> None:
     assert json.loads(same[jobs.IDENTITY]) == json.loads(other[jobs.IDENTITY])
     assert jobs.DIFFERS not in same
     assert json.loads(other[jobs.DIFFERS]).keys() == {"image"}
+
+
+def test_a_pinned_image_is_the_apps_own() -> None:
+    """Both sides are compared by the digest, and the record names the release by it."""
+    digest = f"shop@sha256:{'4' * 64}"
+    annotations = a_job(pinned=digest).object["metadata"]["annotations"]
+    assert annotations["oneoff.dev/release"] == digest
+    assert jobs.DIFFERS not in annotations
+    assert jobs.DEPARTURES not in annotations
 
 
 def test_a_run_has_room_to_write() -> None:

@@ -88,6 +88,7 @@ def judged(folder: str, *, overdue: bool = False, container: str = "task") -> Ve
                 message="the task has ended, and proxy keeps the Job from ending",
                 attempts=1,
                 held_by=("proxy",),
+                unfinished=True,
             ),
         ),
     ],
@@ -255,3 +256,58 @@ def test_last_words_are_short_and_come_back() -> None:
         assert error.startswith(found.message)
         assert found == LastWords("r1", Status.FAILED, found.message, None)
     assert read_last_words(text.replace("failed", "running")) is None
+
+
+# A second start of the same run.
+
+
+def double_start(code: int | None, message: str) -> Verdict:
+    """A Job with two pods: the run's, and one that came second and was turned away."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-fails-exit-3", "pods").values()
+    job["metadata"]["annotations"] = {RESULT: "expected", RUN_ID: "r1"}
+    first, second = deepcopy(pod), deepcopy(pod)
+    second["metadata"].update(name="z", uid="z")
+    state = (
+        {"running": {"startedAt": "2026-11-23T01:14:00Z"}}
+        if code is None
+        else {"terminated": {"exitCode": code, "message": message}}
+    )
+    first["status"]["containerStatuses"][0]["state"] = state
+    first["status"]["phase"] = "Running" if code is None else "Failed"
+    return verdict(job, [first, second], container="task")
+
+
+def test_the_verdict_is_that_of_the_run_and_not_of_the_second_start() -> None:
+    """Exit code 3 without a word, beside a pod in which the run was."""
+    interrupted = Status.INTERRUPTED
+    words = last_words(make_run("r1", status=interrupted, outcome=Outcome(status=interrupted)))
+    assert double_start(75, words).status is Status.INTERRUPTED
+    assert double_start(137, "").status is Status.FAILED
+    assert double_start(None, "").status is Status.RUNNING
+    assert double_start(3, "").status is Status.REFUSED
+
+
+# What keeps a pod from running that has a node.
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "told"),
+    [
+        ("Warning", "FailedMount", "FailedMount"),
+        ("Normal", "Pulling", "Pulling"),
+        ("Warning", "FailedScheduling", ""),
+        ("Normal", "Scheduled", ""),
+    ],
+)
+def test_an_event_tells_why_a_pod_waits(kind: str, reason: str, told: str) -> None:
+    """A volume that cannot be mounted, an image on its way; not what is over."""
+    ((_, job),) = recorded.last_states("job-image-missing", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-image-missing", "pods").values()
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ContainerCreating"}}
+    about = {"kind": "Pod", "name": pod["metadata"]["name"]}
+    event = {"type": kind, "reason": reason, "message": "why", "involvedObject": about}
+    waiting = verdict(job, [pod], [event], container="task")
+    assert (waiting.status, waiting.reason, waiting.unfinished) == (Status.LAUNCHED, told, False)
+    late = verdict(job, [pod], [event], container="task", overdue=True)
+    assert (late.status, late.reason, late.unfinished) == (Status.REFUSED, told, True)

@@ -5,6 +5,7 @@ Whatever sends through it, lightkube's client or our own, meets a 2xx or a Clust
 
 from __future__ import annotations
 
+import io
 import random
 import socket
 import threading
@@ -22,6 +23,7 @@ from oneoff.kube.connection.credentials import Login, impersonation
 from oneoff.kube.connection.kubeconfig import Target
 from oneoff.kube.connection.presented import Presented
 from oneoff.kube.connection.refusals import About
+from oneoff.kube.connection.streams import Streams
 from oneoff.kube.connection.tls import Pair
 
 STREAM: Final = "stream"
@@ -50,7 +52,8 @@ class Pace:
     """Where nothing has ever answered, it is more likely the wrong address than a restart."""
     first: float = 0.1
     longest: float = 5.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
+    """In place of a pause that hanging up ends."""
 
     def pauses(self) -> Iterator[float]:
         """Twice as long each time, less a part by chance, so that clients do not come back all at once."""
@@ -86,6 +89,7 @@ class Transport(httpx2.BaseTransport):
         self._lock = threading.Lock()
         self._pools: dict[Pair | None, httpx2.HTTPTransport] = {}
         self._answered = False
+        self.streams = Streams()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         start, pauses = time.monotonic(), self._pace.pauses()
@@ -97,7 +101,7 @@ class Transport(httpx2.BaseTransport):
             patience = self._pace.patience if self._answered else self._pace.at_first
             if not answer.again or time.monotonic() - start + pause > patience:
                 raise answer.error
-            self._pace.sleep(pause)
+            (self._pace.sleep or self.streams.pause)(pause)
 
     def about(self, path: str = "") -> About:
         """For the words of an error."""
@@ -167,7 +171,7 @@ class Transport(httpx2.BaseTransport):
 
 
 def lines(response: httpx2.Response, *, whole: bool) -> Iterator[bytes]:
-    """The lines of a stream, without their ends. Raises StreamLost where it breaks.
+    """The lines of a stream, with their ends. Raises StreamLost where it breaks.
 
     Args:
         whole: what comes after the last end of line is no line.
@@ -175,12 +179,11 @@ def lines(response: httpx2.Response, *, whole: bool) -> Iterator[bytes]:
     parts: list[bytes] = []
     try:
         for chunk in response.iter_bytes():
-            first, *more = chunk.split(b"\n")
-            parts.append(first)
-            if more:
-                yield b"".join(parts)
-                parts = [more.pop()]
-                yield from more
+            for line in io.BytesIO(chunk):
+                parts.append(line)
+                if line.endswith(b"\n"):
+                    yield b"".join(parts)
+                    parts = []
     except httpx2.HTTPError as error:
         raise StreamLost(f"the connection to {response.request.url.host} was lost: {error}") from error
     rest = b"".join(parts)

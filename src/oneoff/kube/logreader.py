@@ -1,0 +1,165 @@
+"""Reads the log of one container from its first line to its last, through lost connections.
+
+A kubelet gives a log again from a whole second on, in the same order. So the stamps of the last two seconds
+are kept, and as many lines of each stamp as were had already are passed over: no line is lost or comes twice,
+whatever lines have the same stamp or the same text, and however standard output and error are mixed. What the
+kubelet has rotated away (10 MiB of a log, if nothing else is set) before it was read is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from oneoff.errors import ClusterError, LogNotReady, NotPermitted, ObjectMissing
+from oneoff.kube.cluster import Cluster
+from oneoff.kube.inbox import Inbox, InboxClosed
+
+PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+"""Seconds between two attempts to read on; the last for good."""
+GIVE_UP: Final = 60.0
+"""Seconds after the end of a container for which its log is asked for, if it cannot be had."""
+
+
+class Place:
+    """How far a log has been read."""
+
+    def __init__(self) -> None:
+        self._second = self._earlier = b""
+        self._stamps = array("q")
+        """Hashes of the stamps of this second, in order, and of the one before it."""
+        self._earlier_stamps = array("q")
+        self._again: Counter[int] = Counter()
+
+    def begin(self) -> str | None:
+        """The log is read again: from when on; None for all of it."""
+        self._again = Counter(self._stamps)
+        self._again.update(self._earlier_stamps)
+        if not self._second:
+            return None
+        last = datetime.fromisoformat(f"{self._second.decode()}{self._zone}")
+        return f"{(last - timedelta(seconds=1)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def is_new(self, stamp: bytes) -> bool:
+        """Whether a line with this stamp has not been had yet; from then on it has."""
+        key = hash(stamp)
+        if self._again:
+            if self._again[key] > 0:
+                self._again[key] -= 1
+                return False
+            del self._again[key]
+        second = stamp[:19]
+        if second == self._second:
+            self._stamps.append(key)
+        elif second == self._earlier:
+            self._earlier_stamps.append(key)
+        else:
+            self._earlier, self._earlier_stamps = self._second, self._stamps
+            self._second, self._stamps = second, array("q", [key])
+            self._zone = stamp[19:].decode().lstrip(".0123456789")
+        return True
+
+
+def split(line: bytes) -> tuple[bytes, bytes]:
+    """A line's stamp and what was printed; no stamp where the kubelet says something of its own."""
+    end = line.find(b" ", 20, 40)
+    if end < 0 or line[10:11] != b"T" or line[4:5] != b"-":
+        return b"", line
+    return line[:end], line[end + 1 :]
+
+
+class LogReader(threading.Thread):
+    """Brings the lines of a log to an inbox, and itself when it is done."""
+
+    def __init__(self, cluster: Cluster, pod: str, container: str, inbox: Inbox) -> None:
+        super().__init__(name=f"oneoff-log-{pod}", daemon=True)
+        self.pod = pod
+        self.done = False
+        """Whether the log has been read to its end, as far as it can be had."""
+        self.problem = ""
+        """Why it is not whole."""
+        self.heard = time.monotonic()
+        """When something came last."""
+        self._lines = 0
+        """How many have been had."""
+        self._cluster = cluster
+        self._container = container
+        self._inbox = inbox
+        self._place = Place()
+        self._rest = b""
+        """A last line that has no end yet."""
+        self._clean = False
+        """Whether what was read last came to its end."""
+        self._ended_at: float | None = None
+        self._wake = threading.Event()
+
+    def end(self) -> None:
+        """The container has ended: what can be read now is all."""
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+            self._wake.set()
+
+    def run(self) -> None:
+        with suppress(InboxClosed):
+            failures = 0
+            while True:
+                ended, before, was_clean = self._ended_at is not None, self._lines, self._clean
+                try:
+                    self._read(follow=not ended)
+                except ClusterError as error:
+                    if self._hopeless(error, was_clean):
+                        break
+                else:
+                    if ended:
+                        break
+                    self._inbox.put(self)  # it may have ended: look
+                failures = 0 if self._lines != before else failures + 1
+                self._inbox.check()
+                self._wake.wait(PAUSES[min(failures, len(PAUSES) - 1)])
+                self._wake.clear()
+            if self._rest:
+                self._inbox.write(self, self._rest)
+            self.done = True
+            self._inbox.put(self)
+
+    def silent_for(self) -> float:
+        """Seconds since something came."""
+        return time.monotonic() - self.heard
+
+    def wake(self) -> None:
+        """Look at once, also whether anybody still takes anything."""
+        self._wake.set()
+
+    def _read(self, *, follow: bool) -> None:
+        self._clean = False
+        since = self._place.begin()
+        is_new, write = self._place.is_new, self._inbox.write
+        for line in self._cluster.log(self.pod, self._container, follow=follow, since=since):
+            self.heard = time.monotonic()
+            stamp, text = split(line)
+            if not line.endswith(b"\n"):
+                self._rest = text  # the connection may have been lost in the middle of it
+                continue
+            self._rest = b""
+            if not stamp or is_new(stamp):
+                self._lines += 1
+                write(self, text)
+        self._clean = True
+
+    def _hopeless(self, error: ClusterError, was_clean: bool) -> bool:
+        """Whether there is no use in asking again."""
+        if isinstance(error, ObjectMissing):
+            self.problem = "" if was_clean else "its pod is gone, and with it what was not read of its log"
+            return True
+        if isinstance(error, LogNotReady) and self._ended_at is not None:
+            return True
+        given_up = self._ended_at is not None and time.monotonic() - self._ended_at > GIVE_UP
+        if isinstance(error, NotPermitted) or given_up:
+            self.problem = f"its log cannot be read to its end: {error.message}"
+            return True
+        return False

@@ -1,0 +1,38 @@
+"""Builds what reaches an environment in Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oneoff.commands.remote import Remote, kubernetes_of, place_of
+from oneoff.protocols import Asker
+from oneoff.settings import Settings
+from oneoff.stores.witness import FileWitness
+from oneoff.wiring.system import SystemClock, current_actor
+
+
+def remote(
+    settings: Settings, environment: str | None, *, asker: Asker, say: Callable[[str], None]
+) -> Remote:
+    """The environment of this name; nothing is asked of its cluster yet.
+
+    Raises:
+        UsageError: there is no such environment, or it is not in Kubernetes.
+        ClusterUnreachable: the kubeconfig cannot be used.
+    """
+    named = settings.environment_named(environment)
+    where = kubernetes_of(named)
+    from oneoff.kube.client import connect  # after the checks: it loads a whole HTTP client
+
+    cluster = connect(where)
+    place = place_of(cluster.context, cluster.namespace, where.workload)
+    return Remote(
+        settings=settings,
+        environment=named,
+        cluster=cluster,
+        asker=asker,
+        say=say,
+        clock=SystemClock(),
+        actor_kind=current_actor(settings.claims).kind,
+        witness=FileWitness(settings.user_dir, place, say) if settings.user_dir else None,
+    )
