@@ -5,7 +5,10 @@ Nothing is created, and no check stops the others.
 
 from __future__ import annotations
 
+from functools import partial
+
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
+from oneoff.kube.asking import together
 from oneoff.kube.checks import Check, not_looked_at
 from oneoff.kube.cluster import JOBS, Cluster
 from oneoff.kube.jobs import Made
@@ -25,37 +28,37 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     """
     place = look(cluster, live.workload)
     rights = check_rights(cluster)
-    dry = check_creation(cluster, made, permitted=rights[0].state != "failure")
-    return [*rights, *judge(place, live.workload, made, settings), dry]
+    return [*rights, *judge(place, live.workload, made, settings), check_creation(cluster, made)]
 
 
 def check_rights(cluster: Cluster) -> list[Check]:
     """Whether the user may do what a launch needs; first what it cannot do without."""
-    step = f"ask for it in {cluster.namespace}; `oneoff doctor` says who you are there"
+    granted = together(
+        cluster,
+        [partial(cluster.may, one.verb, one.resource, subresource=one.subresource) for one in LAUNCH],
+    )
     checks = [
         Check(
             "rights",
             "failure" if right.needed else "warning",
             f"you may not {right}, and cannot {right.purpose}",
-            step,
+            f"a Role in {cluster.namespace} that is bound to you has to have {right.rule}",
         )
-        for right in LAUNCH
-        if not cluster.may(right.verb, right.resource, subresource=right.subresource)
+        for right, has in zip(LAUNCH, granted, strict=True)
+        if not has
     ]
     return checks or [Check("rights", "ok", "you may launch and follow runs")]
 
 
-def check_creation(cluster: Cluster, made: Made, *, permitted: bool) -> Check:
+def check_creation(cluster: Cluster, made: Made) -> Check:
     """The server itself takes the Job, or says why not; nothing is created."""
     name = "creation"
-    if not permitted:
-        return not_looked_at(name, "you may not create Jobs")
     try:
         cluster.create(JOBS, made.object, dry_run=True)
     except ObjectExists:
         return Check(name, "warning", f"a Job {name_of(made.object)} is there already")
-    except NotPermitted as error:
-        return Check(name, "failure", error.message, "ask for the right to create Jobs in the namespace")
+    except NotPermitted as error:  # that is for the rights to say
+        return not_looked_at(name, error)
     except ClusterError as error:
         return Check(name, "failure", f"the API server refuses the Job: {error.message}", error.next_step)
     return Check(name, "ok", "the API server takes the Job")

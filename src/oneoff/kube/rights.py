@@ -20,6 +20,12 @@ class Right:
     needed: bool = True
     """Without it nothing is launched."""
 
+    @property
+    def rule(self) -> str:
+        """The rule of a Role that gives it."""
+        name = f"{self.resource.plural}{f'/{self.subresource}' if self.subresource else ''}"
+        return f'{{apiGroups: ["{self.resource.group}"], resources: ["{name}"], verbs: ["{self.verb}"]}}'
+
     def __str__(self) -> str:
         """As RBAC names it: ``get pods/log``, ``create jobs.batch``."""
         return f"{self.verb} {self.resource}{f'/{self.subresource}' if self.subresource else ''}"

@@ -199,7 +199,9 @@ def test_missing_rights_are_each_named(cluster: Cluster, fake: FakeKubernetes) -
         ("failure", "you may not get pods/log, and cannot read a run's output"),
         ("warning", "you may not delete jobs.batch, and cannot cancel a run"),
     ]
-    assert of(checks, "creation")[0].message == "not looked at: you may not create Jobs"
+    step = of(checks, "rights")[1].next_step
+    assert step.endswith('has to have {apiGroups: [""], resources: ["pods/log"], verbs: ["get"]}')
+    assert of(checks, "creation")[0].message.startswith("not looked at: admin may not create jobs.batch")
 
 
 @pytest.mark.parametrize(
