@@ -15,8 +15,9 @@ from tests.kubernetes import FakeKubernetes
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Iterator[FakeKubernetes]:
-    """A fast cluster."""
+    """A fast cluster with the namespace ``shop``."""
     with FakeKubernetes(tmp_path / "cluster", speed=20) as fake:
+        fake.create_namespace("shop")
         yield fake
 
 
