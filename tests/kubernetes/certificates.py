@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+SERVER_NAME = "kube-apiserver.example"
+"""The other name in the server's certificate, beside the address 127.0.0.1."""
+
 
 @dataclass(frozen=True)
 class Certificates:
@@ -53,7 +56,9 @@ def make(folder: Path, *, expired: bool = False) -> Certificates:
 
     root = builder(authority_key, name, -3, 3).add_extension(x509.BasicConstraints(True, None), critical=True)
     root = root.add_extension(_usage(signs=True), critical=True)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    address = x509.SubjectAlternativeName(
+        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(SERVER_NAME)]
+    )
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
     leaf = builder(server_key, subject, *((-3, -1) if expired else (-1, 1))).add_extension(
         address, critical=False
@@ -65,6 +70,25 @@ def make(folder: Path, *, expired: bool = False) -> Certificates:
     secret = server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files.server.write_bytes(leaf.sign(authority_key, hashes.SHA256()).public_bytes(pem) + secret)
     return files
+
+
+def make_client(name: str, *, days: float = 1) -> tuple[str, str]:
+    """A client's certificate, signed by itself, and its key, in PEM; it ends so many days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.public_bytes(pem).decode(), secret.decode()
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

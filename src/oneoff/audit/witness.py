@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from oneoff.audit.merkle import Checkpoint, verify_consistency
-from oneoff.types import rfc3339
+from oneoff.types import from_rfc3339, rfc3339
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,20 @@ class Sighting:
 
     def __str__(self) -> str:
         return f"{self.checkpoint} of log {self.log[:8]}, seen {rfc3339(self.at)}"
+
+    def line(self) -> str:
+        """Three words, for whoever hands it on: :meth:`read` is the inverse."""
+        return f"{self.log} {self.checkpoint} {rfc3339(self.at)}"
+
+    @classmethod
+    def read(cls, text: str) -> Sighting | None:
+        """None where the text is something else."""
+        words = text.split(" ")
+        try:
+            log, checkpoint, at = words
+            return cls(log=log, checkpoint=Checkpoint.parse(checkpoint), at=from_rfc3339(at))
+        except ValueError:
+            return None
 
 
 class Change(StrEnum):

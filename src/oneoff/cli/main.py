@@ -30,8 +30,24 @@ COMMANDS = {
 """Every command with its module and its line in the help."""
 
 
+def _run_framed(ctx: click.Context, _: click.Parameter, seen: str | None) -> None:
+    """For whoever reads the log of a pod."""
+    if seen is not None:
+        from oneoff.cli.framed import run_framed
+
+        ctx.exit(run_framed(seen))
+
+
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--app", metavar="MODULE:NAME", help="Where the app is; else ONEOFF_APP or [tool.oneoff].")
+@click.option(
+    "--framed",
+    metavar="SEEN",
+    hidden=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_run_framed,
+)
 @click.version_option(__version__, prog_name="oneoff")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:

@@ -66,7 +66,7 @@ class Session:
     @property
     def bare_tasks(self) -> list[Task]:
         """The commands of the settings that run without oneoff, of which no release needs to be asked."""
-        from oneoff.wiring.project import command_task
+        from oneoff.commands.declared import command_task
 
         return [command_task(name, one) for name, one in self.settings.tasks.items() if not one.runner]
 

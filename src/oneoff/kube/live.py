@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from oneoff.errors import ManifestUnfit, NotDerivable, NotPermitted, ObjectMissing
+from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted, ObjectMissing
 from oneoff.kube import pinning, releases
 from oneoff.kube.cluster import (
     CLAIMS,
@@ -134,8 +134,9 @@ def _listed(cluster: Cluster, resources: Iterable[Resource]) -> list[Object]:
 
 
 def _check_namespace(cluster: Cluster) -> None:
+    """What is missing in a namespace that is not there, or goes, needs no other reason."""
     try:
-        cluster.get(NAMESPACES, cluster.namespace)
+        namespace = cluster.get(NAMESPACES, cluster.namespace)
     except NotPermitted:
         return
     except ObjectMissing as error:
@@ -143,6 +144,17 @@ def _check_namespace(cluster: Cluster) -> None:
             f"there is no namespace {cluster.namespace} in the cluster of the context {cluster.context}",
             next_step="see namespace and context in the environment's kubernetes table",
         ) from error
+    if ends(namespace):
+        raise ClusterError(
+            f"the namespace {cluster.namespace} is being deleted, and its workload is gone",
+            next_step="wait until both are back, or see namespace in the environment's kubernetes table",
+        )
+
+
+def ends(namespace: Object) -> bool:
+    """Whether it is being deleted: nothing new can be made in it."""
+    phase = (namespace.get("status") or {}).get("phase")
+    return phase == "Terminating" or bool(metadata(namespace).get("deletionTimestamp"))
 
 
 def _revisions(cluster: Cluster, workload: Workload) -> tuple[list[Object], list[Object]]:

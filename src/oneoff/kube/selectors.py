@@ -47,6 +47,27 @@ def _counts(one: Object, labels: Labels) -> bool:
     return one["kind"] == "PodDisruptionBudget" and "selector" in spec and selects(spec["selector"], labels)
 
 
+def scaled_by(
+    autoscalers: Iterable[Object], scaled: Mapping[tuple[str, str], Object], labels: Labels
+) -> list[str]:
+    """The autoscalers that would count a pod with these labels among those that they scale by.
+
+    Args:
+        scaled: The selector of each workload that is scaled, by its kind and name.
+    """
+    return [
+        f"HorizontalPodAutoscaler {name_of(one)}"
+        for one in autoscalers
+        if (target := target_of(one)) in scaled and selects(scaled[target], labels)
+    ]
+
+
+def target_of(autoscaler: Object) -> tuple[str, str]:
+    """Kind and name of what it scales."""
+    target = (autoscaler.get("spec") or {}).get("scaleTargetRef") or {}
+    return str(target.get("kind")), str(target.get("name"))
+
+
 def policies_lost(objects: Sequence[Object], app: Labels, run: Labels, namespace: str | None) -> list[str]:
     """The NetworkPolicies that select the app's pods, and would not select the run's."""
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from tests.kubernetes.objects import conditions
 from tests.kubernetes.shop import LAPTOP, Shop
 
 
@@ -17,7 +18,7 @@ def test_a_bare_command_is_recorded_by_its_launcher(live: Shop) -> None:
     assert run["launch"]["image"].endswith("@sha256:" + "a" * 64)
     assert run["launch"]["differs"] == {}
     outcome = live.laptop("audit", "log", "--type", "outcome", "-o", "json").json[-1]
-    assert "watched from outside, without a lease" in outcome["data"]["outcome"]["evidence"]
+    assert "watched from outside, without a lease" in outcome["event"]["data"]["outcome"]["evidence"]
     assert live.laptop("audit", "verify").code == 0
 
 
@@ -40,13 +41,15 @@ def test_one_that_nobody_watched_is_collected(live: Shop) -> None:
     started = live("run", "db-migrate", "--env", "staging", "--detach", "--run-id", "m1")
     assert started.code == 0, started.err
     (name,) = [job["metadata"]["name"] for job in live.jobs()]
-    live.cluster.wait(lambda: bool(live.cluster.get("jobs", "shop", name)["status"].get("succeeded")))
+    live.cluster.wait(lambda: "Complete" in conditions(live.cluster.get("jobs", "shop", name)))
     assert live.laptop.latest()["status"] == "running"
     collected = live("kube", "collect", "--env", "staging", "-o", "json")
-    assert [(run["id"], run["status"]) for run in collected.json] == [("m1", "succeeded")], collected.err
+    assert collected.code == 0, collected.err
+    assert [(run["id"], run["status"]) for run in collected.json] == [("m1", "succeeded")]
     assert live("kube", "collect", "--env", "staging").out == "nothing to collect\n"
     elsewhere = {"ONEOFF_STORE": str(live.laptop.root / "other.db")}
     again = live("kube", "collect", "--env", "staging", "-o", "json", environ=elsewhere)
+    assert again.code == 0, again.err
     assert [(run["id"], run["actor"]["name"]) for run in again.json] == [("m1", "admin")]
     assert live("audit", "verify", environ=elsewhere).code == 0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from oneoff.errors import ManifestUnfit, NotDerivable, NotPermitted
+from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted
+from oneoff.kube.client import connect
 from oneoff.kube.cluster import Cluster
 from oneoff.kube.live import Live, read
 from oneoff.kube.releases import Release
@@ -350,10 +352,29 @@ def test_a_workload_that_may_not_be_read_is_said_so(cluster: Cluster, fake: Fake
 
 def test_a_namespace_that_is_not_there_is_said_so(cluster: Cluster, fake: FakeKubernetes) -> None:
     """And not that its workload is missing."""
-    with pytest.raises(ManifestUnfit) as raised:
-        live(cluster, fake, [])
-    assert raised.value.message == "there is no namespace shop in the cluster of the context fake"
+    nowhere = KubernetesSettings(namespace="nowhere", workload="deployment/web")
+    with closing(connect(nowhere)) as elsewhere, pytest.raises(ManifestUnfit) as raised:
+        read(elsewhere, nowhere)
+    assert raised.value.message == "there is no namespace nowhere in the cluster of the context fake"
     assert "kubernetes table" in raised.value.next_step
+
+
+def test_a_namespace_that_goes_has_lost_its_workload(cluster: Cluster, fake: FakeKubernetes) -> None:
+    """That it is being deleted is the reason, not that a name is wrong."""
+    ending = {"name": "shop", "uid": "n"}
+    fake.load(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": ending,
+                "status": {"phase": "Terminating"},
+            }
+        ]
+    )
+    with pytest.raises(ClusterError, match="the namespace shop is being deleted") as raised:
+        live(cluster, fake, [])
+    assert raised.value.exit_code == 3
 
 
 def test_a_container_that_is_not_there_is_named_with_those_that_are(

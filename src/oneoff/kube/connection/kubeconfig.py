@@ -110,7 +110,7 @@ def content(table: Object, key: str, folder: Path) -> str | None:
     data, path = table.get(f"{key}-data"), table.get(key)
     try:
         if data:
-            return base64.b64decode(str(data), validate=False).decode("ascii")
+            return base64.b64decode("".join(str(data).split()), validate=True).decode("ascii")
         return (folder / str(path)).expanduser().read_text(encoding="ascii") if path else None
     except (binascii.Error, ValueError) as error:
         raise _broken(

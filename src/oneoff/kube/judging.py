@@ -1,0 +1,239 @@
+"""What speaks against launching a run into a namespace, decided over what was read of it.
+
+Pure: nothing is asked here, and what could not be read is said to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from oneoff.kube import network, podsecurity, quotas, selectors
+from oneoff.kube.checks import Check, not_looked_at
+from oneoff.kube.cluster import (
+    AUTOSCALERS,
+    BUDGETS,
+    LIMIT_RANGES,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    QUOTAS,
+    SERVICES,
+)
+from oneoff.kube.jobs import RESULT, Made
+from oneoff.kube.live import ends
+from oneoff.kube.objects import Object, metadata, named
+from oneoff.kube.place import Place
+from oneoff.kube.volumes import SHARED
+from oneoff.kube.workload import Workload
+from oneoff.settings import KubernetesSettings
+
+_STORE: Final = "ONEOFF_STORE"
+_TABLE: Final = "in the environment's kubernetes table"
+
+
+def judge(place: Place, workload: Workload, made: Made, settings: KubernetesSettings) -> list[Check]:
+    """What is known without asking anybody."""
+    template = made.derived.template
+    return [
+        check_namespace(place),
+        *check_selectors(place, template),
+        *check_network(place, workload, template, settings),
+        *check_quotas(place, template),
+        *check_security(place, template),
+        *check_volumes(workload, template, settings),
+        *check_store(made, settings),
+    ]
+
+
+def check_namespace(place: Place) -> Check:
+    """A namespace that is being deleted takes no new object."""
+    if place.namespace is None:
+        return not_looked_at("namespace", place.hidden.get(str(NAMESPACES), "it is not there"))
+    if ends(place.namespace):
+        return Check(
+            "namespace",
+            "failure",
+            f"the namespace {place.name} is being deleted: it takes nothing new",
+            f"wait until it is there again, or name another one {_TABLE}",
+        )
+    return Check("namespace", "ok", f"the namespace {place.name} is active")
+
+
+def check_selectors(place: Place, template: Object) -> list[Check]:
+    """Whether anything would take the run's pod for one of the app's."""
+    labels = metadata(template)["labels"]
+    found = counting(place, labels)
+    hidden = place.why_not(SERVICES, BUDGETS, AUTOSCALERS)
+    if found:
+        return [
+            Check(
+                "selectors",
+                "failure",
+                f"{' and '.join(found)} would take the run for the app, by its labels",
+                "take from network_labels what they select by",
+            )
+        ]
+    if hidden:
+        return [not_looked_at("selectors", hidden)]
+    return [
+        Check("selectors", "ok", "no Service, PodDisruptionBudget or autoscaler counts the run as the app")
+    ]
+
+
+def counting(place: Place, labels: Mapping[str, str]) -> list[str]:
+    """Whatever would count a pod with these labels."""
+    objects = [*place.of(SERVICES), *place.of(BUDGETS)]
+    return [
+        *selectors.counted_by(objects, labels, place.name),
+        *selectors.scaled_by(place.of(AUTOSCALERS), place.scaled, labels),
+    ]
+
+
+def check_network(
+    place: Place, workload: Workload, template: Object, settings: KubernetesSettings
+) -> list[Check]:
+    """Whether the run may connect to what the app may."""
+    hidden = place.why_not(NETWORK_POLICIES)
+    if hidden:
+        return [not_looked_at("network", hidden)]
+    app, run = workload.pod_labels, metadata(template)["labels"]
+    around = metadata(place.namespace or {}).get("labels") or {}
+    found = network.reach(place.of(NETWORK_POLICIES), app, run, around)
+    again = _network_labels(place, found, app, run, settings)
+    checks = []
+    if found.held:
+        checks.append(
+            Check(
+                "network",
+                "failure",
+                f"NetworkPolicy {', '.join(found.held)} keeps the run from every connection"
+                + (f", and {', '.join(found.lost)} is for the app's pods alone" if found.lost else ""),
+                again,
+            )
+        )
+    elif found.lost:
+        checks.append(
+            Check(
+                "network",
+                "warning",
+                f"NetworkPolicy {', '.join(found.lost)} says where the app's pods may connect to, "
+                "and is not for the run's",
+                again,
+            )
+        )
+    if found.shut:
+        checks.append(
+            Check(
+                "network",
+                "warning",
+                f"the pods of NetworkPolicy {', '.join(found.shut)} let the app in, and not the run",
+                again,
+            )
+        )
+    return checks or [Check("network", "ok", "the run may connect to what the app may, in this namespace")]
+
+
+def _network_labels(
+    place: Place,
+    found: network.Reach,
+    app: Mapping[str, str],
+    run: Mapping[str, str],
+    settings: KubernetesSettings,
+) -> str:
+    """The labels that would help, save where something else would count the run by them."""
+    policy = "let a NetworkPolicy for pods with app.kubernetes.io/component: oneoff allow what the run needs"
+    if not found.labels:
+        return policy
+    counted = counting(place, network.with_labels(run, app, found.labels))
+    wanted = ", ".join(f'"{key}"' for key in sorted({*settings.network_labels, *found.labels}))
+    if counted:
+        return (
+            f"{policy}: with network_labels = [{wanted}], {' and '.join(counted)} would take it for the app"
+        )
+    return f"give the run the labels: network_labels = [{wanted}] {_TABLE}"
+
+
+def check_quotas(place: Place, template: Object) -> list[Check]:
+    """Whether there is room for one more Job and pod."""
+    if place.why_not(QUOTAS):
+        return [not_looked_at("quota", place.why_not(QUOTAS))]
+    if not place.of(QUOTAS):
+        return [Check("quota", "ok", "there is no quota")]
+    problems = quotas.exceeded(place.of(QUOTAS), place.of(LIMIT_RANGES), template)
+    defaults = place.why_not(LIMIT_RANGES)
+    step = f"see kubectl -n {place.name} describe quota; remove what has ended, or raise it"
+    checks = [Check("quota", "warning" if defaults else "failure", problem, step) for problem in problems]
+    if defaults:
+        checks.append(not_looked_at("quota", defaults))
+    return checks or [Check("quota", "ok", "there is room for the run")]
+
+
+def check_security(place: Place, template: Object) -> list[Check]:
+    """Whether the namespace's Pod Security takes the run's pod."""
+    name = "pod security"
+    if place.namespace is None:
+        return [not_looked_at(name, place.hidden.get(str(NAMESPACES), "the namespace is not there"))]
+    labels = metadata(place.namespace).get("labels") or {}
+    level = str(labels.get(podsecurity.ENFORCE) or "privileged")
+    version = str(labels.get(f"{podsecurity.ENFORCE}-version") or "latest")
+    minor = int(version.rpartition(".")[2]) if version.startswith("v1.") else place.minor
+    found = podsecurity.violations(template, level, minor)
+    step = (
+        f"change the securityContext of the workload; the namespace's label {podsecurity.ENFORCE} demands it"
+    )
+    if found:
+        said = f"the level {level} of {place.name} forbids it: "
+        return [Check(name, "failure", said + problem, step) for problem in found]
+    return [Check(name, "ok", f"the level {level} of {place.name} allows the run's pod")]
+
+
+def check_volumes(workload: Workload, template: Object, settings: KubernetesSettings) -> list[Check]:
+    """What may keep the run waiting for a volume that the app's node holds."""
+    found = []
+    for volume in template["spec"].get("volumes") or []:
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        modes = workload.claims.get(claim, ()) if claim else ()
+        if claim is None or SHARED & set(modes):
+            continue
+        known = "/".join(modes) or "a mode that could not be looked at"
+        if settings.volumes == "same-node":
+            said = f"the run waits for room on a node of the app, which holds the claim {claim} of {known}"
+        else:
+            said = f"the claim {claim} of {known} may be held by the app's node: the run may never start"
+        found.append(
+            Check("volumes", "warning", said, 'see volumes = "empty" or "same-node" in the settings')
+        )
+    return found or [Check("volumes", "ok", "no volume of the run is held by another pod")]
+
+
+def check_store(made: Made, settings: KubernetesSettings) -> list[Check]:
+    """Whether the run would find its store; a bare command needs none."""
+    if RESULT not in metadata(made.object).get("annotations", {}):
+        return [Check("store", "ok", "a bare command needs none: whoever launches it records it")]
+    if settings.store is not None:
+        said = (
+            f"from the key {settings.store.key} of the Secret {settings.store.secret}, which is not read here"
+        )
+        return [Check("store", "ok", said)]
+    container = named(made.derived.template["spec"]["containers"], made.derived.container) or {}
+    variable = named(container.get("env"), _STORE)
+    if variable is None:
+        return [
+            Check(
+                "store",
+                "warning",
+                f"{_STORE} may come from envFrom, which is not read here: the run is refused if it does not",
+                f'or name a Secret: store = {{ secret = "NAME", key = "KEY" }} {_TABLE}',
+            )
+        ]
+    value = variable.get("value")
+    if value is not None and not str(value).startswith(("postgres://", "postgresql://")):
+        return [
+            Check(
+                "store",
+                "warning",
+                f"{_STORE} names a file, which is lost with the pod unless it is on a volume that stays",
+                "name a PostgreSQL database",
+            )
+        ]
+    return [Check("store", "ok", f"from {_STORE} of the workload")]
