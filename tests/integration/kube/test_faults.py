@@ -35,18 +35,11 @@ from oneoff.kube.cluster import (
 )
 from oneoff.kube.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
-from tests.integration.kube.servers import kubeconfig
+from tests.integration.kube.servers import Scripted, http, kubeconfig
 from tests.kubernetes import FakeKubernetes, certificates
 from tests.kubernetes.objects import configmap, cronjob, job, pods, run, started
 
 SOON = Pace(patience=5, at_first=0.5, first=0.01, longest=0.1)
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeKubernetes]:
-    with FakeKubernetes(tmp_path / "cluster", speed=20) as fake:
-        fake.create_namespace("shop")
-        yield fake
 
 
 class Clients:
@@ -135,6 +128,16 @@ def test_a_write_is_repeated_where_nothing_was_done(
     fake.faults.answer_next(code, 1, method="POST")
     cluster.create(CONFIG_MAPS, configmap("m"))
     assert asked(fake, "POST") == 2
+
+
+def test_a_proxy_that_lost_the_server_is_no_server_that_did_nothing(tmp_path: Path) -> None:
+    lost = http("upstream connect error or disconnect", 503, {"Content-Type": "text/plain"})
+    with Scripted(lost) as server:
+        cluster = connect(KubernetesSettings(), kubeconfig(tmp_path, server.url), pace=SOON)
+        with pytest.raises(ClusterUnreachable, match="upstream connect error"):
+            cluster.create(CONFIG_MAPS, configmap("m"))
+        cluster.close()
+    assert len(server.requests) == 1
 
 
 WRITES: dict[str, Callable[[Cluster, str], object]] = {
@@ -298,7 +301,7 @@ def test_a_log_is_read_while_it_is_written(fake: FakeKubernetes, cluster: Cluste
     cluster.create(JOBS, job("j", "echo one; sleep 0.5; echo two"))
     pod = started(fake, "j")["metadata"]["name"]
     came = [(time.monotonic(), line) for line in cluster.log(pod, "task", follow=True)]
-    assert [line.partition(b" ")[2] for _, line in came] == [b"one", b"two"]
+    assert [line.partition(b" ")[2] for _, line in came] == [b"one\n", b"two\n"]
     assert came[1][0] - came[0][0] > 0.2
 
 
@@ -310,10 +313,10 @@ def test_a_log_that_was_cut_is_read_on(fake: FakeKubernetes, cluster: Cluster) -
     with pytest.raises(ClusterUnreachable, match="was lost"):
         for line in cluster.log(pod, "task", follow=True):
             got.append(line)
-    assert [line.partition(b" ")[2] for line in got] == [b"1", b"2"]
+    assert [line.partition(b" ")[2] for line in got] == [b"1\n", b"2\n"]
     since = got[-1].partition(b" ")[0].decode()
     rest = [line.partition(b" ")[2] for line in cluster.log(pod, "task", since=since)]
-    assert set(rest) >= {b"2", b"3", b"4", b"5"}
+    assert set(rest) >= {b"2\n", b"3\n", b"4\n", b"5\n"}
 
 
 def test_a_log_that_is_silent_for_too_long_is_lost(
@@ -322,7 +325,7 @@ def test_a_log_that_is_silent_for_too_long_is_lost(
     monkeypatch.setattr(client_module, "SILENCE", 0.5)
     cluster.create(JOBS, job("j", "echo one; sleep 30"))
     log = cluster.log(started(fake, "j")["metadata"]["name"], "task", follow=True)
-    assert next(iter(log)).endswith(b"one")
+    assert next(iter(log)).endswith(b" one\n")
     with pytest.raises(ClusterUnreachable, match="was lost"):
         next(iter(log))
 
