@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted, ObjectMissing
 from oneoff.kube import pinning, releases
+from oneoff.kube.asking import together
 from oneoff.kube.cluster import (
     CLAIMS,
     CONFIG_MAPS,
@@ -191,12 +193,12 @@ def _revisions(cluster: Cluster, workload: Workload) -> tuple[list[Object], list
         return [], []
     selector: Any = (workload.source.get("spec") or {}).get("selector") or {}
     chosen = Selection(labels=selector["matchLabels"]) if selector.get("matchLabels") else EVERYTHING
-    kept: list[Object] = []
+    wanted = [PODS]
     if workload.kind != "ReplicaSet":
-        resource = CONTROLLER_REVISIONS if workload.kind == "StatefulSet" else REPLICASETS
-        uid = metadata(workload.source).get("uid")
-        kept = [one for one in cluster.list(resource, chosen).items if _owner(one) == uid]
-    return kept, list(cluster.list(PODS, chosen).items)
+        wanted.append(CONTROLLER_REVISIONS if workload.kind == "StatefulSet" else REPLICASETS)
+    pods, *kept = together(cluster, [partial(cluster.list, one, chosen) for one in wanted])
+    uid = metadata(workload.source).get("uid")
+    return [one for listing in kept for one in listing.items if _owner(one) == uid], list(pods.items)
 
 
 def _owner(one: Object) -> Any:
@@ -234,14 +236,15 @@ def _config(cluster: Cluster, template: Object) -> tuple[dict[str, str], list[st
     annotations = metadata(template).get("annotations") or {}
     found = {key: str(value) for key, value in annotations.items() if key.startswith("checksum/")}
     notes: list[str] = []
-    for name in config_maps(template):
+
+    def read_version(name: str) -> None:
         try:
-            version = metadata(cluster.get(CONFIG_MAPS, name)).get("resourceVersion")
+            found[f"configmap/{name}"] = str(metadata(cluster.get(CONFIG_MAPS, name))["resourceVersion"])
         except (NotPermitted, ObjectMissing) as error:
             notes.append(f"the version of the ConfigMap {name} is not known: {error}")
-        else:
-            found[f"configmap/{name}"] = str(version)
-    return found, notes
+
+    together(cluster, [partial(read_version, name) for name in config_maps(template)])
+    return dict(sorted(found.items())), sorted(notes)
 
 
 def config_maps(template: Object) -> list[str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from oneoff.errors import ClusterError, NotPermitted, ObjectMissing
-from oneoff.kube import selectors
+from oneoff.kube import podsecurity, selectors
 from oneoff.kube.asking import together
 from oneoff.kube.checks import Check, not_looked_at
 from oneoff.kube.cluster import (
@@ -23,7 +23,7 @@ from oneoff.kube.cluster import (
     Resource,
 )
 from oneoff.kube.live import RESOURCES
-from oneoff.kube.objects import Object, name_of, namespace_of
+from oneoff.kube.objects import Object, metadata, name_of, namespace_of
 from oneoff.kube.workload import Workload
 
 _READ: Final = (SERVICES, BUDGETS, AUTOSCALERS, NETWORK_POLICIES, QUOTAS, LIMIT_RANGES)
@@ -36,7 +36,7 @@ class Place:
     name: str
     namespace: Object | None = None
     minor: int = 0
-    """Minor version of the API server."""
+    """Minor version of the API server; 0 where nothing depends on it."""
     listed: Mapping[Resource, Sequence[Object]] = field(default_factory=dict)
     scaled: Mapping[tuple[str, str], Object] = field(default_factory=dict)
     """The selectors of the workloads that autoscalers scale, by kind and name."""
@@ -85,10 +85,11 @@ def look(cluster: Cluster, workload: Workload) -> Place:
         if kind in RESOURCES:
             for source in seen(AUTOSCALERS, partial(_if_there, cluster, RESOURCES[kind], name)):
                 scaled[kind, name] = _selector(source)
+    labels = metadata(namespaces[0]).get("labels") or {} if namespaces else {}
     return Place(
         name=cluster.namespace,
         namespace=next(iter(namespaces), None),
-        minor=cluster.version()[1],
+        minor=cluster.version()[1] if podsecurity.ENFORCE in labels else 0,
         listed=listed,
         scaled=scaled,
         hidden=hidden,
