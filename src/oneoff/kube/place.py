@@ -29,6 +29,10 @@ from oneoff.kube.workload import Workload
 _READ: Final = (SERVICES, BUDGETS, AUTOSCALERS, NETWORK_POLICIES, QUOTAS, LIMIT_RANGES)
 
 
+_NOTHING: Final = {"matchExpressions": [{"key": "", "operator": "Exists"}]}
+"""Selects no pod, where an empty selector selects all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """The namespace of a run, as far as the user may see it."""
@@ -109,6 +113,8 @@ def _if_there(cluster: Cluster, resource: Resource, name: str) -> Sequence[Objec
 
 
 def _selector(source: Object) -> Object:
-    """Nothing is selected by what has none."""
+    """What it selects its pods by; where it has it from another workload, its status says so."""
     found: Object | None = (source.get("spec") or {}).get("selector")
-    return found or {"matchExpressions": [{"key": "", "operator": "Exists"}]}
+    said = str((source.get("status") or {}).get("selector") or "")
+    terms = [term.partition("=") for term in said.split(",") if "=" in term and "!" not in term]
+    return found or ({"matchLabels": {key: value for key, _, value in terms}} if terms else _NOTHING)
