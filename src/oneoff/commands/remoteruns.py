@@ -17,7 +17,7 @@ from oneoff.errors import ObjectMissing, RunNotFound, UsageError
 from oneoff.kube import following
 from oneoff.kube.cluster import JOBS, Selection
 from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, KEPT_FOR, RUN_ID, TASK
+from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, KEPT_FOR, RESULT, RUN_ID, TASK
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.record import created_at, run_id_of, run_of
@@ -41,6 +41,11 @@ class RemoteRun:
     """As it was when it was found."""
     run: Run
     """As its Job tells it: still active."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it runs without oneoff, and so without a store."""
+        return RESULT not in (metadata(self.job).get("annotations") or {})
 
     @property
     def container(self) -> str:
