@@ -36,7 +36,7 @@ def cancel(remote: Remote, reference: str, options: Options, *, force: bool) -> 
         return remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
 
 
-def _ask(remote: Remote, reason: str | None, run: Run) -> None:
+def _ask(remote: Remote, reason: str | None, run: Run) -> bool:
     """Through the store, so that it may end at its next safe point, and the log has who asked.
 
     Where it cannot be asked, its pod is told by a signal, as its Job goes.
@@ -45,10 +45,12 @@ def _ask(remote: Remote, reason: str | None, run: Run) -> None:
 
     try:
         answer = errands.run(remote, ["cancel", run.id, *(["--reason", reason] if reason else [])])
-        if answer.exit_code != 0:
-            remote.say(answer.stderr.decode(errors="replace").strip())
+        if answer.exit_code == 0:
+            return True
+        remote.say(answer.stderr.decode(errors="replace").strip())
     except (Refused, UsageError) as error:
         remote.say(f"run {run.id} could not be asked to end: {error.message}")
+    return False
 
 
 def confirming(

@@ -29,8 +29,8 @@ MARGIN: Final = timedelta(seconds=5)
 """What a run that was asked to end gets besides its pod's grace."""
 
 Write = Callable[[bytes], None]
-Ask = Callable[[Run], None]
-"""Asks a run through its store to end at its next safe point."""
+Ask = Callable[[Run], bool]
+"""Asks a run through its store to end at its next safe point; says whether that could be done."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,7 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     _confirm(remote, found, wish.options)
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
-        if wish.ask is not None and not wish.force:
-            wish.ask(found.run)
+        if wish.ask is not None and not wish.force and wish.ask(found.run):
             verdict = _watch(remote, found, end_within=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
