@@ -16,7 +16,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import LAUNCH
+from oneoff.kube.rights import RUNS
 from oneoff.settings import KubernetesSettings
 
 
@@ -33,18 +33,16 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
 
 def check_rights(cluster: Cluster) -> list[Check]:
     """Whether the user may do what a launch needs; first what it cannot do without."""
-    granted = together(
-        cluster,
-        [partial(cluster.may, one.verb, one.resource, subresource=one.subresource) for one in LAUNCH],
-    )
+    step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
+    granted = together(cluster, [partial(right.given, cluster) for right in RUNS])
     checks = [
         Check(
             "rights",
             "failure" if right.needed else "warning",
             f"you may not {right}, and cannot {right.purpose}",
-            f"a Role in {cluster.namespace} that is bound to you has to have {right.rule}",
+            step,
         )
-        for right, has in zip(LAUNCH, granted, strict=True)
+        for right, has in zip(RUNS, granted, strict=True)
         if not has
     ]
     return checks or [Check("rights", "ok", "you may launch and follow runs")]
