@@ -28,7 +28,7 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     """
     place = look(cluster, live.workload)
     rights = check_rights(cluster)
-    return [*rights, *judge(place, live.workload, made, settings), check_creation(cluster, made)]
+    return [*rights, *judge(place, live.workload, made, settings), *check_creation(cluster, made)]
 
 
 def check_rights(cluster: Cluster) -> list[Check]:
@@ -48,15 +48,16 @@ def check_rights(cluster: Cluster) -> list[Check]:
     return checks or [Check("rights", "ok", "you may launch and follow runs")]
 
 
-def check_creation(cluster: Cluster, made: Made) -> Check:
-    """The server itself takes the Job, or says why not; nothing is created."""
+def check_creation(cluster: Cluster, made: Made) -> list[Check]:
+    """The server itself takes the Job, or says why not, and what it warns of; nothing is created."""
     name = "creation"
     try:
-        cluster.create(JOBS, made.object, dry_run=True)
+        warnings = cluster.rehearse(JOBS, made.object)
     except ObjectExists:
-        return Check(name, "warning", f"a Job {name_of(made.object)} is there already")
+        return [Check(name, "warning", f"a Job {name_of(made.object)} is there already")]
     except NotPermitted as error:  # that is for the rights to say
-        return not_looked_at(name, error)
+        return [not_looked_at(name, error)]
     except ClusterError as error:
-        return Check(name, "failure", f"the API server refuses the Job: {error.message}", error.next_step)
-    return Check(name, "ok", "the API server takes the Job")
+        return [Check(name, "failure", f"the API server refuses the Job: {error.message}", error.next_step)]
+    well = Check(name, "ok", "the API server takes the Job")
+    return [Check(name, "warning", f"the API server warns: {said}") for said in warnings] or [well]

@@ -260,3 +260,11 @@ def test_the_server_has_the_last_word(cluster: Cluster, fake: FakeKubernetes) ->
     assert of(checks, "creation")[0].message == "the API server takes the Job"
     requests = [one for one in fake.server.requests if "dryRun=All" in str(one)]
     assert len(requests) == 1
+
+
+def test_what_the_server_warns_of_is_told(cluster: Cluster, fake: FakeKubernetes) -> None:
+    """Such as Pod Security at the level that only warns: the Job would be taken all the same."""
+    said = 'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+    fake.resources.warn.append(lambda kind, thing: said)
+    (found,) = of(checked(cluster, fake), "creation")
+    assert (found.state, found.message) == ("warning", f"the API server warns: {said}")
