@@ -114,8 +114,8 @@ def check_network(
             Check(
                 "network",
                 "warning",
-                f"NetworkPolicy {', '.join(found.lost)} says where the app's pods may connect to, "
-                "and is not for the run's",
+                f"NetworkPolicy {', '.join(found.lost)} is for the app's pods and not for the run's, "
+                + ("which may connect anywhere" if found.free else "which may not reach all that they do"),
                 again,
             )
         )
@@ -139,7 +139,7 @@ def _network_labels(
     settings: KubernetesSettings,
 ) -> str:
     """The labels that would help, save where something else would count the run by them."""
-    policy = "let a NetworkPolicy for pods with app.kubernetes.io/component: oneoff allow what the run needs"
+    policy = "let a NetworkPolicy for pods with app.kubernetes.io/component: oneoff say what runs may reach"
     if not found.labels:
         return policy
     counted = counting(place, network.with_labels(run, app, found.labels))

@@ -98,7 +98,7 @@ def test_running_and_target_each_give_their_own(cluster: Cluster, fake: FakeKube
         (
             "failing",
             [
-                "is in the middle of a rollout",
+                "is stuck in a rollout",
                 'web: Container image "docker.io/local/absent:9" is not present with pull policy of Never',
                 "--release running takes revision 2, --release target takes revision 3",
             ],

@@ -80,7 +80,9 @@ def test_the_recorded_workload_may_be_launched(cluster: Cluster, fake: FakeKuber
         ("creation", "ok"),
     ]
     (network,) = of(checks, "network")
-    assert network.message.startswith("NetworkPolicy allow-db says where the app's pods may connect to")
+    assert network.message == (
+        "NetworkPolicy allow-db is for the app's pods and not for the run's, which may connect anywhere"
+    )
     # The budget of the app selects by the very label.
     assert (
         'with network_labels = ["app"], PodDisruptionBudget web would take it for the app'
