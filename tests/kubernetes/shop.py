@@ -38,7 +38,8 @@ def purge(ctx: oneoff.Context, older_than: timedelta, mode: Literal["soft", "har
 def count(ctx: oneoff.Context, up_to: int = 3, pause: float = 0.0) -> None:
     """Count."""
     for number in range(up_to):
-        ctx.check()
+        if ctx.should_stop:
+            return
         print(f"tick {number}", flush=True)
         time.sleep(pause)
 

@@ -30,12 +30,15 @@ from oneoff.kube.errand import Errand, errand_job
 from oneoff.kube.following import follow
 from oneoff.kube.live import Live, read
 from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.releases import Release
 from oneoff.kube.selectors import counted_by
 from oneoff.kube.verdict import Verdict
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import new_run_id
 
+_ROLLING: Final[tuple[Release, ...]] = ("running", "target")
+"""Which release is asked during a rollout; where several serve, neither is the running one."""
 _ATTEMPTS: Final = 3
 """How often a Job is created whose answer was lost."""
 _SHOWN: Final = 20
@@ -102,11 +105,18 @@ def run(
 
 
 def serving(remote: Remote) -> Live:
-    """The release to ask: also in the middle of a rollout there is one that serves."""
+    """The release to ask. In the middle of a rollout any that serves knows the store.
+
+    Raises:
+        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.live.read`.
+    """
     try:
         return read(remote.cluster, remote.where)
-    except NotDerivable:
-        return read(remote.cluster, remote.where, release="running")
+    except NotDerivable as unsettled:
+        for release in _ROLLING:
+            with suppress(NotDerivable):
+                return read(remote.cluster, remote.where, release=release)
+        raise unsettled
 
 
 def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
