@@ -49,7 +49,7 @@ class TaskGroup(ShowingGroup):
         return task_command(_session(ctx).registry.get(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        environment = _elsewhere(ctx, args)
+        environment = _elsewhere(_session(ctx), _loosely(args[0], args[1:]))
         if environment is not None:
             from oneoff.cli.launch import command_of
 
@@ -65,14 +65,12 @@ class TaskGroup(ShowingGroup):
         return super().parse_args(ctx, _task_first(args))
 
 
-def _elsewhere(ctx: click.Context, args: list[str]) -> str | None:
+def _elsewhere(session: Session, given: Mapping[str, Any]) -> str | None:
     """The environment to run in, if it is in Kubernetes and this is no pod of it."""
-    session = _session(ctx)
-    if session.embedded or not session.settings.in_kubernetes:
+    if session.embedded or given["here"]:
         return None
-    given = _loosely(args[0], args[1:])
     wanted = given["environment"] or session.settings.environment
-    return wanted if wanted in session.settings.in_kubernetes and not given["here"] else None
+    return wanted if wanted in session.settings.in_kubernetes else None
 
 
 def _loosely(name: str, words: list[str]) -> dict[str, Any]:
@@ -311,6 +309,10 @@ def run_command() -> None:
 def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> None:
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
+    if command and _elsewhere(session, given):
+        from oneoff.cli.launch import perform
+
+        perform(ctx, _raw(command), given, command=command)
     if given["dry_run"]:
         ctx.with_resource(arm_dry_run())
     if not command and given["run_id"]:  # a launched one: its record knows the command

@@ -16,13 +16,23 @@ from oneoff.commands.confirmation import confirm
 from oneoff.commands.effects import check as check_effects
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
-from oneoff.errors import AlreadyStarted, ClusterUnreachable, ObjectExists, ObjectMissing, Refused, UsageError
+from oneoff.errors import (
+    AlreadyStarted,
+    ClusterError,
+    ClusterUnreachable,
+    Interrupted,
+    NotDerivable,
+    ObjectExists,
+    ObjectMissing,
+    Refused,
+    UsageError,
+)
 from oneoff.kube.cluster import JOBS
 from oneoff.kube.following import follow
 from oneoff.kube.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
-from oneoff.kube.live import Live, read
+from oneoff.kube.live import Live
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.releases import Release as WhichRelease
+from oneoff.kube.preflight import preflight
 from oneoff.kube.verdict import Verdict
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Outcome, Release, Run
@@ -33,7 +43,7 @@ from oneoff.tasks.parameters import Parameter
 from oneoff.tasks.secret import SECRET_MARK
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID as RUN_ID_FORM
-from oneoff.types import JSONObject, RunId, new_run_id
+from oneoff.types import JSONObject, RunId
 
 ATTEMPTS: Final = 3
 """How often a Job is created whose answer was lost, and which is not there."""
@@ -43,6 +53,8 @@ _MEASURED: Final[dict[bool | None, list[str]]] = {None: [], True: ["--effects"],
 @dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
     """One wish to run a task of a release."""
+
+    run_id: RunId
 
     task: Task
     """As the release's catalogue has it, or the settings for one that is run bare."""
@@ -72,11 +84,6 @@ class Launched:
     """The Job was there already."""
 
 
-def live(remote: Remote, release: WhichRelease | None) -> Live:
-    """The release to run. Raises what :func:`oneoff.kube.live.read` raises."""
-    return read(remote.cluster, remote.where, release=release)
-
-
 def launch(remote: Remote, request: LaunchRequest) -> Launched:
     """Check, ask, and create the Job; nothing is created where anything is wrong.
 
@@ -92,8 +99,9 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
 
 
 def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made]:
-    """The run as it is confirmed, and its Job; nothing is created yet."""
+    """The run as it is confirmed, and its Job; nothing is created yet, and nobody is asked in vain."""
     _check_options(request)
+    _look(remote, request, _made(remote, request, run))
     how = confirm(
         request.task,
         remote.environment,
@@ -103,11 +111,28 @@ def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made
         what=f"{run.in_words}, release {request.image or request.live.image or request.live.revision}",
     )
     run = replace(run, confirmation=how)
-    made = job(request.live.workload, remote.where, launch_of(remote, request, run))
-    _check_departures(remote, made)
+    made = _made(remote, request, run)
     intent = read_intent(made.derived.template["metadata"]["annotations"][INTENT])
     assert intent is not None
     return replace(run, launch=intent.launch), made
+
+
+def _made(remote: Remote, request: LaunchRequest, run: Run) -> Made:
+    return job(request.live.workload, remote.where, launch_of(remote, request, run))
+
+
+def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
+    """Everything that would keep it from starting, or do harm, at once."""
+    _check_departures(remote, made)
+    checks = preflight(remote.cluster, request.live, made, remote.where)
+    failures = [check for check in checks if check.state == "failure"]
+    if failures:
+        steps = dict.fromkeys(check.next_step for check in failures if check.next_step)
+        raise NotDerivable(
+            "\n".join(f"{check.name}: {check.message}" for check in failures), next_step="; ".join(steps)
+        )
+    for note in [*request.live.notes, *(check.message for check in checks if check.state == "warning")]:
+        remote.say(f"note: {note}")
 
 
 def put(remote: Remote, run: Run, made: Made) -> Launched:
@@ -122,17 +147,23 @@ def attend_launched(
     """Follow a run to its end, writing its log.
 
     Raises:
-        ClusterError: the cluster is away for minutes; the run goes on.
+        Interrupted: the cluster is away for minutes; the run goes on.
         KeyboardInterrupt: the run goes on.
     """
-    verdict = follow(
-        remote.cluster,
-        launched.job,
-        container=launched.container,
-        start_within=remote.where.start_within,
-        write=write,
-        say=say,
-    )
+    try:
+        verdict = follow(
+            remote.cluster,
+            launched.job,
+            container=launched.container,
+            start_within=remote.where.start_within,
+            write=write,
+            say=say,
+        )
+    except ClusterError as error:
+        raise Interrupted(
+            f"{error.message}: run {launched.run.id} goes on unwatched",
+            next_step=f"`oneoff wait {launched.run.id} --env {launched.run.environment}` comes back to it",
+        ) from error
     if verdict.unfinished:  # it would start later, or never end, and nobody would see it
         with suppress(ObjectMissing):
             remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))
@@ -157,9 +188,8 @@ def ended(run: Run, verdict: Verdict, at: datetime) -> Run:
 
 def _check_options(request: LaunchRequest) -> None:
     options, task = request.options, request.task
-    wanted = options.run_id
-    if wanted is not None and not RUN_ID_FORM.fullmatch(wanted):
-        raise UsageError(f"{wanted!r} is no run id: lowercase letters, digits and dashes, at most 40")
+    if not RUN_ID_FORM.fullmatch(request.run_id):
+        raise UsageError(f"{request.run_id!r} is no run id: lowercase letters, digits and dashes, at most 40")
     if options.break_glass:
         raise UsageError(
             "--break-glass does not reach into Kubernetes: what it notes would be lost with the pod",
@@ -184,7 +214,7 @@ def record_of(remote: Remote, request: LaunchRequest) -> Run:
         parameter.name: SECRET_MARK for parameter in task.parameters if parameter.name in request.secrets
     }
     return Run(
-        id=options.run_id or new_run_id(now),
+        id=request.run_id,
         app=remote.settings.project,
         task=task.name,
         status=Status.LAUNCHED,

@@ -27,9 +27,19 @@ def metadata(thing: Object) -> Object:
     return thing.get("metadata") or {}
 
 
+def annotations_of(thing: Object) -> Object:
+    """Its annotations; empty where it has none."""
+    return metadata(thing).get("annotations") or {}
+
+
 def name_of(thing: Object) -> str:
     """Its name; empty where it has none."""
     return str(metadata(thing).get("name") or "")
+
+
+def namespace_of(thing: Object) -> str | None:
+    """Its namespace; None where a manifest leaves it to whoever applies it."""
+    return metadata(thing).get("namespace")
 
 
 def named(items: list[Object] | None, name: str) -> Object | None:

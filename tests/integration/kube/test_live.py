@@ -346,7 +346,7 @@ def test_a_workload_that_may_not_be_read_is_said_so(cluster: Cluster, fake: Fake
     """With the verb and the resource, in the server's words."""
     fake.load(recorded("stable"))
     fake.access.deny("get", "deployments")
-    with pytest.raises(NotPermitted, match="may not get deployments.apps in the namespace shop"):
+    with pytest.raises(NotPermitted, match=r"may not get deployments\.apps in the namespace shop"):
         live(cluster, fake, [])
 
 
