@@ -40,17 +40,14 @@ class ErrandCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         session = ctx.find_object(Session)
-        environment = self.elsewhere(ctx, session) if session else None
-        if session is None or environment is None:
+        remote = self.elsewhere(ctx, session) if session else None
+        if remote is None:
             return super().invoke(ctx)
-        return ctx.exit(self.send(ctx, session.remote(environment)))
+        return ctx.exit(self.send(ctx, remote))
 
-    def elsewhere(self, ctx: click.Context, session: Session) -> str | None:
-        """The environment where it has to be done; None for here. Raises UsageError where there is none."""
-        wanted = ctx.params.pop(ENV)
-        if wanted is None or session.settings.environment_named(wanted).kubernetes is None:
-            return None
-        return str(wanted)
+    def elsewhere(self, ctx: click.Context, session: Session) -> Remote | None:
+        """Where it has to be done; None for here. Raises UsageError where there is no such environment."""
+        return session.remote_or_here(ctx.params.pop(ENV))
 
     def send(self, ctx: click.Context, remote: Remote) -> int:
         """Do it there, and give out what comes back; the exit code."""
