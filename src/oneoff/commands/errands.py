@@ -45,6 +45,8 @@ _SHOWN: Final = 20
 """Lines of what a pod has printed that an error shows."""
 _NOT_FOUND: Final = frozenset({126, 127, 128})
 """Exit codes of a shell and of a container's runtime for a program that is not there, or is none."""
+_KILLED: Final = 128
+"""From here on an exit code is that of a process which was killed: what it has printed may be half of it."""
 _NO_ONEOFF: Final = (
     "is oneoff in the image? if it is started otherwise there, say so by program; where it is not, its tasks "
     "are commands with runner = false"
@@ -96,7 +98,7 @@ def run(
     _check_traffic(remote, wanted)
     log, verdict = _carried_out(remote, wanted, container)
     framed = frames.read(log)
-    if framed.exit_code is None:
+    if framed.exit_code is None or framed.exit_code >= _KILLED:
         raise _failed(remote, framed, verdict)
     sighting = Sighting.read(framed.note)
     if remote.witness and needs_store and sighting is not None:
@@ -197,7 +199,7 @@ def _failed(remote: Remote, framed: frames.Framed, verdict: Verdict) -> ErrandFa
     place = f"the release in {remote.environment.name}"
     why = ": ".join(filter(None, [verdict.reason, verdict.message])) or f"it is {verdict.status}"
     if framed.begun:
-        if verdict.exit_code is not None and not verdict.reason:
+        if verdict.exit_code is not None and verdict.exit_code < _KILLED and not verdict.reason:
             return ErrandFailed(
                 f"the answer of {place} did not come whole: its log was cut",
                 next_step="ask for less, by --since or --limit; a node keeps some MiB of a log",
