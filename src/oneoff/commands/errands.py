@@ -204,7 +204,7 @@ def _failed(remote: Remote, framed: frames.Framed, verdict: Verdict) -> ErrandFa
                 f"the answer of {place} did not come whole: its log was cut",
                 next_step="ask for less, by --since or --limit; a node keeps some MiB of a log",
             )
-        return ErrandFailed(f"{place} did not answer to the end: {why}")
+        return _told(f"{place} did not answer to the end: {why}", framed.stderr)
     if verdict.exit_code in _NOT_FOUND:
         return _told(f"{place} could not be asked: {why}", framed.stderr, _NO_ONEOFF)
     if b"--framed" in framed.stderr:

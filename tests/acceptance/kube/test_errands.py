@@ -25,6 +25,7 @@ from tests.kubernetes.objects import secret
 from tests.kubernetes.shop import DIGEST, LAPTOP, NAMESPACE, TASKS, Shop, shop
 from tests.postgres import Server, make_store
 
+SLOW = "import time\nprint('imported', flush=True)\ntime.sleep(60)\n"
 STORE = 'store = { secret = "records", key = "url" }'
 
 
@@ -250,6 +251,8 @@ def test_a_release_is_asked_once_for_its_tasks(errands: Errands) -> None:
     assert "mode: 'hardly' is not one of these; allowed: one of soft, hard" in wrong.err
     assert run(errands).code == 0
     assert errands.started() == ["tasks"]
+    kept = json.loads((errands.home / "oneoff" / "checkpoints.json").read_bytes())
+    assert kept["kubernetes://fake/shop/deployment/web"]["size"] > 0  # by the run's last words
 
     errands.live.deploy(image_id=DIGEST.replace("a", "b"))
     assert run(errands).code == 0
@@ -381,9 +384,7 @@ def test_lost_answers_and_a_second_pod(errands: Errands) -> None:
 @pytest.mark.slow
 def test_a_pod_that_is_killed(errands: Errands) -> None:
     """Half an answer is none."""
-    errands.live.image.joinpath("admin.py").write_text(
-        f"{TASKS}\nprint('imported', flush=True)\ntime.sleep(60)\n"
-    )
+    errands.live.image.joinpath("admin.py").write_text(f"{TASKS}\n{SLOW}")
     errands.live.cluster.faults.oom("errand-tasks-*")
     ended = errands("tasks", "--env", "staging")
     assert (ended.code, ended.out) == (3, "")
@@ -393,11 +394,11 @@ def test_a_pod_that_is_killed(errands: Errands) -> None:
 @pytest.mark.slow
 def test_ctrl_c_takes_the_job_away(errands: Errands) -> None:
     """Whoever asked waits no longer for an answer."""
-    errands.live.image.joinpath("admin.py").write_text(f"{TASKS}\ntime.sleep(60)\n")
+    errands.live.image.joinpath("admin.py").write_text(f"{TASKS}\n{SLOW}")
     with errands.live.start("tasks", "--env", "staging") as process:
         eventually(errands.live.jobs)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-    assert process.returncode == 130
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
     eventually(lambda: not errands.live.jobs())
