@@ -40,7 +40,8 @@ class ErrandCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         session = ctx.find_object(Session)
-        remote = self.elsewhere(ctx, session) if session else None
+        assert session is not None  # of the root command
+        remote = self.elsewhere(ctx, session)
         if remote is None:
             return super().invoke(ctx)
         return ctx.exit(self.send(ctx, remote))
@@ -95,9 +96,8 @@ def words(ctx: click.Context, params: Mapping[str, Any]) -> list[str]:
     arguments: list[str] = []
     for param in ctx.command.params:
         name = param.name or ""
-        given = ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
         value = params.get(name)
-        if not given or value in (None, ()):
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE or value in (None, ()):
             continue
         values = value if isinstance(value, tuple) else (value,)
         if not isinstance(param, click.Option):

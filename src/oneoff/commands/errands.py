@@ -159,7 +159,7 @@ def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes,
         )
     finally:
         with suppress(ClusterError):  # then it goes by itself, some minutes after its end
-            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]), grace=0)
+            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
     return b"".join(log), verdict
 
 
