@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from oneoff.cli.launch import letting_go
+from oneoff.cli.launch import leaving
 from oneoff.commands import remoteruns
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
@@ -17,19 +17,19 @@ from oneoff.runs.run import Run
 def logs(remote: Remote, reference: str, *, follow: bool) -> None:
     """Print it as it comes."""
     found = remoteruns.find(remote, reference)
-    with letting_go(found.run):
+    with leaving(found.run.id, found.run.environment):
         remoteruns.logs(remote, found, follow=follow, write=_write)
 
 
 def wait(remote: Remote, reference: str) -> Run:
     found = remoteruns.find(remote, reference)
-    with letting_go(found.run):
+    with leaving(found.run.id, found.run.environment):
         return remoteruns.wait(remote, found)
 
 
 def cancel(remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
     found = remoteruns.find(remote, reference)
-    with letting_go(found.run):
+    with leaving(found.run.id, found.run.environment):
         return remoteruns.cancel(remote, found, Cancel(force=force, options=options))
 
 

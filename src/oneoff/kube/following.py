@@ -16,8 +16,8 @@ from typing import Final
 
 from oneoff.errors import ClusterError, ClusterUnreachable, NotPermitted, ObjectMissing
 from oneoff.kube.cluster import EVENTS, JOBS, PODS, Cluster, Selection
-from oneoff.kube.inbox import Inbox, Lines
-from oneoff.kube.logreader import LogReader
+from oneoff.kube.inbox import Broken, Inbox, Lines, Worker
+from oneoff.kube.logreader import LogReader, Read
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.story import Story, newest_last
 from oneoff.kube.telling import Teller
@@ -133,6 +133,8 @@ class _Following:
         self._inbox = Inbox()
         self._readers: dict[str, LogReader] = {}
         self._prefixes: dict[LogReader, bytes] = {}
+        self._done: set[LogReader] = set()
+        """Those whose lines have all been written."""
         self._looked_at = -pace.running
         self._worth_a_look = True
         self._unwatched = False
@@ -170,7 +172,7 @@ class _Following:
             time.sleep(self._pace.starting)
         while True:
             self._read_logs(follow=False)
-            if all(reader.done for reader in self._readers.values()):
+            if not self._busy():
                 return self._story.verdict()
             self._take(1.0)
             self._free_readers()
@@ -185,7 +187,7 @@ class _Following:
     def stop(self) -> None:
         """End the threads: none is left, unless it waits for a name server or a connection."""
         self._inbox.close()
-        threads: list[Watcher | LogReader] = [*self._watchers, *self._readers.values()]
+        threads: list[Worker] = [*self._watchers, *self._readers.values()]
         for _ in range(50):
             alive = [thread for thread in threads if thread.is_alive()]
             if not alive:
@@ -260,7 +262,7 @@ class _Following:
             self._teller.waits(found)
             return found, False
         self._decided_at = self._decided_at or self._now
-        if any(not reader.done for reader in self._readers.values()) or self._unsettled():
+        if self._busy() or self._unsettled():
             return found, False
         self._teller.ended(found)
         return found, True
@@ -295,11 +297,10 @@ class _Following:
             for uid in known:
                 if self._story.has_ended(uid) or not follow:
                     self._readers[uid].end()
-            if any(not self._readers[uid].done for uid in known):
+            if any(self._readers[uid] not in self._done for uid in known):
                 continue
-            busy = sum(not reader.done for reader in self._readers.values())
             waiting = [uid for uid in lane if uid not in self._readers and self._story.speaker(uid)]
-            if waiting and busy < self._pace.readers:
+            if waiting and self._busy() < self._pace.readers:
                 self._begin(index, waiting[0], attempt=lane.index(waiting[0]) + 1, follow=follow)
 
     def _begin(self, index: str, uid: str, *, attempt: int, follow: bool) -> None:
@@ -313,6 +314,10 @@ class _Following:
             reader.end()
         reader.start()
 
+    def _busy(self) -> int:
+        """How many logs are being read."""
+        return len(self._readers) - len(self._done)
+
     def _take(self, seconds: float) -> None:
         for entry in self._inbox.take(seconds):
             if isinstance(entry, Lines):
@@ -321,16 +326,24 @@ class _Following:
                 self._write(prefix + prefix.join(entry.lines) if prefix else b"".join(entry.lines))
                 continue
             self._worth_a_look = True
+            if isinstance(entry, Broken):
+                raise entry.error
             if isinstance(entry, Seen):
                 self._story.saw(entry)
             elif isinstance(entry, Unwatched):
                 self._unwatched = True
-            elif entry.problem:
-                self._teller.once(f"pod {entry.pod}: {entry.problem}")
+            elif isinstance(entry, Read):
+                self._done.add(entry.reader)
+                if entry.problem:
+                    self._teller.once(f"pod {entry.reader.pod}: {entry.problem}")
 
     def _free_readers(self) -> None:
         """Nothing more comes of a container that has ended: no end, either, if a connection is half open."""
         for uid, reader in self._readers.items():
-            if not reader.done and self._story.has_ended(uid) and reader.silent_for() > self._pace.silence:
+            if (
+                reader not in self._done
+                and self._story.has_ended(uid)
+                and reader.silent_for() > self._pace.silence
+            ):
                 reader.heard = time.monotonic()
                 self._cluster.hang_up()
