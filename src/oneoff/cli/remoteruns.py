@@ -5,32 +5,52 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from oneoff.cli.launch import leaving
+from oneoff.cli.launch import letting_go
 from oneoff.commands import remoteruns
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.remoteruns import Cancel
+from oneoff.errors import Refused, UsageError
 from oneoff.runs.run import Run
 
 
 def logs(remote: Remote, reference: str, *, follow: bool) -> None:
     """Print it as it comes."""
     found = remoteruns.find(remote, reference)
-    with leaving(found.run.id, found.run.environment):
+    with letting_go(found.run.id, remote.environment.name):
         remoteruns.logs(remote, found, follow=follow, write=_write)
 
 
 def wait(remote: Remote, reference: str) -> Run:
     found = remoteruns.find(remote, reference)
-    with leaving(found.run.id, found.run.environment):
+    with letting_go(found.run.id, remote.environment.name):
         return remoteruns.wait(remote, found)
 
 
 def cancel(remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
     found = remoteruns.find(remote, reference)
-    with leaving(found.run.id, found.run.environment):
-        return remoteruns.cancel(remote, found, Cancel(force=force, options=options))
+    with letting_go(found.run.id, remote.environment.name):
+        ask = None if found.bare else partial(_ask, remote, options.reason)
+        return remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
+
+
+def _ask(remote: Remote, reason: str | None, run: Run) -> bool:
+    """Through the store, so that it may end at its next safe point, and the log has who asked.
+
+    Where it cannot be asked, its pod is told by a signal, as its Job goes.
+    """
+    from oneoff.commands import errands
+
+    try:
+        answer = errands.run(remote, ["cancel", run.id, *(["--reason", reason] if reason else [])])
+        if answer.exit_code == 0:
+            return True
+        remote.say(answer.stderr.decode(errors="replace").strip())
+    except (Refused, UsageError) as error:
+        remote.say(f"run {run.id} could not be asked to end: {error.message}")
+    return False
 
 
 def confirming(

@@ -17,7 +17,7 @@ from oneoff.errors import ObjectMissing, RunNotFound, UsageError
 from oneoff.kube import following
 from oneoff.kube.cluster import JOBS, Selection
 from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, KEPT_FOR, RUN_ID, TASK
+from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, KEPT_FOR, RESULT, RUN_ID, TASK
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.record import created_at, run_id_of, run_of
@@ -29,8 +29,8 @@ MARGIN: Final = timedelta(seconds=5)
 """What a run that was asked to end gets besides its pod's grace."""
 
 Write = Callable[[bytes], None]
-Ask = Callable[[Run], None]
-"""Asks a run through its store to end at its next safe point."""
+Ask = Callable[[Run], bool]
+"""Asks a run through its store to end at its next safe point; says whether that could be done."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class RemoteRun:
     """As it was when it was found."""
     run: Run
     """As its Job tells it: still active."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it runs without oneoff, and so without a store."""
+        return RESULT not in (metadata(self.job).get("annotations") or {})
 
     @property
     def container(self) -> str:
@@ -148,8 +153,7 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     _confirm(remote, found, wish.options)
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
-        if wish.ask is not None and not wish.force:
-            wish.ask(found.run)
+        if wish.ask is not None and not wish.force and wish.ask(found.run):
             verdict = _watch(remote, found, end_within=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
