@@ -13,7 +13,7 @@ from oneoff.commands.launch import ended
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.runs import LATEST
-from oneoff.errors import ObjectMissing, RunNotFound, UsageError
+from oneoff.errors import ClusterError, Interrupted, ObjectMissing, RunNotFound, UsageError
 from oneoff.kube import following
 from oneoff.kube.cluster import JOBS, Selection
 from oneoff.kube.derive import MANAGED
@@ -118,6 +118,7 @@ def logs(remote: Remote, found: RemoteRun, *, follow: bool, write: Write) -> Run
 
     Raises:
         ClusterError: it cannot be read.
+        Interrupted: the cluster is away for minutes.
     """
     if follow:
         return _follow(remote, found, write=write)
@@ -133,7 +134,7 @@ def wait(remote: Remote, found: RemoteRun) -> Run:
     """The run once it has ended.
 
     Raises:
-        ClusterError: the cluster is away for minutes.
+        Interrupted: the cluster is away for minutes.
     """
     return _follow(remote, found, write=None)
 
@@ -145,6 +146,7 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
         NotConfirmed, ReasonRequired: with the command that would work.
         NotPermitted: to patch or to delete the Job; nothing was done.
         ClusterError: the cluster does not answer.
+        Interrupted: it went away later.
     """
     verdict = following.read(remote.cluster, found.job, container=found.container, write=None, say=remote.say)
     if verdict.ended and not verdict.unfinished:
@@ -194,15 +196,21 @@ def _follow(remote: Remote, found: RemoteRun, *, write: Write | None) -> Run:
 def _watch(
     remote: Remote, found: RemoteRun, *, write: Write | None = None, end_within: timedelta | None = None
 ) -> Verdict:
-    return following.follow(
-        remote.cluster,
-        found.job,
-        container=found.container,
-        start_within=None,  # whoever launched it sees to that, and its Job's deadline
-        write=write,
-        say=remote.say,
-        end_within=end_within,
-    )
+    try:
+        return following.follow(
+            remote.cluster,
+            found.job,
+            container=found.container,
+            start_within=None,  # whoever launched it sees to that, and its Job's deadline
+            write=write,
+            say=remote.say,
+            end_within=end_within,
+        )
+    except ClusterError as error:  # no exit code of a run: nobody knows how it ends
+        again = f"`oneoff wait {found.run.id} --env {remote.environment.name}` comes back to it"
+        raise Interrupted(
+            f"{error.message}: run {found.run.id} goes on unwatched", next_step=error.next_step or again
+        ) from error
 
 
 def _as_it_stands(remote: Remote, found: RemoteRun, verdict: Verdict) -> Run:
