@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -46,6 +46,8 @@ _SELF_REVIEW: Final = Resource("authentication.k8s.io", "v1", "SelfSubjectReview
 _ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
 )
+_WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""One of a ``Warning`` header (RFC 7234, 5.5)."""
 _OF_THE_CLUSTER: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW)
 
 
@@ -106,6 +108,12 @@ class KubernetesCluster:
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
         with _understood():
             return dict(self._lightkube.create(_kind(resource)(thing), dry_run=dry_run))
+
+    def rehearse(self, resource: Resource, thing: Object) -> Sequence[str]:
+        query = {"dryRun": "All", "fieldManager": MANAGER}
+        answer = self._http.post(self._path(resource), params=query, json=thing)
+        said = ", ".join(answer.headers.get_list("Warning"))
+        return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(said)]
 
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False
