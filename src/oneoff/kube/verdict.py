@@ -244,7 +244,8 @@ def _waiting(seen: _Seen, last: Object | None) -> Verdict:
 def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
     """What keeps it from starting, in a word and in a sentence; empty where nothing does."""
     if last is None:
-        return _from_events(seen, seen.job, lambda event: event.get("reason") == "FailedCreate")
+        created = _from_events(seen, seen.job, lambda event: event.get("reason") == "FailedCreate")
+        return created or ("", "")
     unscheduled = _condition(last, "PodScheduled", status="False")
     if unscheduled is not None and unscheduled.get("reason"):
         return str(unscheduled["reason"]), str(unscheduled.get("message") or "")
@@ -253,7 +254,18 @@ def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in CANNOT_START | {"CrashLoopBackOff"}:
             return str(waiting["reason"]), f"{one['name']}: {waiting.get('message') or waiting['reason']}"
-    return _from_events(seen, last, _hinders)
+    return _from_events(seen, last, _hinders) or _initializing(last) or ("", "")
+
+
+def _initializing(pod: Object) -> tuple[str, str] | None:
+    """The init container that the task waits for: one that has not ended, or a sidecar that is not ready."""
+    specs = (pod.get("spec") or {}).get("initContainers")
+    for one in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        stays = (named(specs, one["name"]) or {}).get("restartPolicy") == "Always"
+        if (one.get("state") or {}).get("running") and not (stays and one.get("started")):
+            done = "has not started yet" if stays else "has not ended yet"
+            return "PodInitializing", f"the init container {one['name']} {done}"
+    return None
 
 
 def _hinders(event: Object) -> bool:
@@ -262,12 +274,12 @@ def _hinders(event: Object) -> bool:
     return warns or event.get("reason") == "Pulling"
 
 
-def _from_events(seen: _Seen, thing: Object, tells: Callable[[Object], bool]) -> tuple[str, str]:
+def _from_events(seen: _Seen, thing: Object, tells: Callable[[Object], bool]) -> tuple[str, str] | None:
     for event in reversed(seen.events):
         about = event.get("involvedObject") or {}
         if about.get("name") == name_of(thing) and tells(event):
             return str(event.get("reason") or ""), str(event.get("message") or "")
-    return "", ""
+    return None
 
 
 def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
