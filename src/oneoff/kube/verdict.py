@@ -101,7 +101,7 @@ def verdict(
         deleted: The Job is gone.
         overdue: It has had its time to start; what keeps it from starting is then its end.
     """
-    known = sorted(pods, key=lambda pod: _age(pod, container))
+    known = sorted(pods, key=lambda pod: age_of(pod, container))
     seen = _Seen(job, known, list(events), container, deleted, overdue)
     seen = replace(seen, pods=[pod for pod in known if not _turned_away(seen, pod)])
     counted: dict[str, int] = {}
@@ -111,7 +111,7 @@ def verdict(
     return replace(_decide(seen), attempts=max(counted.values(), default=0), shards=shards)
 
 
-def _age(pod: Object, container: str) -> tuple[str, ...]:
+def age_of(pod: Object, container: str) -> tuple[str, ...]:
     """Later pods have greater ones; of those of the same second, the one that ended first was the first."""
     ended = (_task(pod, container).get("terminated") or {}).get("finishedAt")
     return str(metadata(pod).get("creationTimestamp")), str(ended or "going"), name_of(pod)
