@@ -244,8 +244,8 @@ def _waiting(seen: _Seen, last: Object | None) -> Verdict:
 def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
     """What keeps it from starting, in a word and in a sentence; empty where nothing does."""
     if last is None:
-        created = _from_events(seen, seen.job, lambda event: event.get("reason") == "FailedCreate")
-        return created or ("", "")
+        failed = [one for one in _events_on(seen, seen.job) if one.get("reason") == "FailedCreate"]
+        return _told(failed[-1]) if failed else ("", "")
     unscheduled = _condition(last, "PodScheduled", status="False")
     if unscheduled is not None and unscheduled.get("reason"):
         return str(unscheduled["reason"]), str(unscheduled.get("message") or "")
@@ -254,7 +254,10 @@ def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in CANNOT_START | {"CrashLoopBackOff"}:
             return str(waiting["reason"]), f"{one['name']}: {waiting.get('message') or waiting['reason']}"
-    return _from_events(seen, last, _hinders) or _initializing(last) or ("", "")
+    newest = _events_on(seen, last)[-1:]  # an image that was pulled, a volume that was mounted is no obstacle
+    if newest and _hinders(newest[0]):
+        return _told(newest[0])
+    return _initializing(last) or ("", "")
 
 
 def _initializing(pod: Object) -> tuple[str, str] | None:
@@ -274,12 +277,12 @@ def _hinders(event: Object) -> bool:
     return warns or event.get("reason") == "Pulling"
 
 
-def _from_events(seen: _Seen, thing: Object, tells: Callable[[Object], bool]) -> tuple[str, str] | None:
-    for event in reversed(seen.events):
-        about = event.get("involvedObject") or {}
-        if about.get("name") == name_of(thing) and tells(event):
-            return str(event.get("reason") or ""), str(event.get("message") or "")
-    return None
+def _told(event: Object) -> tuple[str, str]:
+    return str(event.get("reason") or ""), str(event.get("message") or "")
+
+
+def _events_on(seen: _Seen, thing: Object) -> list[Object]:
+    return [one for one in seen.events if (one.get("involvedObject") or {}).get("name") == name_of(thing)]
 
 
 def _of_pod(seen: _Seen, last: Object | None) -> Verdict:

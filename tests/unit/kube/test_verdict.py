@@ -311,6 +311,8 @@ def test_an_event_tells_why_a_pod_waits(kind: str, reason: str, told: str) -> No
     assert (waiting.status, waiting.reason, waiting.unfinished) == (Status.LAUNCHED, told, False)
     late = verdict(job, [pod], [event], container="task", overdue=True)
     assert (late.status, late.reason, late.unfinished) == (Status.REFUSED, told, True)
+    over = {"type": "Normal", "reason": "Pulled", "message": "it is there", "involvedObject": about}
+    assert verdict(job, [pod], [event, over], container="task").reason == ""
 
 
 @pytest.mark.parametrize(
