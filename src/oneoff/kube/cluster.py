@@ -159,7 +159,7 @@ class Cluster(Protocol):
         """
 
     def hang_up(self) -> None:
-        """End what other threads read or wait for at this moment: they see ClusterUnreachable.
+        """End what other threads read or wait for at this moment: for them the connection is lost.
 
         What is asked for afterwards is answered as before.
         """
