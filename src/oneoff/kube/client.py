@@ -31,7 +31,6 @@ from oneoff.kube.connection.proxies import proxy_for
 from oneoff.kube.connection.transport import STREAM, TIMEOUT, Pace, StreamLost, Transport, lines
 from oneoff.kube.objects import Object
 from oneoff.settings.kubernetes import KubernetesSettings
-from oneoff.version import __version__
 
 MANAGER: Final = "oneoff"
 """Who owns the fields that are applied."""
@@ -43,7 +42,6 @@ _ATTEMPTS: Final = 5
 """Lists that are begun, where the server forgets the version while their pages are read."""
 _GRACE: Final = 5.0
 """Seconds that a watch may be late with its end."""
-_AGENT: Final = {"User-Agent": f"{MANAGER}/{__version__}"}
 _SELF_REVIEW: Final = Resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews")
 _ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
@@ -92,7 +90,6 @@ class KubernetesCluster:
         )
         self._http = httpx2.Client(
             base_url=target.server.url,
-            headers=_AGENT,
             trust_env=False,
             timeout=httpx2.Timeout(TIMEOUT),
             transport=transport,
