@@ -194,9 +194,8 @@ def _stateful_set(
     mine = _owned(pods, metadata(source).get("uid"))
     revisions = _newest([_of_controller_revision(one, mine) for one in kept])
     wanted = status.get("updateRevision")
-    target = next((one for one in revisions if one.name == wanted), Revision(template=template))
-    if _unseen(source):
-        target = Revision(template=template)
+    released = None if _unseen(source) else wanted
+    target = next((one for one in revisions if one.name == released), Revision(template=template))
     others = tuple(one for one in revisions if one is not target and one.pods)
     trouble = ""
     if _unseen(source):
@@ -237,7 +236,9 @@ def _rollout(source: Object, template: Object, kept: Sequence[Object], pods: Seq
         )
         for one in kept
     }
-    target = by_hash.get(str(status.get("currentPodHash") or ""), Revision(template=template))
+    target = by_hash.get(str(status.get("currentPodHash") or ""))
+    if target is None or _images(target.template) != _images(template):  # a change that it has not seen
+        target = Revision(template=template)
     stable = by_hash.get(str(status.get("stableRS") or ""))
     others = tuple(one for one in by_hash.values() if one is not target and (one.pods or one.available))
     trouble = ""
@@ -252,6 +253,10 @@ def _rollout(source: Object, template: Object, kept: Sequence[Object], pods: Seq
         others=others,
         trouble=trouble,
     )
+
+
+def _images(template: Object) -> dict[str, Any]:
+    return {str(one.get("name")): one.get("image") for one in template["spec"]["containers"]}
 
 
 def _alone(source: Object, template: Object, kept: Sequence[Object], pods: Sequence[Object]) -> Standing:
