@@ -94,6 +94,13 @@ def test_a_rollout_is_told_with_the_choice(live: Shop) -> None:
     assert (given.code, given.json[0]["message"]) == (0, "deployment/web: no digest is known"), given.out
 
 
+def test_a_release_that_is_neither_a_word_nor_a_file(live: Shop) -> None:
+    """A typing mistake is no manifest."""
+    refused = live("kube", "preflight", "--env", "staging", "--release", "runing")
+    assert refused.code == 2
+    assert "--release runing: there is no such file (did you mean 'running'?)" in refused.err
+
+
 def test_the_live_release_is_rendered(live: Shop) -> None:
     """As the Job that a launch would create, by its digest; nothing is created."""
     shown = live("kube", "render", "purge", "--env", "staging", "--run-id", "r1", "--yes")
