@@ -6,6 +6,7 @@ import json
 from copy import deepcopy
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.kubernetes.shop import DIGEST, LAPTOP, NAMESPACE, Shop
@@ -127,6 +128,7 @@ def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     assert "note: deployment/web is in the middle of a rollout: the run is of revision 2" in target.err
 
 
+@pytest.mark.slow  # four commands
 def test_what_is_not_there_is_named(live: Shop) -> None:
     """A workload, a container, a namespace, a context: with the next step, and nothing created."""
     for changed, words in (
