@@ -5,6 +5,8 @@ Nothing is created, and no check stops the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
 from oneoff.kube.checks import Check, not_looked_at
 from oneoff.kube.cluster import JOBS, Cluster
@@ -13,7 +15,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import LAUNCH
+from oneoff.kube.rights import LAUNCH, Right
 from oneoff.settings import KubernetesSettings
 
 
@@ -29,8 +31,10 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     return [*rights, *judge(place, live.workload, made, settings), dry]
 
 
-def check_rights(cluster: Cluster) -> list[Check]:
-    """Whether the user may do what a launch needs; first what it cannot do without."""
+def check_rights(
+    cluster: Cluster, rights: Sequence[Right] = LAUNCH, well: str = "you may launch and follow runs"
+) -> list[Check]:
+    """Whether the user has these rights; first what it cannot do without."""
     step = f"ask for it in {cluster.namespace}; `oneoff doctor` says who you are there"
     checks = [
         Check(
@@ -39,10 +43,10 @@ def check_rights(cluster: Cluster) -> list[Check]:
             f"you may not {right}, and cannot {right.purpose}",
             step,
         )
-        for right in LAUNCH
+        for right in rights
         if not cluster.may(right.verb, right.resource, subresource=right.subresource)
     ]
-    return checks or [Check("rights", "ok", "you may launch and follow runs")]
+    return checks or [Check("rights", "ok", well)]
 
 
 def check_creation(cluster: Cluster, made: Made, *, permitted: bool) -> Check:
