@@ -24,7 +24,7 @@ from oneoff.kube.names import cronjob_name
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.place import look
 from oneoff.kube.preflight import check_rights
-from oneoff.kube.rights import SYNC
+from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC
 from oneoff.kube.syncing import Stamp
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task
@@ -34,6 +34,7 @@ Action = Literal["created", "changed", "unchanged", "deleted", "conflict", "left
 """``conflict``: it would take something from somebody; ``left``: it left the code, and is to be taken away by
 whoever rendered and applied it."""
 
+_RIGHTS: Final = (*(replace(right, needed=True) for right in SYNC), *AFTER_SYNC)
 _NOT_NOW: Final = "quota"
 """The check that says what is so at this moment, which is not when a schedule is due."""
 
@@ -108,7 +109,7 @@ def plan(remote: Remote, request: SyncRequest) -> Plan:
         ClusterError: the cluster does not answer, or does not permit it.
     """
     live, cluster = request.live, remote.cluster
-    rights = check_rights(cluster, SYNC, "you may apply schedules")
+    rights = check_rights(cluster, _RIGHTS, "you may apply schedules")
     _refuse(rights)
     stamp = _stamp(remote, request)
     wanted = scheduled(request.catalogue or (), request.bare)
@@ -159,7 +160,7 @@ def _refuse(checks: Iterable[Check]) -> None:
 
 
 def _may_publish(rights: Iterable[Check]) -> bool:
-    return not any(str(CONFIG_MAPS) in check.message for check in rights)
+    return not any(PUBLISH in check.message for check in rights)
 
 
 def _about(one: Made) -> list[str]:

@@ -15,7 +15,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import LAUNCH, Right
+from oneoff.kube.rights import LAUNCH, RUNS, Right
 from oneoff.settings import KubernetesSettings
 
 
@@ -27,15 +27,15 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     """
     place = look(cluster, live.workload)
     rights = check_rights(cluster)
-    dry = check_creation(cluster, made, permitted=rights[0].state != "failure")
+    dry = check_creation(cluster, made, permitted=LAUNCH[0].given(cluster))
     return [*rights, *judge(place, live.workload, made, settings), dry]
 
 
 def check_rights(
-    cluster: Cluster, rights: Sequence[Right] = LAUNCH, well: str = "you may launch and follow runs"
+    cluster: Cluster, rights: Sequence[Right] = RUNS, well: str = "you may launch and follow runs"
 ) -> list[Check]:
     """Whether the user has these rights; first what it cannot do without."""
-    step = f"ask for it in {cluster.namespace}; `oneoff doctor` says who you are there"
+    step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
     checks = [
         Check(
             "rights",
@@ -44,7 +44,7 @@ def check_rights(
             step,
         )
         for right in rights
-        if not cluster.may(right.verb, right.resource, subresource=right.subresource)
+        if not right.given(cluster)
     ]
     return checks or [Check("rights", "ok", well)]
 
