@@ -107,7 +107,7 @@ def _show(plan: Plan, *, as_json: bool) -> None:
         )
         for item in plan.items
     ]
-    headings = ["", "NAME", "SCHEDULE", "TIME ZONE", "LAST", ""]
+    headings = ["ACTION", "NAME", "SCHEDULE", "TIME ZONE", "LAST", "REMARK"]
     show(table(headings, rows) if rows else "no task has a schedule")
     for note in plan.notes:
         tell(f"note: {note}")
@@ -117,6 +117,7 @@ def _remark(item: Item) -> str:
     """What whoever confirms it has to know."""
     asks = item.task.confirm if item.task and item.action in ("created", "changed") else None
     words = [
+        "the tasks of the release" if item.resource is not CRONJOBS else "",
         item.why,
         "suspended" if item.suspended else "",
         f"asks: {asks}" if asks else "",

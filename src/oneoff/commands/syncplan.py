@@ -67,6 +67,7 @@ class Item:
     make: Callable[[Stamp], Object] | None = None
     """What is to be applied, in the name of whoever applies it; None where nothing is."""
     difference: str = ""
+    """Of a CronJob that is there and changes, as a unified difference."""
     why: str = ""
     """Whose it is, or what somebody else has set, where it is not ours to change."""
 
@@ -225,10 +226,10 @@ class _Comparing:
             there: Object | None = self._remote.cluster.get(CONFIG_MAPS, name)
         except ObjectMissing:
             there = None
-        item = Item(resource=CONFIG_MAPS, name=name, action="unchanged", there=there)
+        item = Item(resource=CONFIG_MAPS, name=name, action="created", there=there, make=lambda _: wanted)
         if there is not None and published(self._remote.cluster, live, where) == list(tasks):
-            return [item]
-        return [self._tried(replace(item, make=lambda _: wanted), wanted)]
+            return [replace(item, action="unchanged")]
+        return [self._tried(item, wanted)]
 
     def _ours(self, there: Object) -> bool:
         reference = self._request.live.workload.reference
@@ -236,16 +237,16 @@ class _Comparing:
 
     def _removed(self, name: str, there: Object) -> Item:
         item = Item(resource=CRONJOBS, name=name, action="deleted", there=there)
-        if syncing.was_synced(there):
-            return replace(item, difference=syncing.difference(there, None))
-        return replace(item, action="left", why=f"it was not synced, but is {syncing.whose(there)}")
+        if syncing.was_synced(there) or self._request.adopt:
+            return item
+        return replace(item, action="left", why=f"left the code, and {syncing.made_by(there)}")
 
     def _tried(self, item: Item, wanted: Object) -> Item:
         """As the server would have it; not tried where it is somebody else's and stays so."""
         there, adopt = item.there, self._request.adopt
         cronjob = item.resource is CRONJOBS
         if there and cronjob and not self._ours(there) and not adopt:
-            return replace(item, action="conflict", why=f"one of that name is {syncing.whose(there)}")
+            return replace(item, action="conflict", why=f"one of that name {syncing.whose(there)}")
         more = syncing.added(there, wanted) if there and cronjob else []
         if more:
             return replace(item, action="conflict", why=f"others have added {', '.join(more)}")
@@ -258,7 +259,9 @@ class _Comparing:
         except ClusterError as error:
             self.failures.append(Check(item.name, "failure", error.message, error.next_step))
             return item
-        if there is not None and syncing.same(there, then):
+        if there is None:
+            return item
+        if syncing.same(there, then):
             return replace(item, action="unchanged")
         shown = syncing.difference(there, then) if cronjob else ""
-        return replace(item, action="changed" if there else "created", difference=shown)
+        return replace(item, action="changed", difference=shown)

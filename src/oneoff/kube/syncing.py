@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from typing import Any, Final
@@ -63,12 +64,17 @@ def was_synced(cronjob: Object) -> bool:
 
 
 def whose(cronjob: Object) -> str:
-    """Whom it belongs to, in words: another environment's, or whoever set its fields."""
+    """Whom it belongs to, in words: another workload or environment, or whoever has set its fields."""
     annotations = _annotations(cronjob)
     if MANAGED.items() <= (metadata(cronjob).get("labels") or {}).items() and ENVIRONMENT in annotations:
-        return f"of {annotations.get(WORKLOAD)} in the environment {annotations[ENVIRONMENT]}"
+        return f"belongs to {annotations.get(WORKLOAD)} of the environment {annotations[ENVIRONMENT]}"
+    return made_by(cronjob)
+
+
+def made_by(cronjob: Object) -> str:
+    """Who has set its fields, in words; ``kubectl apply`` calls itself kubectl-client-side-apply, for one."""
     names = dict.fromkeys(str(one.get("manager")) for one in _managers(cronjob) if not one.get("subresource"))
-    return f"of {', '.join(names) or 'somebody else'}"
+    return f"was made by {', '.join(names) or 'somebody else'}"
 
 
 def added(there: Object, wanted: Object) -> list[str]:
@@ -107,13 +113,20 @@ def same(one: Object, other: Object) -> bool:
     return _applied(one) == _applied(other)
 
 
-def difference(there: Object | None, then: Object | None) -> str:
-    """A unified difference of a CronJob as it is and as it would be; keys are sorted."""
-    name = name_of(then or there or {})
-    before, after = (
-        dump([_readable(one)], ordered=True).splitlines(True) if one else [] for one in (there, then)
-    )
-    return "".join(unified_diff(before, after, f"cronjob/{name} in the cluster", f"cronjob/{name}"))
+def difference(there: Object, then: Object) -> str:
+    """A unified difference of a CronJob as it is and as it would be; keys are sorted.
+
+    What oneoff notes on its objects follows from the rest, and is shown only where nothing else differs.
+    """
+    for notes in (False, True):
+        before, after = (
+            dump([_readable(one, notes=notes)], ordered=True).splitlines(True) for one in (there, then)
+        )
+        name = f"cronjob/{name_of(then)}"
+        found = "".join(unified_diff(before, after, f"{name} in the cluster", name))
+        if found:
+            break
+    return found
 
 
 def _applied(cronjob: Object) -> Object:
@@ -121,17 +134,19 @@ def _applied(cronjob: Object) -> Object:
     return {"metadata": head, "spec": cronjob.get("spec") or {}}
 
 
-def _readable(cronjob: Object) -> Object:
-    """Its spec, with the launcher's words once and by their names, and without whose sync it is of."""
-    spec: Object = json.loads(json.dumps(cronjob.get("spec") or {}))
-    template = spec.get("jobTemplate") or {}
+def _readable(cronjob: Object, *, notes: bool) -> Object:
+    """What is applied, with the launcher's words by their names."""
+    found = deepcopy(_applied(cronjob))
+    template = found["spec"].get("jobTemplate") or {}
     pod = metadata((template.get("spec") or {}).get("template") or {})
-    for head in (metadata(template), pod):
-        for key in (SYNCED, INTENT):
-            text = (head.get("annotations") or {}).pop(key, None)
-            if key == INTENT and head is pod and text is not None:
-                head["annotations"][key] = _parsed(text)
-    return {"spec": spec}
+    for head in (found["metadata"], metadata(template), pod):
+        annotations = head.get("annotations") or {}
+        for key in [key for key in annotations if key.startswith(PREFIX)]:
+            if not notes:
+                del annotations[key]
+            elif key in (INTENT, SYNCED):
+                annotations[key] = _parsed(annotations[key])
+    return found
 
 
 def _parsed(text: str) -> Any:
