@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from oneoff.cli.manifests import wanted
@@ -35,15 +37,12 @@ def sync_command(
     /,
     environment: str | None,
     *,
-    dry_run: bool,
-    exit_code: bool,
-    yes: bool,
-    confirm: str | None,
-    reason: str | None,
     adopt: bool,
     bare: bool,
     release: str | None,
+    exit_code: bool,
     output: str,
+    **given: Any,
 ) -> None:
     """Apply the schedules of the release as CronJobs, and take away those that left the code.
 
@@ -51,21 +50,14 @@ def sync_command(
     """
     from oneoff.cli.run import command_with
 
-    if exit_code and not dry_run:
+    options = Options(environment=environment, command_with=command_with(ctx), **given)
+    if exit_code and not options.dry_run:
         raise UsageError("--exit-code is about a dry run", next_step="add --dry-run, or leave it out")
     session: Session = ctx.obj
-    options = Options(
-        environment=environment,
-        dry_run=dry_run,
-        yes=yes,
-        confirm=confirm,
-        reason=reason,
-        command_with=command_with(ctx),
-    )
     request = _request(session, options, adopt=adopt, bare=bare, release=release)
     as_json = output == "json"
     found = sync(session.remote(environment), request, lambda plan: _show(plan, as_json=as_json))
-    applied = found.differs and not dry_run
+    applied = found.differs and not options.dry_run
     if as_json:
         emit(_document(found, applied=applied), str, output)
     elif applied:

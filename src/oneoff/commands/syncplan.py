@@ -24,7 +24,7 @@ from oneoff.kube.names import cronjob_name
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.place import look
 from oneoff.kube.preflight import check_rights
-from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC
+from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC, Right
 from oneoff.kube.syncing import Stamp
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task
@@ -34,7 +34,11 @@ Action = Literal["created", "changed", "unchanged", "deleted", "conflict", "left
 """``conflict``: it would take something from somebody; ``left``: it left the code, and is to be taken away by
 whoever rendered and applied it."""
 
-_RIGHTS: Final = (*(replace(right, needed=True) for right in SYNC), *AFTER_SYNC)
+_RIGHTS: Final = (
+    *(replace(right, needed=True) for right in SYNC),
+    *AFTER_SYNC,
+    Right("get", CONFIG_MAPS, PUBLISH, needed=False),
+)
 _NOT_NOW: Final = "quota"
 """The check that says what is so at this moment, which is not when a schedule is due."""
 

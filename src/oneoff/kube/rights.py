@@ -81,9 +81,8 @@ SYNC: Final = tuple(
     for verb in ("get", "list", "create", "patch", "delete")
 )
 AFTER_SYNC: Final = (
-    Right("list", JOBS, "tidy up after a schedule that left the code", needed=False),
     Right("patch", JOBS, "tidy up after a schedule that left the code", needed=False),
-    *(Right(verb, CONFIG_MAPS, PUBLISH, needed=False) for verb in ("get", "create", "patch")),
+    *(Right(verb, CONFIG_MAPS, PUBLISH, needed=False) for verb in ("create", "patch")),
 )
 PREFLIGHT: Final = (
     Right("get", NAMESPACES, "see whether the namespace takes a run", needed=False),
