@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Literal
 
 from oneoff.commands.options import Options
@@ -14,6 +15,7 @@ from oneoff.commands.remote import Remote
 from oneoff.commands.scheduled import Scheduled, made, scheduled
 from oneoff.errors import ClusterError, ClusterUnreachable, FieldConflict, NotDerivable, ObjectMissing
 from oneoff.kube import syncing
+from oneoff.kube.asking import together
 from oneoff.kube.catalogue import catalogue_map, key_of, published
 from oneoff.kube.checks import Check
 from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Resource
@@ -123,12 +125,12 @@ def plan(remote: Remote, request: SyncRequest) -> Plan:
     _refuse(checks)
     there = {name_of(one): one for one in cluster.list(CRONJOBS).items}
     comparing = _Comparing(remote, request, stamp, there)
-    items = [comparing.schedule(one) for one in wanted]
+    items = together(cluster, [partial(comparing.schedule, one) for one in wanted])
     items += comparing.gone({item.name for item in items})
     notes = [*live.notes, *(check.message for check in checks if check.state == "warning")]
     if request.catalogue is not None and _may_publish(rights):
         items += comparing.catalogue(request.catalogue)
-    _refuse(comparing.failures)
+    _refuse(sorted(comparing.failures, key=lambda check: check.name))
     notes += [note for one in objects for note in _about(one)]
     return Plan(items=items, notes=tuple(dict.fromkeys(notes)), stamp=stamp)
 
