@@ -127,6 +127,21 @@ class ClusterContract:
             cluster.apply(CONFIG_MAPS, configuration(name, a="3"))
         assert cluster.apply(CONFIG_MAPS, configuration(name, a="3"), force=True)["data"] == {"a": "3"}
 
+    def test_what_an_object_owns_may_stay(self, cluster: Cluster, name: str) -> None:
+        """It has no owner then."""
+        owner = cluster.create(CONFIG_MAPS, configuration(name))
+        owned = configuration(f"{name}-owned")
+        uid = owner["metadata"]["uid"]
+        owned["metadata"]["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid, "blockOwnerDeletion": True}
+        ]
+        made = cluster.create(CONFIG_MAPS, owned)
+        cluster.delete(CONFIG_MAPS, name, uid=uid, orphan=True)
+        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items)
+        left = cluster.get(CONFIG_MAPS, name_of(owned))["metadata"]
+        assert (left["uid"], "ownerReferences" in left) == (made["metadata"]["uid"], False)
+        cluster.delete(CONFIG_MAPS, name_of(owned), uid=left["uid"])
+
     def test_only_this_very_object_is_deleted(self, cluster: Cluster, name: str) -> None:
         made = cluster.create(CONFIG_MAPS, configuration(name))
         with pytest.raises(ObjectMissing):

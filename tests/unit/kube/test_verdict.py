@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oneoff.kube.cronjobs import Slot, slot_of
+from oneoff.kube.cronjobs import slot_of
 from oneoff.kube.jobs import RESULT, RUN_ID
 from oneoff.kube.verdict import Verdict, verdict
 from oneoff.runs.lastwords import MAX_BYTES, LastWords, last_words, read_last_words
 from oneoff.runs.run import Outcome
+from oneoff.runs.slot import Slot
 from oneoff.runs.status import Status
 from tests import recorded
 from tests.records import make_run
