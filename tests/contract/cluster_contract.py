@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -170,6 +171,19 @@ class ClusterContract:
         start = time.monotonic()
         list(cluster.watch(CONFIG_MAPS, of("nothing"), version=cluster.list(CONFIG_MAPS).version, seconds=1))
         assert 0.5 < time.monotonic() - start < 5
+
+    def test_another_thread_can_end_what_is_read(self, cluster: Cluster) -> None:
+        """At once, and only what is read at that moment."""
+        version = cluster.list(CONFIG_MAPS).version
+        watch = cluster.watch(CONFIG_MAPS, of("nothing"), version=version, seconds=60)
+        reader = threading.Thread(target=list, args=[watch], daemon=True)
+        reader.start()
+        time.sleep(1)
+        assert reader.is_alive()
+        cluster.hang_up()
+        reader.join(5)
+        assert not reader.is_alive()
+        assert cluster.list(CONFIG_MAPS, of("nothing")).items == []
 
     def test_a_job_is_followed_and_goes_with_its_pods(self, cluster: Cluster, name: str, image: str) -> None:
         """Its log, with the stamps by which it is read on; then it is deleted with what it owns."""
