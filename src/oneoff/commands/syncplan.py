@@ -6,6 +6,7 @@ The server itself says what would come out, by a dry run of each apply; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
@@ -13,21 +14,30 @@ from typing import Final, Literal
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.scheduled import Scheduled, made, scheduled
-from oneoff.errors import ClusterError, ClusterUnreachable, FieldConflict, NotDerivable, ObjectMissing
+from oneoff.errors import (
+    ClusterError,
+    ClusterUnreachable,
+    FieldConflict,
+    ManifestUnfit,
+    NotDerivable,
+    NotPermitted,
+    ObjectMissing,
+)
 from oneoff.kube import syncing
 from oneoff.kube.asking import together
 from oneoff.kube.catalogue import catalogue_map, key_of, published
 from oneoff.kube.checks import Check
-from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Resource
+from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Cluster, Resource
 from oneoff.kube.jobs import Made
 from oneoff.kube.judging import judge
-from oneoff.kube.live import Live
+from oneoff.kube.live import RESOURCES, Live
 from oneoff.kube.names import cronjob_name
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.place import look
 from oneoff.kube.preflight import check_rights
 from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC, Right
 from oneoff.kube.syncing import Stamp
+from oneoff.kube.workload import parsed
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task
 from oneoff.types import rfc3339
@@ -35,6 +45,9 @@ from oneoff.types import rfc3339
 Action = Literal["created", "changed", "unchanged", "deleted", "conflict", "left"]
 """``conflict``: it would take something from somebody; ``left``: it left the code, and is to be taken away by
 whoever rendered and applied it."""
+
+ATTEMPTS: Final = 3
+"""How often an apply is sent whose answer was lost: a second one changes nothing."""
 
 _RIGHTS: Final = (
     *(replace(right, needed=True) for right in SYNC),
@@ -131,8 +144,18 @@ def plan(remote: Remote, request: SyncRequest) -> Plan:
     if request.catalogue is not None and _may_publish(rights):
         items += comparing.catalogue(request.catalogue)
     _refuse(sorted(comparing.failures, key=lambda check: check.name))
-    notes += [note for one in objects for note in _about(one)]
+    notes += [*(note for one in objects for note in _about(one)), *comparing.forsaken()]
     return Plan(items=items, notes=tuple(dict.fromkeys(notes)), stamp=stamp)
+
+
+def apply(
+    cluster: Cluster, resource: Resource, wanted: Object, *, force: bool, dry_run: bool = False
+) -> Object:
+    """Server-side apply, also where answers get lost. Raises FieldConflict and the other ClusterErrors."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ClusterUnreachable):
+            return cluster.apply(resource, wanted, dry_run=dry_run, force=force)
+    return cluster.apply(resource, wanted, dry_run=dry_run, force=force)
 
 
 def _stamp(remote: Remote, request: SyncRequest) -> Stamp:
@@ -173,11 +196,7 @@ def _may_publish(rights: Iterable[Check]) -> bool:
 def _about(one: Made) -> list[str]:
     name = name_of(one.object)
     return [
-        *(
-            f"{name}: {change.path}: {change.reason}"
-            for change in one.derived.changes
-            if change.action == "kept"
-        ),
+        *(f"{change.path}: {change.reason}" for change in one.derived.changes if change.action == "kept"),
         *(f"{name}: not the app: {departure}" for departure in one.derived.departures),
         *(
             [f"{name}: differs from the app: {', '.join(one.identity.differs)}"]
@@ -221,6 +240,31 @@ class _Comparing:
             if name not in known and self._ours(one)
         ]
 
+    def forsaken(self) -> list[str]:
+        """What still runs of a workload of this environment that is gone, in words."""
+        others: dict[str, list[str]] = {}
+        for name, one in sorted(self._there.items()):
+            workload = syncing.workload_of(one, self._remote.environment.name)
+            if workload not in (None, self._request.live.workload.reference) and syncing.was_synced(one):
+                others.setdefault(str(workload), []).append(name)
+        space = self._remote.cluster.namespace
+        return [
+            f"{workload} is gone, and its schedules still run: if it has another name now, "
+            f"kubectl -n {space} delete cronjob {' '.join(names)}"
+            for workload, names in others.items()
+            if self._is_gone(workload)
+        ]
+
+    def _is_gone(self, workload: str) -> bool:
+        try:
+            kind, name = parsed(workload)
+            self._remote.cluster.get(RESOURCES[kind], name)
+        except ObjectMissing:
+            return True
+        except (ManifestUnfit, NotPermitted):
+            return False
+        return False
+
     def catalogue(self, tasks: Sequence[Task]) -> list[Item]:
         """The release's tasks, for whoever lacks the app; none where no digest says whose they are."""
         live, where = self._request.live, self._remote.where
@@ -238,8 +282,8 @@ class _Comparing:
         return [self._tried(item, wanted)]
 
     def _ours(self, there: Object) -> bool:
-        reference = self._request.live.workload.reference
-        return syncing.is_of(there, self._remote.environment.name, reference)
+        workload = syncing.workload_of(there, self._remote.environment.name)
+        return workload == self._request.live.workload.reference
 
     def _removed(self, name: str, there: Object) -> Item:
         item = Item(resource=CRONJOBS, name=name, action="deleted", there=there)
@@ -257,7 +301,7 @@ class _Comparing:
         if more:
             return replace(item, action="conflict", why=f"others have added {', '.join(more)}")
         try:
-            then = self._remote.cluster.apply(item.resource, wanted, dry_run=True, force=adopt)
+            then = apply(self._remote.cluster, item.resource, wanted, dry_run=True, force=adopt)
         except FieldConflict as error:
             return replace(item, action="conflict", why=error.message)
         except ClusterUnreachable:
