@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.kubernetes import certificates
@@ -67,7 +68,7 @@ def _measure(live: Shop, kubectl: str) -> dict[str, list[float]]:
             "-f",
             str(file),
         ]
-        taken["kubectl"].append(_seconds(lambda command=create: _run(command)))
+        taken["kubectl"].append(_seconds(partial(_run, create)))
     return taken
 
 

@@ -41,9 +41,9 @@ def examine_environment(connect: Callable[[], Remote]) -> list[Finding]:
     if bad:
         return [*found.values(), _unseen("rights", bad[0]), _unseen(_POD, bad[0])]
     rights = _rights(remote)
-    needs = {"namespace", "launch", "follow"}
-    bad = [one.name for one in (*found.values(), *rights) if one.name in needs and not one.ok]
-    return [*found.values(), *rights, *([_unseen(_POD, bad[0])] if bad else _in_a_pod(remote))]
+    told = [*found.values(), *rights]
+    bad = [one.name for one in told if one.name in _POD_NEEDS and not one.ok]
+    return [*told, *([_unseen(_POD, bad[0])] if bad else _in_a_pod(remote))]
 
 
 def _look(name: str, look: Callable[[Remote], Finding], remote: Remote) -> Finding:
@@ -168,4 +168,5 @@ _PROBES: dict[str, tuple[Callable[[Remote], Finding], tuple[str, ...]]] = {
 }
 """What is looked at, and without which findings it cannot be: each fault is told once."""
 _POD = "in a pod"
+_POD_NEEDS = frozenset({"namespace", "launch", "follow"})
 _RIGHTS_NEED = ("environment", "cluster", "user")

@@ -20,7 +20,7 @@ from oneoff.tasks.limits import Limits
 from oneoff.tasks.parameters import OPTION, Parameter, read_one
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.schema import bound_words
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import NATURES, Task
 from oneoff.types import JSON, JSONObject
 
 NEXT_STEP: Final = "`oneoff tasks -o json` prints it, in the release that is to run"
@@ -76,6 +76,7 @@ def _task(entry: JSONObject) -> Task:
         timeout=_timeout(_field(entry, "timeout_seconds", int, float, None)),
         schedule=_field(entry, "schedule", str, None),
         time_zone=_field(entry, "time_zone", str, None) or "UTC",
+        nature=_field(entry, "nature", str, None) or NATURES[0],
         command=None if command is None else _texts(entry, "command"),
         runner=_field(entry, "runner", bool),
         origin=_field(entry, "origin", str, None) or "",
