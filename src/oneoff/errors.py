@@ -19,6 +19,7 @@
     │   ├── CommandNotStarted           a command task's program is missing or cannot be executed
     │   ├── LogChanged                  the audit log is not the one that this user saw before
     │   ├── NotDerivable                a run could be made of the workload in several ways, none of them safe
+    │   ├── ErrandFailed                a verb that was to run in a release did not come to its end there
     │   ├── DryRunUnavailable           what cannot be enforced is never called a dry run
     │   ├── ClusterError                the API server of Kubernetes answered something that ends the matter
     │   │   ├── ClusterUnreachable      no answer, an expired certificate, a context that is not there
@@ -184,6 +185,10 @@ class LogChanged(Refused):
 
 class NotDerivable(Refused):
     """A run like the workload cannot be made without a choice."""
+
+
+class ErrandFailed(Refused):
+    """The release could not be asked."""
 
 
 class DryRunUnavailable(Refused):

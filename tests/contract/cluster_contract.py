@@ -1,72 +1,182 @@
-"""What every `Cluster` has to do. Needs a namespace of its own; makes nothing outside of it."""
+"""What every `Cluster` has to do, a fake one or a real one; makes nothing outside of its namespace."""
 
 from __future__ import annotations
 
+import time
+import uuid
+from collections.abc import Callable
+
 import pytest
 
-from oneoff.errors import FieldConflict, ObjectExists, ObjectMissing
-from oneoff.kube.cluster import CONFIG_MAPS, JOBS, NAMESPACES, Cluster, Selection
-from oneoff.kube.objects import Object
+from oneoff.errors import ClusterError, FieldConflict, LogNotReady, ObjectExists, ObjectMissing
+from oneoff.kube.cluster import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    Cluster,
+    Resource,
+    Selection,
+)
+from oneoff.kube.objects import Object, name_of
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""The uid of no object."""
 
 
-def settings(name: str, **data: str) -> Object:
-    """A ConfigMap: nothing acts on it."""
+def configuration(name: str, **data: str) -> Object:
+    """A ConfigMap with a label of its name: nothing acts on it."""
     meta = {"name": name, "labels": {"part": name}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
 
 
+def of(name: str) -> Selection:
+    return Selection(labels={"part": name})
+
+
+def eventually(found: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until it is so."""
+    until = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < until, "what was waited for did not come"
+        time.sleep(0.05)
+
+
 class ClusterContract:
-    def test_objects_come_back_as_they_were_made(self, cluster: Cluster) -> None:
-        made = cluster.create(CONFIG_MAPS, settings("made", a="1"))
-        assert cluster.get(CONFIG_MAPS, "made") == made
-        assert made["data"] == {"a": "1"}
+    @pytest.fixture
+    def name(self) -> str:
+        """A new name: a real cluster keeps what earlier tests made."""
+        return f"oneoff-{uuid.uuid4().hex[:12]}"
 
-    def test_what_is_there_is_not_made_again(self, cluster: Cluster) -> None:
-        cluster.create(CONFIG_MAPS, settings("twice"))
-        with pytest.raises(ObjectExists):
-            cluster.create(CONFIG_MAPS, settings("twice"))
+    @pytest.fixture
+    def image(self) -> str:
+        """An image with a shell."""
+        return "app:1"
 
-    def test_nothing_is_made_by_a_dry_run(self, cluster: Cluster) -> None:
-        cluster.create(CONFIG_MAPS, settings("shown"), dry_run=True)
+    def test_objects_come_back_as_they_were_made(self, cluster: Cluster, name: str) -> None:
+        made = cluster.create(CONFIG_MAPS, configuration(name, a="größe\n"))
+        assert cluster.get(CONFIG_MAPS, name) == made
+        assert made["data"] == {"a": "größe\n"}
+        assert (made["apiVersion"], made["kind"]) == ("v1", "ConfigMap")
+        assert made["metadata"]["namespace"] == cluster.namespace
+
+    def test_what_is_there_is_not_made_again(self, cluster: Cluster, name: str) -> None:
+        cluster.create(CONFIG_MAPS, configuration(name))
+        with pytest.raises(ObjectExists, match=name):
+            cluster.create(CONFIG_MAPS, configuration(name))
+
+    def test_what_is_not_there(self, cluster: Cluster, name: str) -> None:
+        with pytest.raises(ObjectMissing, match=name):
+            cluster.get(DEPLOYMENTS, name)
+        with pytest.raises(ObjectMissing, match=name):
+            cluster.patch(CONFIG_MAPS, name, {"data": {}})
+        with pytest.raises(ObjectMissing, match=name):
+            list(cluster.log(name, "main"))
+        assert cluster.list(CONFIG_MAPS, of(name)).items == []
+
+    def test_a_kind_that_is_not_there(self, cluster: Cluster) -> None:
+        with pytest.raises(ObjectMissing, match=r"no things of oneoff\.example/v1"):
+            cluster.list(Resource("oneoff.example", "v1", "Thing", "things"))
+
+    def test_nothing_is_made_by_a_dry_run(self, cluster: Cluster, name: str) -> None:
+        cluster.create(CONFIG_MAPS, configuration(name), dry_run=True)
+        cluster.apply(CONFIG_MAPS, configuration(name), dry_run=True)
         with pytest.raises(ObjectMissing):
-            cluster.get(CONFIG_MAPS, "shown")
+            cluster.get(CONFIG_MAPS, name)
 
-    def test_a_list_has_what_fits(self, cluster: Cluster) -> None:
-        first = cluster.create(CONFIG_MAPS, settings("first"))
-        cluster.create(CONFIG_MAPS, settings("second"))
-        assert cluster.list(CONFIG_MAPS, Selection(labels={"part": "first"})).items == [first]
-        assert cluster.list(CONFIG_MAPS, Selection(fields={"metadata.name": "first"})).items == [first]
+    def test_what_is_not_accepted_is_told_by_its_field(self, cluster: Cluster, name: str) -> None:
+        container = {"name": "main", "image": "a"}
+        spec = {"template": {"spec": {"restartPolicy": "Always", "containers": [container]}}}
+        thing = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        with pytest.raises(ClusterError, match=r"spec\.template\.spec\.restartPolicy"):
+            cluster.create(JOBS, thing)
 
-    def test_a_patch_merges(self, cluster: Cluster) -> None:
-        cluster.create(CONFIG_MAPS, settings("merged", a="1", b="2"))
-        changed = cluster.patch(CONFIG_MAPS, "merged", {"data": {"b": None, "c": "3"}})
+    def test_a_list_has_what_fits(self, cluster: Cluster, name: str) -> None:
+        first = cluster.create(CONFIG_MAPS, configuration(name))
+        second = cluster.create(CONFIG_MAPS, configuration(f"{name}-2"))
+        assert cluster.list(CONFIG_MAPS, of(name)).items == [first]
+        by_field = {"metadata.name": f"{name}-2"}
+        assert cluster.list(CONFIG_MAPS, Selection(fields=by_field)).items == [second]
+        assert cluster.list(CONFIG_MAPS, Selection(labels={"part": name}, fields=by_field)).items == []
+
+    def test_a_patch_merges(self, cluster: Cluster, name: str) -> None:
+        cluster.create(CONFIG_MAPS, configuration(name, a="1", b="2"))
+        changed = cluster.patch(CONFIG_MAPS, name, {"data": {"b": None, "c": "3"}})
         assert changed["data"] == {"a": "1", "c": "3"}
 
-    def test_a_field_of_another_manager_is_a_conflict(self, cluster: Cluster) -> None:
-        cluster.apply(CONFIG_MAPS, settings("owned", a="1"))
-        cluster.patch(CONFIG_MAPS, "owned", {"data": {"a": "2"}})
-        with pytest.raises(FieldConflict):
-            cluster.apply(CONFIG_MAPS, settings("owned", a="3"))
-        assert cluster.apply(CONFIG_MAPS, settings("owned", a="3"), force=True)["data"] == {"a": "3"}
+    def test_a_field_of_another_manager_is_a_conflict(self, cluster: Cluster, name: str) -> None:
+        cluster.apply(CONFIG_MAPS, configuration(name, a="1"))
+        cluster.patch(CONFIG_MAPS, name, {"data": {"a": "2"}})
+        with pytest.raises(FieldConflict, match=r"\.data\.a"):
+            cluster.apply(CONFIG_MAPS, configuration(name, a="3"))
+        assert cluster.apply(CONFIG_MAPS, configuration(name, a="3"), force=True)["data"] == {"a": "3"}
 
-    def test_only_this_very_object_is_deleted(self, cluster: Cluster) -> None:
-        made = cluster.create(CONFIG_MAPS, settings("gone"))
+    def test_only_this_very_object_is_deleted(self, cluster: Cluster, name: str) -> None:
+        made = cluster.create(CONFIG_MAPS, configuration(name))
         with pytest.raises(ObjectMissing):
-            cluster.delete(CONFIG_MAPS, "gone", uid="00000000-0000-0000-0000-000000000000")
-        cluster.delete(CONFIG_MAPS, "gone", uid=made["metadata"]["uid"])
+            cluster.delete(CONFIG_MAPS, name, uid=NOBODY)
+        assert cluster.get(CONFIG_MAPS, name) == made
+        cluster.delete(CONFIG_MAPS, name, uid=made["metadata"]["uid"])
+        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items)
         with pytest.raises(ObjectMissing):
-            cluster.delete(CONFIG_MAPS, "gone", uid=made["metadata"]["uid"])
+            cluster.delete(CONFIG_MAPS, name, uid=made["metadata"]["uid"])
 
-    def test_a_watch_sees_what_comes_after_its_version(self, cluster: Cluster) -> None:
+    def test_a_watch_sees_what_comes_after_its_version(self, cluster: Cluster, name: str) -> None:
+        cluster.create(CONFIG_MAPS, configuration(name))
         version = cluster.list(CONFIG_MAPS).version
-        cluster.create(CONFIG_MAPS, settings("seen"))
-        chosen = Selection(labels={"part": "seen"})
-        seen = list(cluster.watch(CONFIG_MAPS, chosen, version=version, seconds=1))
-        found = [(kind, thing["metadata"]["name"]) for kind, thing in seen if kind != "BOOKMARK"]
-        assert found == [("ADDED", "seen")]
+        uid = cluster.patch(CONFIG_MAPS, name, {"data": {"a": "1"}})["metadata"]["uid"]
+        cluster.create(CONFIG_MAPS, configuration(f"{name}-2"))
+        cluster.delete(CONFIG_MAPS, name, uid=uid)
+        seen = [
+            (kind, name_of(thing), thing.get("data"))
+            for kind, thing in cluster.watch(CONFIG_MAPS, of(name), version=version, seconds=2)
+            if kind != "BOOKMARK"
+        ]
+        assert seen[0] == ("MODIFIED", name, {"a": "1"})
+        assert seen[-1] == ("DELETED", name, {"a": "1"})
+        assert {each for _, each, _ in seen} == {name}
+
+    def test_a_watch_ends_by_itself(self, cluster: Cluster) -> None:
+        start = time.monotonic()
+        list(cluster.watch(CONFIG_MAPS, of("nothing"), version=cluster.list(CONFIG_MAPS).version, seconds=1))
+        assert 0.5 < time.monotonic() - start < 5
+
+    def test_a_job_is_followed_and_goes_with_its_pods(self, cluster: Cluster, name: str, image: str) -> None:
+        """Its log, with the stamps by which it is read on; then it is deleted with what it owns."""
+        script = "echo one; sleep 1; echo größe"
+        container = {"name": "main", "image": image, "command": ["sh", "-c", script]}
+        pod = {"restartPolicy": "Never", "containers": [container]}
+        spec = {"backoffLimit": 0, "template": {"spec": pod}}
+        thing = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        made = cluster.create(JOBS, thing)
+        its = Selection(labels={"batch.kubernetes.io/job-name": name})
+        eventually(lambda: bool(cluster.list(PODS, its).items))
+        lines = self._log(cluster, name_of(cluster.list(PODS, its).items[0]))
+        assert [line.partition(b" ")[2] for line in lines] == [b"one\n", "größe\n".encode()]
+        assert all(line[4:5] == b"-" and line[10:11] == b"T" for line in lines)
+        cluster.delete(JOBS, name, uid=made["metadata"]["uid"], grace=0)
+        eventually(lambda: not cluster.list(JOBS, Selection(fields={"metadata.name": name})).items)
+        assert cluster.list(PODS, its).items == []
+
+    def _log(self, cluster: Cluster, pod: str) -> list[bytes]:
+        """All of it, once the container has started."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                lines = list(cluster.log(pod, "main", follow=True))
+            except LogNotReady:
+                lines = []
+            if lines:
+                return lines
+            time.sleep(0.1)  # a pod without a node has an empty log
+        raise AssertionError("the pod has not started")
 
     def test_it_says_who_we_are_and_what_we_may(self, cluster: Cluster) -> None:
         assert cluster.whoami().name
         assert cluster.may("create", JOBS)
+        assert cluster.may("get", PODS, subresource="log")
+        assert cluster.may("get", NAMESPACES, name=cluster.namespace)
         assert cluster.version() >= (1, 30)
-        assert cluster.get(NAMESPACES, cluster.namespace)["kind"] == "Namespace"
+        assert name_of(cluster.get(NAMESPACES, cluster.namespace)) == cluster.namespace
+        assert cluster.context

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import emit, fields, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.doctor import examine
@@ -33,7 +34,7 @@ def _line(finding: Finding) -> str:
     return f"{line}\n     {'':<10} next: {finding.next_step}" if finding.next_step else line
 
 
-@click.command("release")
+@click.command("release", cls=ErrandCommand)
 @output_option
 @click.pass_obj
 def release_command(session: Session, /, output: str) -> None:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
+from oneoff.cli.manifests import STDIN, read_documents, read_text, wanted
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
-from oneoff.commands.kube import Rendered, RenderRequest, render
-from oneoff.errors import ManifestUnfit, UsageError
+from oneoff.commands.kube import Rendered, RenderRequest, render, render_live
+from oneoff.errors import Refused, UsageError
+from oneoff.kube.checks import Check
 from oneoff.kube.difference import difference
 from oneoff.kube.jobs import KINDS
-from oneoff.kube.manifests import read_manifests
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
 from oneoff.runs.document import to_document
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import JSONObject
-
-STDIN = "-"
 
 
 @click.group("kube", cls=ShowingGroup)
@@ -44,10 +42,11 @@ def kube_command() -> None:
     "--file",
     "files",
     multiple=True,
-    required=True,
     metavar="FILE",
-    help="The workload's manifest, or what helm template or kustomize build print; - is standard input.",
+    help="The workload's manifest, or what helm template or kustomize build print; - is standard input. "
+    "Without it, the cluster is asked for the live release.",
 )
+@click.option("--release", metavar="WHICH", help="Of the cluster: running or target.")
 @click.option("--job", "wants_job", is_flag=True, help="The Job of one run; so it is if nothing is said.")
 @click.option("--schedule", "wants_schedule", is_flag=True, help="The CronJob of the task's schedule.")
 @click.option(
@@ -68,23 +67,34 @@ def kube_command() -> None:
     "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="For kubectl or programs."
 )
 @click.pass_obj
-def render_command(session: Session, /, files: tuple[str, ...], catalogue: str | None, **given: Any) -> None:
-    """Print the Job of a run, or the CronJob of a schedule, made of a manifest.
+def render_command(
+    session: Session,
+    /,
+    files: tuple[str, ...],
+    release: str | None,
+    catalogue: str | None,
+    diff: bool,
+    output: str,
+    **given: Any,
+) -> None:
+    """Print the Job of a run, or the CronJob of a schedule, made of a manifest or of the live release.
 
-    Needs neither a cluster nor the app.
+    Needs no app, and with a manifest no cluster; nothing is created.
     """
     if [*files, catalogue].count(STDIN) > 1:
         raise UsageError("standard input can be read once")
-    diff, output = given.pop("diff"), given.pop("output")
+    if files and release is not None:
+        raise UsageError("--file and --release both say which release is meant", next_step="give one of them")
     if not given["wants_schedule"]:
         given["wants_job"] = True
-    request = RenderRequest(
-        documents=[document for name in files for document in read_manifests(_read(name), _called(name))],
-        catalogue=_catalogue(catalogue) if catalogue else None,
-        actor=session.actor.name,
-        **given,
-    )
-    rendered = render(session.settings, request, datetime.now(UTC))
+    request = RenderRequest(catalogue=_catalogue(catalogue) if catalogue else None, **given)
+    if files:
+        documents = [document for name in files for document in read_documents(name)]
+        request = replace(request, documents=documents, actor=session.actor.name)
+        rendered = render(session.settings, request, datetime.now(UTC))
+    else:
+        remote = session.remote(request.environment)
+        rendered = render_live(remote, replace(request, actor=remote.actor), wanted(release))
     if output == "json":
         click.echo(
             json.dumps(_document(rendered), indent=2, ensure_ascii=False).encode(errors="backslashreplace")
@@ -95,20 +105,8 @@ def render_command(session: Session, /, files: tuple[str, ...], catalogue: str |
         tell(f"note: {note}")
 
 
-def _called(name: str) -> str:
-    return "standard input" if name == STDIN else name
-
-
-def _read(name: str) -> str:
-    try:
-        return sys.stdin.read() if name == STDIN else Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise ManifestUnfit(f"{_called(name)} cannot be read: {why}") from error
-
-
 def _catalogue(name: str) -> list[Task]:
-    text = _read(name)
+    text = read_text(name)
     try:
         return tasks_of(json.loads(text))
     except ValueError as error:
@@ -158,3 +156,27 @@ def collect_command(session: Session, /, environment: str | None, output: str) -
         lambda: "\n".join(ending_line(run) for run in found) or "nothing to collect",
         output,
     )
+
+
+@kube_command.command("preflight")
+@click.argument("task", required=False)
+@click.option(
+    "--env", "environment", metavar="NAME", help="The environment that a run would be launched into."
+)
+@click.option("--release", metavar="WHICH", help="running, target, or a manifest of it.")
+@output_option
+@click.pass_context
+def preflight_command(
+    ctx: click.Context, /, task: str | None, environment: str | None, release: str | None, output: str
+) -> None:
+    """Say what would keep a run from starting, and launch none; exits with 3 where something would."""
+    from oneoff.commands.preflight import examine
+
+    checks = examine(ctx.obj.remote(environment), task, wanted(release))
+    emit([asdict(check) for check in checks], lambda: "\n".join(map(_line, checks)), output)
+    ctx.exit(Refused.exit_code if any(check.state == "failure" for check in checks) else 0)
+
+
+def _line(check: Check) -> str:
+    line = f"{check.state:<8} {check.name:<13} {check.message}"
+    return f"{line}\n{'':<22} next: {check.next_step}" if check.next_step else line

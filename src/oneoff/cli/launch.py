@@ -22,6 +22,7 @@ from oneoff.settings.kubernetes import SecretKey
 from oneoff.tasks.parameters import Parameter
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.task import Task
+from oneoff.types import RunId, new_run_id
 
 if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP client
     from collections.abc import Iterator
@@ -86,28 +87,34 @@ def perform(
     command: Sequence[str] = (),
 ) -> None:
     """Launch, follow, say how it ended, and exit as it did."""
+    from oneoff.cli.manifests import wanted
     from oneoff.cli.run import options_of
     from oneoff.commands import launch, supervise
+    from oneoff.commands.releases import live
 
     session = ctx.find_object(Session)
     assert session is not None
     options = options_of(ctx, given, command)
     remote = session.remote(options.environment)
+    run_id = options.run_id or new_run_id(remote.clock.now())
     request = launch.LaunchRequest(
         task=task,
         texts=texts or {},
         secrets=secrets or {},
         options=options,
         bare=bare,
-        live=launch.live(remote, given["release"]),
+        run_id=run_id,
+        live=live(remote, wanted(given["release"])),
         image=given["image"],
         variables=_variables(given["variables"]),
     )
-    launched = supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
-    _tell_launched(remote, launched)
-    if options.detach:
-        _finish(ctx, launched.run, given, found_effects=False)
-    with letting_go(launched.run):
+    with _leaving(run_id, remote.environment.name):
+        launched = (
+            supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
+        )
+        _tell_launched(remote, launched)
+        if options.detach:
+            _finish(ctx, launched.run, given, found_effects=False)
         found = launch.attend_launched(remote, launched, write=_writer(options), say=tell)
     if bare:
         ended = supervise.close(session.services, launched.run, found, launched.job)
@@ -146,16 +153,13 @@ def _tell_launched(remote: Remote, launched: Launched) -> None:
 
 
 @contextmanager
-def letting_go(run: Run) -> Iterator[None]:
-    """Ctrl-C lets go of a run that goes on without us, and says how to come back."""
+def _leaving(run_id: RunId, environment: str) -> Iterator[None]:
+    """Ctrl-C lets go of a run, which goes on if it was launched, and says how to come back."""
     try:
         yield
     except KeyboardInterrupt:
-        env = f"--env {run.environment}"
-        tell(
-            f"\nrun {run.id} goes on; `oneoff logs -f {run.id} {env}` comes back to it, "
-            f"`oneoff cancel {run.id} {env}` ends it"
-        )
+        at = f"{run_id} --env {environment}"
+        tell(f"\nrun {run_id} goes on; `oneoff logs -f {at}` comes back to it, `oneoff cancel {at}` ends it")
         sys.exit(LET_GO)
 
 

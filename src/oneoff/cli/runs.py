@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import duration, emit, fields, output_option, table
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since
@@ -26,7 +27,7 @@ LET_GO = 130
 """Exit code of a command that was interrupted while it watched a run: 128 + SIGINT, as a shell has it."""
 
 
-@click.command("runs")
+@click.command("runs", cls=ErrandCommand)
 @click.option(
     "--status",
     "statuses",

@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from oneoff.cli.errand import TasksErrand
 from oneoff.cli.output import emit, output_option, table
 from oneoff.cli.session import Session, tell
 from oneoff.commands.schedules import Upcoming, upcoming
 from oneoff.types import JSONObject, rfc3339
 
 
-@click.command("schedules")
+@click.command("schedules", cls=TasksErrand)
 @click.option(
     "--count", type=click.IntRange(1, 1000), default=3, help="How many of the next times; 3 if not said."
 )

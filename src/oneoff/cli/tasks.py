@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from oneoff.cli.errand import ErrandCommand, TasksErrand
 from oneoff.cli.output import emit, fields, output_option, table
 from oneoff.cli.runs import run_text
 from oneoff.cli.session import Session, tell
@@ -16,7 +17,7 @@ from oneoff.tasks.registry import Registry
 from oneoff.tasks.task import Task
 
 
-@click.command("tasks")
+@click.command("tasks", cls=TasksErrand)
 @output_option
 @click.pass_obj
 def tasks_command(session: Session, /, output: str) -> None:
@@ -35,7 +36,7 @@ def _listed(registry: Registry) -> str:
     return "\n".join([listed, *(["", *hidden] if hidden else [])])
 
 
-@click.command("show")
+@click.command("show", cls=ErrandCommand)
 @click.argument("reference", metavar="TASK_OR_RUN")
 @output_option
 @click.pass_obj

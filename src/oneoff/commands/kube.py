@@ -1,24 +1,26 @@
-"""``kube render``: the Job or CronJob of a task, made of a manifest without a cluster or the app."""
+"""``kube render``: a task's Job or CronJob, made of a manifest or of the live release, without the app."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from oneoff import policy
 from oneoff.commands.declared import command_task
-from oneoff.commands.remote import kubernetes_of
+from oneoff.commands.releases import Wanted, live
+from oneoff.commands.remote import Remote, kubernetes_of
 from oneoff.errors import InvalidSettings, NotDerivable, ReasonRequired, UsageError
-from oneoff.kube import selectors
 from oneoff.kube.cronjobs import cronjob
 from oneoff.kube.jobs import KINDS, Launch, Made, job
+from oneoff.kube.judging import check_network, check_selectors
 from oneoff.kube.names import cronjob_name
-from oneoff.kube.objects import Object
+from oneoff.kube.pinning import is_pinned
+from oneoff.kube.place import Place, look, of_objects
 from oneoff.kube.workload import Workload, find, flattened
 from oneoff.schedules.schedule import CronError, Schedule, schedule
-from oneoff.settings import EnvironmentSettings, KubernetesSettings, Settings
+from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.task import Task
 from oneoff.types import RUN_ID, RunId, new_run_id
@@ -30,8 +32,8 @@ class RenderRequest:
 
     task: str
     environment: str | None
-    documents: Sequence[Any]
-    """Of the manifest, as they were read."""
+    documents: Sequence[Any] = ()
+    """Of the manifest, as they were read; none where the cluster is asked."""
     catalogue: Sequence[Task] | None = None
     """The tasks of the release."""
     arguments: tuple[str, ...] = ()
@@ -71,8 +73,18 @@ class _Known:
         return None if self.task.runner else self.task.command
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What the objects are made of."""
+
+    workload: Workload
+    place: Place
+    pinned: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendered:
-    """Make the objects.
+    """Make the objects of a manifest, without a cluster.
 
     Raises:
         ManifestUnfit: the manifest has no such workload.
@@ -81,32 +93,65 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
     """
     environment = settings.environment_named(request.environment)
     where = kubernetes_of(environment)
-    known = _known(settings, request)
-    _check_arguments(known, request)
+    known = _known(settings, request)  # before the manifest: it is the smaller mistake
     objects = flattened(request.documents)
     workload = find(objects, where.workload, where.namespace)
+    place = of_objects(objects, where.namespace or workload.namespace)
+    return _rendered(known, environment, request, now, _Source(workload=workload, place=place))
+
+
+def render_live(remote: Remote, request: RenderRequest, wanted: Wanted) -> Rendered:
+    """Make the objects of a release as it is in its cluster; nothing is created there.
+
+    Raises:
+        UsageError: what was asked for does not go together.
+        ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.live`.
+    """
+    known = _known(remote.settings, request)
+    found = live(remote, wanted)
+    source = _Source(
+        workload=found.workload,
+        place=look(remote.cluster, found.workload),
+        pinned=found.image,
+        notes=found.notes,
+    )
+    return _rendered(known, remote.environment, request, remote.clock.now(), source)
+
+
+def _rendered(
+    known: _Known, environment: EnvironmentSettings, request: RenderRequest, now: datetime, source: _Source
+) -> Rendered:
+    where, workload = kubernetes_of(environment), source.workload
     made: list[Made] = []
     if request.wants_job:
-        made.append(job(workload, where, _launch(known, environment, request, now)))
+        launch = _launch(known, environment, request, now)
+        made.append(job(workload, where, replace(launch, pinned=source.pinned)))
     if request.wants_schedule:
-        scheduled = _scheduled(known, environment, request, workload)
-        made.append(cronjob(workload, where, scheduled, _schedule(known)))
-    _check_selectors(objects, made[0], workload, where)
-    lost = selectors.policies_lost(
-        objects, workload.pod_labels, made[0].derived.template["metadata"]["labels"], where.namespace
-    )
+        launch = _scheduled(known, environment, request, workload)
+        made.append(cronjob(workload, where, replace(launch, pinned=source.pinned), _schedule(known)))
+    checks = [
+        *check_selectors(source.place, made[0].derived.template),
+        *check_network(source.place, workload, made[0].derived.template, where),
+    ]
+    for check in checks:
+        if (check.name, check.state) == ("selectors", "failure"):
+            raise NotDerivable(check.message, next_step=check.next_step)
     notes = [
+        *source.notes,
         *_about(made[0], known),
-        *(
-            f"NetworkPolicy {name} is for the app's pods and not for the run: see network_labels"
-            for name in lost
-        ),
+        *(f"{check.message}: {check.next_step}" for check in checks if check.state != "ok"),
         *_refusals(known, environment, request),
     ]
     return Rendered(workload=workload, made=made, notes=notes)
 
 
 def _known(settings: Settings, request: RenderRequest) -> _Known:
+    known = _looked_up(settings, request)
+    _check_arguments(known, request)
+    return known
+
+
+def _looked_up(settings: Settings, request: RenderRequest) -> _Known:
     name = task_name(request.task)
     for declared, command in settings.tasks.items():
         if task_name(declared) == name:
@@ -195,29 +240,20 @@ def _schedule(known: _Known) -> Schedule:
         raise InvalidSettings(f"{known.task.name}: schedule {known.task.schedule!r}: {error}") from error
 
 
-def _check_selectors(
-    objects: Sequence[Object], made: Made, workload: Workload, where: KubernetesSettings
-) -> None:
-    labels = made.derived.template["metadata"]["labels"]
-    found = selectors.counted_by(objects, labels, where.namespace or workload.namespace)
-    if found:
-        raise NotDerivable(
-            f"{' and '.join(found)} would take the run for the app, by its labels",
-            next_step="take from network_labels what they select by",
-        )
-
-
 def _about(made: Made, known: _Known) -> list[str]:
     """In what the run is not the app, and what nobody can know here."""
     image = made.derived.template["spec"]["containers"][0].get("image", "")
-    pinned = "@sha256:" in image
     return [
         *(
             [f"whether the release has a task {known.task.name} shows in the pod: see --tasks"]
             if known.believed
             else []
         ),
-        *([] if pinned else [f"{image} is no digest: what it names may change until the run starts"]),
+        *(
+            []
+            if is_pinned(image)
+            else [f"{image} is no digest: what it names may change until the run starts"]
+        ),
         *(f"{change.path}: {change.reason}" for change in made.derived.changes if change.action == "kept"),
         *(f"not the app: {departure}" for departure in made.derived.departures),
         *([f"differs from the app: {', '.join(made.identity.differs)}"] if made.identity.differs else []),

@@ -18,7 +18,9 @@ from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.errors import (
     AlreadyStarted,
+    ClusterError,
     ClusterUnreachable,
+    Interrupted,
     NotDerivable,
     ObjectExists,
     ObjectMissing,
@@ -28,10 +30,9 @@ from oneoff.errors import (
 from oneoff.kube.cluster import JOBS
 from oneoff.kube.following import follow
 from oneoff.kube.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
-from oneoff.kube.live import Live, read
+from oneoff.kube.live import Live
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.kube.preflight import preflight
-from oneoff.kube.releases import Release as WhichRelease
 from oneoff.kube.verdict import Verdict
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Outcome, Release, Run
@@ -42,7 +43,7 @@ from oneoff.tasks.parameters import Parameter
 from oneoff.tasks.secret import SECRET_MARK
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID as RUN_ID_FORM
-from oneoff.types import JSONObject, RunId, new_run_id
+from oneoff.types import JSONObject, RunId
 
 ATTEMPTS: Final = 3
 """How often a Job is created whose answer was lost, and which is not there."""
@@ -52,6 +53,8 @@ _MEASURED: Final[dict[bool | None, list[str]]] = {None: [], True: ["--effects"],
 @dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
     """One wish to run a task of a release."""
+
+    run_id: RunId
 
     task: Task
     """As the release's catalogue has it, or the settings for one that is run bare."""
@@ -79,11 +82,6 @@ class Launched:
     container: str
     before: bool = False
     """The Job was there already."""
-
-
-def live(remote: Remote, release: WhichRelease | None) -> Live:
-    """The release to run. Raises what :func:`oneoff.kube.live.read` raises."""
-    return read(remote.cluster, remote.where, release=release)
 
 
 def launch(remote: Remote, request: LaunchRequest) -> Launched:
@@ -149,17 +147,23 @@ def attend_launched(
     """Follow a run to its end, writing its log.
 
     Raises:
-        ClusterError: the cluster is away for minutes; the run goes on.
+        Interrupted: the cluster is away for minutes; the run goes on.
         KeyboardInterrupt: the run goes on.
     """
-    verdict = follow(
-        remote.cluster,
-        launched.job,
-        container=launched.container,
-        start_within=remote.where.start_within,
-        write=write,
-        say=say,
-    )
+    try:
+        verdict = follow(
+            remote.cluster,
+            launched.job,
+            container=launched.container,
+            start_within=remote.where.start_within,
+            write=write,
+            say=say,
+        )
+    except ClusterError as error:
+        raise Interrupted(
+            f"{error.message}: run {launched.run.id} goes on unwatched",
+            next_step=f"`oneoff wait {launched.run.id} --env {launched.run.environment}` comes back to it",
+        ) from error
     if verdict.unfinished:  # it would start later, or never end, and nobody would see it
         with suppress(ObjectMissing):
             remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))
@@ -184,9 +188,8 @@ def ended(run: Run, verdict: Verdict, at: datetime) -> Run:
 
 def _check_options(request: LaunchRequest) -> None:
     options, task = request.options, request.task
-    wanted = options.run_id
-    if wanted is not None and not RUN_ID_FORM.fullmatch(wanted):
-        raise UsageError(f"{wanted!r} is no run id: lowercase letters, digits and dashes, at most 40")
+    if not RUN_ID_FORM.fullmatch(request.run_id):
+        raise UsageError(f"{request.run_id!r} is no run id: lowercase letters, digits and dashes, at most 40")
     if options.break_glass:
         raise UsageError(
             "--break-glass does not reach into Kubernetes: what it notes would be lost with the pod",
@@ -211,7 +214,7 @@ def record_of(remote: Remote, request: LaunchRequest) -> Run:
         parameter.name: SECRET_MARK for parameter in task.parameters if parameter.name in request.secrets
     }
     return Run(
-        id=options.run_id or new_run_id(now),
+        id=request.run_id,
         app=remote.settings.project,
         task=task.name,
         status=Status.LAUNCHED,

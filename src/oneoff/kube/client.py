@@ -35,8 +35,8 @@ from oneoff.version import __version__
 
 MANAGER: Final = "oneoff"
 """Who owns the fields that are applied."""
-SILENCE: Final = 300.0
-"""Seconds without a line after which a log that is followed is taken for lost."""
+SILENCE: Final = 60.0
+"""Seconds without a line after which a log that is followed is taken for lost: nothing else tells."""
 
 _PAGE: Final = 500
 _ATTEMPTS: Final = 5
@@ -170,7 +170,7 @@ class KubernetesCluster:
 
     def may(self, verb: str, resource: Resource, *, subresource: str = "", name: str = "") -> bool:
         wanted = {
-            "namespace": "" if resource in _OF_THE_CLUSTER else self.namespace,
+            "namespace": self.namespace,  # of a namespace too: the server looks for its rights inside of it
             "verb": verb,
             "group": resource.group,
             "version": resource.version,

@@ -151,7 +151,8 @@ def deadline(timeout: timedelta | None, start_within: timedelta) -> timedelta:
 def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Made:
     """The pod template of a run, compared with its source."""
     source = container_of(workload, settings.container)
-    _check_store(source, workload, settings, launch)
+    if launch.command is None:
+        check_store(source, workload, settings)
     wish = Wish(
         argv=_argv(settings, launch),
         environ=_environ(settings, launch),
@@ -198,19 +199,23 @@ def _intent(workload: Workload, launch: Launch, derived: Derived, compared: Iden
 def _rooms(launch: Launch) -> list[Room]:
     rooms = []
     if launch.command is None:
-        volume: Object = {"name": STATE, "emptyDir": {}}
-        rooms.append(Room(volume=volume, path=STATE_PATH, reason="room to write in"))
+        rooms.append(state_room())
     if launch.secrets:
         # The option's own name is the file's: two options may name one key of one Secret.
         sources = [
             {"secret": {"name": one.secret, "items": [{"key": one.key, "path": option.lstrip("-")}]}}
             for option, one in launch.secrets.items()
         ]
-        volume = {"name": SECRETS, "projected": {"sources": sources}}
+        volume: Object = {"name": SECRETS, "projected": {"sources": sources}}
         rooms.append(
             Room(volume=volume, path=SECRETS_PATH, reason="the task's secret parameters", read_only=True)
         )
     return rooms
+
+
+def state_room() -> Room:
+    """What oneoff in a pod may write to: the image's own folders may be closed."""
+    return Room(volume={"name": STATE, "emptyDir": {}}, path=STATE_PATH, reason="room to write in")
 
 
 def head_of(
@@ -271,13 +276,16 @@ def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:
     ]
     if launch.command is not None:
         return added
+    job = [_from_pod("ONEOFF_JOB", "labels", "batch.kubernetes.io/job-name")]
+    return [*added, *own_variables(settings), *(job if launch.run_id is None else [])]
+
+
+def own_variables(settings: KubernetesSettings) -> list[Object]:
+    """What oneoff in a pod needs besides the app's variables: who asked, room to write in, and the store."""
     found = [
-        *added,
         _from_pod("ONEOFF_INTENT", "annotations", INTENT),
         {"name": "ONEOFF_STATE", "value": STATE_PATH},
     ]
-    if launch.run_id is None:
-        found.append(_from_pod("ONEOFF_JOB", "labels", "batch.kubernetes.io/job-name"))
     if settings.store is not None:
         reference = {"name": settings.store.secret, "key": settings.store.key}
         found.append({"name": "ONEOFF_STORE", "valueFrom": {"secretKeyRef": reference}})
@@ -288,10 +296,12 @@ def _from_pod(variable: str, kind: str, key: str) -> Object:
     return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{kind}['{key}']"}}}
 
 
-def _check_store(source: Object, workload: Workload, settings: KubernetesSettings, launch: Launch) -> None:
-    """A record inside a pod is lost with it. What ``envFrom`` brings is not known here, and is believed."""
-    given = settings.store or named(source.get("env"), "ONEOFF_STORE") or source.get("envFrom")
-    if launch.command is None and not given:
+def check_store(source: Object, workload: Workload, settings: KubernetesSettings) -> None:
+    """A record inside a pod is lost with it. What ``envFrom`` brings is not known here, and is believed.
+
+    Raises NotDerivable.
+    """
+    if not (settings.store or named(source.get("env"), "ONEOFF_STORE") or source.get("envFrom")):
         raise NotDerivable(
             f"{workload.reference} has no ONEOFF_STORE, and records inside of a pod are lost with it",
             next_step='name a Secret that holds its URL: store = { secret = "NAME", key = "KEY" } in the '

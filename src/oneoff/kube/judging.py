@@ -84,7 +84,7 @@ def counting(place: Place, labels: Mapping[str, str]) -> list[str]:
     """Whatever would count a pod with these labels."""
     objects = [*place.of(SERVICES), *place.of(BUDGETS)]
     return [
-        *selectors.counted_by(objects, labels, place.name),
+        *selectors.counted_by(objects, labels),
         *selectors.scaled_by(place.of(AUTOSCALERS), place.scaled, labels),
     ]
 

@@ -97,6 +97,34 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
     )
 
 
+def of_manifest(cluster: Cluster, settings: KubernetesSettings, documents: Iterable[Any]) -> Live:
+    """A release that may not be live yet, as a manifest of it says; Helm and Kustomize print such.
+
+    Raises:
+        ManifestUnfit: it has no such workload or container.
+        ClusterError: the cluster does not answer.
+    """
+    workload = find(flattened(documents), settings.workload, cluster.namespace)
+    image = str(container_of(workload, settings.container).get("image") or "")
+    pinned = image if pinning.is_pinned(image) else None
+    there, unknown_claims = _claims(cluster, workload)
+    config, unknown_config = _config(cluster, workload.template)
+    notes = [
+        f"{workload.reference} is taken from a manifest, whatever runs",
+        *unknown_claims,
+        *unknown_config,
+    ]
+    if pinned is None:
+        notes.append(f"{image} is no digest: what it names may change until the run starts")
+    return Live(
+        workload=replace(workload, claims={**there, **workload.claims}),
+        image=pinned,
+        revision="",
+        config=config,
+        notes=(*notes, *unknown_claims, *unknown_config),
+    )
+
+
 def _workload(cluster: Cluster, settings: KubernetesSettings) -> Workload:
     if settings.workload is None:
         there = _listed(cluster, _LOOKED_AT)

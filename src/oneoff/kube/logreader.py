@@ -1,19 +1,20 @@
 """Reads the log of one container from its first line to its last, through lost connections.
 
-A kubelet gives a log again from a whole second on, in the same order. So the stamps of the last two seconds
-are kept, and as many lines of each stamp as were had already are passed over: no line is lost or comes twice,
+A kubelet gives a log again from a whole second on, in the same order. So the stamps of the last seconds are
+kept, and as many lines of each stamp as were had already are passed over: no line is lost or comes twice,
 whatever lines have the same stamp or the same text, and however standard output and error are mixed. What the
 kubelet has rotated away (10 MiB of a log, if nothing else is set) before it was read is gone.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from array import array
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from oneoff.errors import ClusterError, LogNotReady, NotPermitted, ObjectMissing
@@ -25,25 +26,30 @@ PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 GIVE_UP: Final = 60.0
 """Seconds after the end of a container for which its log is asked for, if it cannot be had."""
 
+_STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ")
+
 
 class Place:
     """How far a log has been read."""
 
     def __init__(self) -> None:
-        self._second = self._earlier = b""
+        self._had: dict[int, array[int]] = {}
+        """Hashes of the stamps that were had, by their second, in order."""
+        self._second: int | None = None
+        """That of the last line."""
+        self._prefix = b""
         self._stamps = array("q")
-        """Hashes of the stamps of this second, in order, and of the one before it."""
-        self._earlier_stamps = array("q")
         self._again: Counter[int] = Counter()
 
     def begin(self) -> str | None:
         """The log is read again: from when on; None for all of it."""
-        self._again = Counter(self._stamps)
-        self._again.update(self._earlier_stamps)
-        if not self._second:
+        self._again = Counter()
+        for stamps in self._had.values():
+            self._again.update(stamps)
+        if self._second is None:
             return None
-        last = datetime.fromisoformat(f"{self._second.decode()}{self._zone}")
-        return f"{(last - timedelta(seconds=1)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        # The next line may be older by a little, and in the second before: that of the other stream.
+        return f"{datetime.fromtimestamp(self._second - 1, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def is_new(self, stamp: bytes) -> bool:
         """Whether a line with this stamp has not been had yet; from then on it has."""
@@ -53,24 +59,23 @@ class Place:
                 self._again[key] -= 1
                 return False
             del self._again[key]
-        second = stamp[:19]
-        if second == self._second:
-            self._stamps.append(key)
-        elif second == self._earlier:
-            self._earlier_stamps.append(key)
-        else:
-            self._earlier, self._earlier_stamps = self._second, self._stamps
-            self._second, self._stamps = second, array("q", [key])
-            self._zone = stamp[19:].decode().lstrip(".0123456789")
+        if stamp[:19] != self._prefix:
+            self._prefix = stamp[:19]
+            self._turn_to(int(datetime.fromisoformat(stamp.decode()).timestamp()))
+        self._stamps.append(key)
         return True
+
+    def _turn_to(self, second: int) -> None:
+        """Keep what may come again: from the second before this one, or before one that is older by one."""
+        self._second = second
+        self._had = {kept: stamps for kept, stamps in self._had.items() if kept >= second - 2}
+        self._stamps = self._had.setdefault(second, array("q"))
 
 
 def split(line: bytes) -> tuple[bytes, bytes]:
     """A line's stamp and what was printed; no stamp where the kubelet says something of its own."""
-    end = line.find(b" ", 20, 40)
-    if end < 0 or line[10:11] != b"T" or line[4:5] != b"-":
-        return b"", line
-    return line[:end], line[end + 1 :]
+    found = _STAMP.match(line)
+    return (found[1], line[found.end() :]) if found else (b"", line)
 
 
 class LogReader(threading.Thread):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.selectors import Labels, selects
 
-_DNS: Final = frozenset({53, "53", "dns", "domain"})
+_DNS: Final = ("53", "dns", "domain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _leads_out(policy: Object) -> bool:
 
 def _dns_alone(rule: Object) -> bool:
     ports = rule.get("ports") or []
-    return bool(ports) and all(port.get("port") in _DNS and "endPort" not in port for port in ports)
+    return bool(ports) and all(str(port.get("port")) in _DNS and "endPort" not in port for port in ports)
 
 
 def _peers(policy: Object) -> list[Object]:

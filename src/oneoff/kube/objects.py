@@ -32,6 +32,11 @@ def name_of(thing: Object) -> str:
     return str(metadata(thing).get("name") or "")
 
 
+def namespace_of(thing: Object) -> str | None:
+    """Its namespace; None where a manifest leaves it to whoever applies it."""
+    return metadata(thing).get("namespace")
+
+
 def named(items: list[Object] | None, name: str) -> Object | None:
     """The entry of a list of Kubernetes with this ``name``."""
     return next((item for item in items or [] if item.get("name") == name), None)

@@ -20,7 +20,7 @@ from oneoff.kube.cluster import (
     Resource,
 )
 from oneoff.kube.live import RESOURCES
-from oneoff.kube.objects import Object
+from oneoff.kube.objects import Object, name_of, namespace_of
 from oneoff.kube.workload import Workload
 
 _READ: Final = (SERVICES, BUDGETS, AUTOSCALERS, NETWORK_POLICIES, QUOTAS, LIMIT_RANGES)
@@ -46,6 +46,19 @@ class Place:
     def why_not(self, *resources: Resource) -> str:
         """Why some of these could not be looked at; empty where all could."""
         return "; ".join(self.hidden[str(one)] for one in resources if str(one) in self.hidden)
+
+
+def of_objects(objects: Sequence[Object], namespace: str | None) -> Place:
+    """What a manifest holds besides its workload, as far as it is for the same namespace."""
+    there = [one for one in objects if namespace is None or namespace_of(one) in (None, namespace)]
+    return Place(
+        name=namespace or "",
+        listed={
+            resource: [one for one in there if one["kind"] == resource.kind]
+            for resource in (SERVICES, BUDGETS, AUTOSCALERS, NETWORK_POLICIES)
+        },
+        scaled={(one["kind"], name_of(one)): _selector(one) for one in there if one["kind"] in RESOURCES},
+    )
 
 
 def look(cluster: Cluster, workload: Workload) -> Place:

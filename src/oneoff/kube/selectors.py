@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, name_of
 
 Labels = Mapping[str, str]
 
@@ -33,11 +33,9 @@ def _holds(expression: Object, labels: Labels) -> bool:
     return False
 
 
-def counted_by(objects: Iterable[Object], labels: Labels, namespace: str | None) -> list[str]:
+def counted_by(objects: Iterable[Object], labels: Labels) -> list[str]:
     """The Services and PodDisruptionBudgets that would take a pod with these labels for the app's."""
-    return [
-        f"{one['kind']} {name_of(one)}" for one in objects if _in(one, namespace) and _counts(one, labels)
-    ]
+    return [f"{one['kind']} {name_of(one)}" for one in objects if _counts(one, labels)]
 
 
 def _counts(one: Object, labels: Labels) -> bool:
@@ -66,19 +64,3 @@ def target_of(autoscaler: Object) -> tuple[str, str]:
     """Kind and name of what it scales."""
     target = (autoscaler.get("spec") or {}).get("scaleTargetRef") or {}
     return str(target.get("kind")), str(target.get("name"))
-
-
-def policies_lost(objects: Sequence[Object], app: Labels, run: Labels, namespace: str | None) -> list[str]:
-    """The NetworkPolicies that select the app's pods, and would not select the run's."""
-    return [
-        name_of(one)
-        for one in objects
-        if one["kind"] == "NetworkPolicy"
-        and _in(one, namespace)
-        and selects((one.get("spec") or {}).get("podSelector"), app)
-        and not selects((one.get("spec") or {}).get("podSelector"), run)
-    ]
-
-
-def _in(one: Object, namespace: str | None) -> bool:
-    return namespace is None or metadata(one).get("namespace") in (None, namespace)

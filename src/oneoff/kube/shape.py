@@ -57,6 +57,13 @@ _SELECTOR: Final[Shape] = {
     "matchLabels": _TEXTS,
     "matchExpressions": [{"key": str, "operator": str, "values": [str]}],
 }
+_PEERS: Final[Shape] = [{"podSelector": _SELECTOR, "namespaceSelector": _SELECTOR}]
+_POLICY: Final[Shape] = {
+    "podSelector": _SELECTOR,
+    "policyTypes": [str],
+    "egress": [{"ports": [{}]}],
+    "ingress": [{"from": _PEERS}],
+}
 _SPEC: Final[dict[str, Any]] = {"selector": _SELECTOR, "workloadRef": {"kind": str}}
 _CLAIMS: Final[Shape] = [{"metadata": _HEAD}]
 _WORKLOAD: Final[Shape] = {"metadata": _HEAD, "spec": _SPEC}
@@ -68,7 +75,8 @@ OBJECTS: Final[dict[str, Shape]] = {
     "PodTemplate": {"metadata": _HEAD},
     "Service": {"metadata": _HEAD, "spec": {"selector": _TEXTS}},
     "PodDisruptionBudget": {"metadata": _HEAD, "spec": {"selector": _SELECTOR}},
-    "NetworkPolicy": {"metadata": _HEAD, "spec": {"podSelector": _SELECTOR}},
+    "NetworkPolicy": {"metadata": _HEAD, "spec": _POLICY},
+    "HorizontalPodAutoscaler": {"metadata": _HEAD, "spec": {"scaleTargetRef": {"kind": str, "name": str}}},
     "PersistentVolumeClaim": {"metadata": _HEAD, "spec": {"accessModes": [str]}},
 }
 """The kinds that are read; all others pass."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from oneoff.errors import ManifestUnfit, did_you_mean
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, metadata, name_of, namespace_of
 from oneoff.kube.shape import OBJECTS, TEMPLATE, check
 
 KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "Rollout", "PodTemplate")
@@ -44,7 +44,7 @@ class Workload:
     @property
     def namespace(self) -> str | None:
         """None where the manifest leaves it to whoever applies it."""
-        return metadata(self.source).get("namespace")
+        return namespace_of(self.source)
 
     @property
     def reference(self) -> str:
@@ -114,7 +114,7 @@ def find(objects: Sequence[Object], reference: str | None, namespace: str | None
 
 def _in(one: Object, namespace: str | None) -> bool:
     """A manifest without a namespace is for whichever it is applied to."""
-    return namespace is None or metadata(one).get("namespace") in (None, namespace)
+    return namespace is None or namespace_of(one) in (None, namespace)
 
 
 def _unfit(
@@ -159,7 +159,7 @@ def _template(source: Object, objects: Sequence[Object]) -> Object:
 
 def _referred(source: Object, reference: Object, objects: Sequence[Object]) -> Object:
     kind, name = reference.get("kind"), reference.get("name")
-    namespace = metadata(source).get("namespace")
+    namespace = namespace_of(source)
     for one in objects:
         if one["kind"] == kind and name_of(one) == name and _in(one, namespace) and one is not source:
             return one

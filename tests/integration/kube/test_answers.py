@@ -126,7 +126,7 @@ def test_a_log_is_bytes(tmp_path: Path) -> None:
     text = b"1 \xff\xfe\n\n2 " + b"x" * 200_000 + b"\r\n3 no end"
     with Scripted(http(text, headers={"Content-Type": "text/plain"})) as server:
         found = list(to(server.url, tmp_path).log("p", "web", since="2026-11-30T00:00:00Z"))
-    assert found == [b"1 \xff\xfe", b"", b"2 " + b"x" * 200_000 + b"\r", b"3 no end"]
+    assert found == [b"1 \xff\xfe\n", b"\n", b"2 " + b"x" * 200_000 + b"\r\n", b"3 no end"]
     assert b"sinceTime=2026-11-30T00%3A00%3A00Z" in server.requests[0]
     assert b"timestamps=true" in server.requests[0]
 

@@ -233,7 +233,7 @@ def test_a_dry_run_needs_no_confirmation() -> None:
         (("purge", "--env", "staging", "-f", "no.yaml"), 2, "no.yaml cannot be read"),
         (("purge", "--env", "staging", "-f", "."), 2, "cannot be read"),
         (("purge", "--env", "staging", "-f", "oneoff.toml"), 2, "oneoff.toml"),
-        (("purge", "--env", "staging"), 2, "--file"),
+        (("purge", "--env", "staging", "-f", "web.yaml", "--release", "target"), 2, "give one of them"),
         (("purge", "--env", "staging", "-f", "-", "-f", "-"), 2, "can be read once"),
         (
             ("purge", "--env", "staging", "-f", "web.yaml", "-f", "web.yaml"),

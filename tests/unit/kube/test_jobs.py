@@ -15,8 +15,10 @@ from oneoff.errors import NotDerivable
 from oneoff.kube import jobs
 from oneoff.kube.cronjobs import cronjob
 from oneoff.kube.jobs import KINDS, Launch, Made, job
+from oneoff.kube.judging import counting
 from oneoff.kube.names import MAX_SCHEDULED, cronjob_name, job_name, label_value
-from oneoff.kube.selectors import counted_by, policies_lost, selects
+from oneoff.kube.place import of_objects
+from oneoff.kube.selectors import counted_by, selects
 from oneoff.schedules.schedule import schedule
 from oneoff.settings import KubernetesSettings, SecretKey
 from oneoff.types import RUN_ID, RunId
@@ -273,13 +275,12 @@ def test_who_would_count_the_run() -> None:
     there = recorded.objects("workload-stable")
     app = found(recorded.object_of("workload-stable", "Deployment", "web")).pod_labels
     run = a_job().object["spec"]["template"]["metadata"]["labels"]
-    assert counted_by(there, app, "shop") == ["Service web", "PodDisruptionBudget web"]
-    assert counted_by(there, app, "elsewhere") == []
-    assert counted_by(there, run, "shop") == []
-    assert policies_lost(there, app, run, "shop") == ["allow-db"]
-    assert policies_lost(there, app, {**run, **app}, "shop") == []
+    assert counted_by(there, app) == ["Service web", "PodDisruptionBudget web"]
+    assert counted_by(there, run) == []
+    assert counting(of_objects(there, "shop"), app) == ["Service web", "PodDisruptionBudget web"]
+    assert counting(of_objects(there, "elsewhere"), app) == []
     headless = deepcopy(there)
     for one in headless:
         if one["kind"] == "Service":
             del one["spec"]["selector"]
-    assert counted_by(headless, app, "shop") == ["PodDisruptionBudget web"]
+    assert counted_by(headless, app) == ["PodDisruptionBudget web"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oneoff.errors import ClusterError, ClusterUnreachable, LogNotReady, NotPermitted, ObjectMissing
@@ -87,6 +87,7 @@ CUTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 200)), max_size=8)
 
 @pytest.mark.usefixtures("no_pauses")
 @given(TEXTS, PAUSES, CUTS, st.booleans())
+@example([b"a\n"] * 4, [0, 3 * 10**9, -1, 10**9 + 1], [], False)
 def test_a_log_is_had_whole(
     texts: list[bytes], pauses: list[int], cuts: list[tuple[int, int]], open_end: bool
 ) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from oneoff.errors import ManifestUnfit, OneoffError
 from oneoff.kube.jobs import Launch, job
-from oneoff.kube.selectors import counted_by, policies_lost
+from oneoff.kube.judging import check_network, check_selectors
+from oneoff.kube.place import of_objects
 from oneoff.kube.shape import TEMPLATE, check
 from oneoff.kube.workload import find, flattened
 from oneoff.settings import KubernetesSettings, SecretKey
@@ -50,9 +51,10 @@ def test_a_manifest_with_anything_anywhere(value: Any) -> None:
             known = flattened(objects)
             workload = find(known, "deployment/web", None)
             launch = Launch(task="purge", environment="x", run_id=RunId("r1"), actor="ann")
-            labels = job(workload, SETTINGS, launch).derived.template["metadata"]["labels"]
-            counted_by(known, labels, None)
-            policies_lost(known, workload.pod_labels, labels, None)
+            template = job(workload, SETTINGS, launch).derived.template
+            around = of_objects(known, None)
+            check_selectors(around, template)
+            check_network(around, workload, template, SETTINGS)
         except OneoffError as error:
             assert error.message
 

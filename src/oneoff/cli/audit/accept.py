@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from oneoff.cli.errand import AcceptingErrand
 from oneoff.cli.session import Session
 from oneoff.commands.accept import accept
 
 
-@click.command("accept")
+@click.command("accept", cls=AcceptingErrand)
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the audit log.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.checkpoints import publish, state
@@ -12,7 +13,7 @@ from oneoff.errors import UsageError
 NOT_KEPT = 1
 
 
-@click.command("checkpoint")
+@click.command("checkpoint", cls=ErrandCommand)
 @click.option(
     "--format", "form", type=click.Choice(["text", "note"]), help="SIZE:ROOT, or the note that a key signs."
 )

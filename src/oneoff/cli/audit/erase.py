@@ -6,12 +6,13 @@ from dataclasses import asdict
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.session import Session
 from oneoff.commands.erase import erase
 
 
-@click.command("erase")
+@click.command("erase", cls=ErrandCommand)
 @click.argument("who", metavar="NAME|SUBJECT")
 @click.option("--reason", metavar="TEXT", help="Why, without the name; kept in the audit log.")
 @click.option("--yes", is_flag=True, help="Answer the question with yes.")

@@ -23,6 +23,9 @@ key_option = click.option(
 )
 
 
+LONGEST = 100_000
+"""Bytes of one word that travel to a pod: Linux takes 128 KiB of an argument."""
+
 Weigh = Callable[[str, Sequence[str]], list[Evidence]]
 """The checkpoints in a text, by these public keys."""
 
@@ -36,10 +39,25 @@ def given(weigh: Weigh, texts: Sequence[str], keys: Sequence[str]) -> list[Evide
     """
     if keys and not texts:
         raise UsageError("--key is for the signature of a --checkpoint, and none is given")
-    return [evidence for text in texts for evidence in weigh(_text(text), keys)]
+    return [evidence for text in texts for evidence in weigh(text_of(text), keys)]
 
 
-def _text(given: str) -> str:
+def travelling(text: str) -> str:
+    """What the option names, as a text that is taken for nothing else where its file is not.
+
+    Raises:
+        UsageError: it cannot be read, or is more than a command line holds.
+    """
+    found = text_of(text)
+    if len(found.encode()) > LONGEST:
+        raise UsageError(
+            f"--checkpoint: {len(found):,} characters are more than a command line holds",
+            next_step="give the last lines of the file: a checkpoint vouches for all before it",
+        )
+    return found if "\n" in found else f"{found}\n"
+
+
+def text_of(given: str) -> str:
     """What was typed, or what the file of that name holds."""
     if "\n" in given or (":" in given and not _is_file(given)):
         return given

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from oneoff.cli.errand import ErrandCommand, give, words
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since as point_in_time
 from oneoff.commands.export import LINES, TILES, Wish, Written, export_lines, export_tiles
@@ -16,10 +18,40 @@ from oneoff.errors import OneoffError, StoreUnavailable, UsageError
 from oneoff.files import replacing
 from oneoff.protocols import Services
 
+if TYPE_CHECKING:
+    from oneoff.commands.remote import Remote
+
 INCOMPLETE = 1
 
 
-@click.command("export")
+class ExportErrand(ErrandCommand):
+    """The events come by standard output, and the file is written here."""
+
+    def send(self, ctx: click.Context, remote: Remote) -> int:
+        target = ctx.params["target"]
+        if ctx.params["form"] == TILES:
+            raise UsageError(
+                "tiles are brought up to date in their folder, and a pod does not see it",
+                next_step="export another format, or write the tiles where the store can be reached",
+            )
+        answer = self.ask(remote, words(ctx, {**ctx.params, "target": None}))
+        done = answer.exit_code in (0, INCOMPLETE)
+        to_file = done and target is not None and str(target) != "-"
+        if to_file:
+            _replace(target, answer.stdout)
+        give(answer, stdout=not to_file)
+        return answer.exit_code
+
+
+def _replace(path: Path, content: bytes) -> None:
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise OneoffError(f"{error.filename or path} cannot be written: {error.strerror}") from error
+
+
+@click.command("export", cls=ExportErrand)
 @click.option("--format", "form", type=click.Choice([*LINES, TILES]), default="jsonl", show_default=True)
 @click.option("--since", metavar="WHEN", help="From this time on: 7d, 2026-01-31 or 2026-01-31T09:00Z.")
 @click.option("--until", metavar="WHEN", help="Up to this time, and not at it.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from oneoff.audit.event import TYPES, short_type
+from oneoff.cli.errand import ENV, ErrandCommand
 from oneoff.cli.output import emit_each, long_table, output_option
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since
@@ -25,11 +26,25 @@ PAGE = 500
 """Events whose columns are made equally wide."""
 
 
-@click.command("log")
+class LogErrand(ErrandCommand):
+    """Its ``--env`` filters, too: a store may hold the events of several environments."""
+
+    def own_option(self) -> click.Option:
+        return click.Option(["--here"], is_flag=True, help="Look at this store, though E is in Kubernetes.")
+
+    def elsewhere(self, ctx: click.Context, session: Session) -> str | None:
+        here, wanted = ctx.params.pop("here"), ctx.params[ENV]
+        return wanted if wanted in session.settings.in_kubernetes and not here else None
+
+    def argv(self, ctx: click.Context) -> list[str]:
+        return [*super().argv(ctx), "--here"]
+
+
+@click.command("log", cls=LogErrand)
 @click.option("--run", metavar="RUN", help="Only the events of this run.")
 @click.option("--task", metavar="TASK", help="Only events about this task.")
 @click.option("--actor", metavar="NAME", help="Only what this person did; a name or an opaque subject.")
-@click.option("--env", "environment", metavar="NAME", help="Only events in this environment.")
+@click.option("--env", "environment", metavar="NAME", help="Only events in this environment, wherever it is.")
 @click.option("--type", metavar="TYPE", help="Only events of this type: outcome, log.queried, …")
 @click.option(
     "--status", type=click.Choice([status.value for status in Status]), help="Only runs that ended so."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.session import Session
 from oneoff.cli.times import since
 from oneoff.commands.prune import in_words, plan, prune
 
 
-@click.command("prune")
+@click.command("prune", cls=ErrandCommand)
 @click.option(
     "--before",
     metavar="WHEN",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.session import Session, tell
 from oneoff.commands.breakglass import review
 from oneoff.commands.runs import get
 
 
-@click.command("review")
+@click.command("review", cls=ErrandCommand)
 @click.argument("run", metavar="RUN")
 @click.option("--reason", metavar="TEXT", required=True, help="What you found; kept in the audit log.")
 @click.pass_obj

@@ -10,7 +10,8 @@ import click
 
 from oneoff.audit.evidence import Evidence
 from oneoff.audit.verify import Pruned, Verification
-from oneoff.cli.audit.evidence import checkpoint_option, given, key_option
+from oneoff.cli.audit.evidence import checkpoint_option, given, key_option, travelling
+from oneoff.cli.errand import ErrandCommand, words
 from oneoff.cli.output import emit, output_option, visible
 from oneoff.cli.session import Session
 from oneoff.commands.audit import verified
@@ -21,7 +22,15 @@ from oneoff.types import JSONObject
 TAMPERED = 1
 
 
-@click.command("verify")
+class VerifyErrand(ErrandCommand):
+    """What was kept elsewhere was kept here."""
+
+    def argv(self, ctx: click.Context) -> list[str]:
+        kept = tuple(travelling(text) for text in ctx.params["checkpoints"])
+        return words(ctx, {**ctx.params, "checkpoints": kept})
+
+
+@click.command("verify", cls=VerifyErrand)
 @checkpoint_option
 @key_option
 @output_option

@@ -129,7 +129,7 @@ class Transport(httpx2.BaseTransport):
             return response
         return _Failed(
             refusals.of(response.status_code, response.content, self.about(request.url.path)),
-            again=response.status_code in (_AGAIN if read else _NOTHING_DONE),
+            again=_may_be_repeated(response, read),
             wait=_retry_after(response),
         )
 
@@ -197,6 +197,16 @@ def _is_read(request: httpx2.Request) -> bool:
         or request.url.path.endswith(_REVIEWS)
         or request.url.params.get("dryRun") == "All"
     )
+
+
+def _may_be_repeated(response: httpx2.Response, read: bool) -> bool:
+    """Whether it may be otherwise in a moment, and nothing is done twice."""
+    if read:
+        return response.status_code in _AGAIN
+    own_words = response.headers.get("Content-Type", "").startswith("application/json")
+    return (
+        response.status_code in _NOTHING_DONE and own_words
+    )  # a proxy says 503 of what it has passed on, too
 
 
 def _named(failure: unreachable.Failure, read: bool) -> ClusterError:
