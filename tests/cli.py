@@ -108,13 +108,13 @@ class Project:
         return [str(path) for path in records if path.is_file() and needle in path.read_bytes()]
 
     @contextmanager
-    def terminal(self, *arguments: str) -> Iterator[Typist]:
+    def terminal(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Typist]:
         """Run ``oneoff ARGUMENTS`` on a terminal of its own, with somebody who can type."""
         pid, master = pty.fork()
         if pid == 0:
             try:
                 os.chdir(self.root)
-                os.execve(ONEOFF, [ONEOFF, *arguments], self.environ({"TERM": "xterm"}))
+                os.execve(ONEOFF, [ONEOFF, *arguments], self.environ({"TERM": "xterm", **(environ or {})}))
             finally:
                 os._exit(127)
         try:

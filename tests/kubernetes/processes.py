@@ -53,9 +53,12 @@ class Place:
         return self.root / path.lstrip("/")
 
     def mapped(self, text: str) -> str:
-        """A path of the container as ours; any other text as it is."""
-        mounted = any(text == mount or text.startswith(f"{mount}/") for mount in self._mounts)
-        return str(self.at(text)) if mounted or text == self.container["terminationMessagePath"] else text
+        """A path of the container as ours, also behind the @ of an option; any other text as it is."""
+        mark, path = ("@", text[1:]) if text.startswith("@/") else ("", text)
+        mounted = any(path == mount or path.startswith(f"{mount}/") for mount in self._mounts)
+        return (
+            f"{mark}{self.at(path)}" if mounted or path == self.container["terminationMessagePath"] else text
+        )
 
     def fill(self, storage: Storage, namespace: str) -> None:
         """Write the ConfigMaps and Secrets that are mounted; make the folders that pods share."""
@@ -71,14 +74,11 @@ class Place:
                     target.symlink_to(shared)
                 continue
             target.mkdir(parents=True, exist_ok=True)
-            for plural, name_field in (("configMap", "name"), ("secret", "secretName")):
-                if plural in volume:
-                    source = volume[plural]
-                    found = _data(
-                        storage, plural, namespace, source[name_field], source.get("optional", False)
-                    )
-                    for name, text in found.items():
-                        (target / name).write_text(text)
+            for kind, source in _sources(volume):
+                name_of_source = str(source.get("name") or source.get("secretName"))
+                found = _data(storage, kind, namespace, name_of_source, source.get("optional", False))
+                for name, text in _items(source, found).items():
+                    (target / name).write_text(text)
 
     def message(self, log: Log, exit_code: int) -> str:
         """The termination message."""
@@ -89,6 +89,22 @@ class Place:
         if not found and falls_back and exit_code != 0:
             return log.tail(80, 2048)
         return found
+
+
+def _sources(volume: Object) -> Iterator[tuple[str, Object]]:
+    """The ConfigMaps and Secrets of a volume, also of a projected one."""
+    for part in [volume, *(volume.get("projected") or {}).get("sources", [])]:
+        yield from ((kind, part[kind]) for kind in ("configMap", "secret") if kind in part)
+
+
+def _items(source: Object, found: dict[str, str]) -> dict[str, str]:
+    """The files by their names: all keys, or those that are chosen."""
+    if "items" not in source:
+        return found
+    try:
+        return {item["path"]: found[item["key"]] for item in source["items"]}
+    except KeyError as error:
+        raise ConfigError(f"references non-existent secret key: {error.args[0]}") from error
 
 
 def _data(storage: Storage, source: str, namespace: str, name: str, optional: bool) -> dict[str, str]:

@@ -17,7 +17,6 @@ NAMESPACE = "shop"
 IMAGE = "registry.example/shop:1.4.2"
 DIGEST = f"registry.example/shop@sha256:{'a' * 64}"
 TASKS = '''
-import time
 from datetime import timedelta
 from typing import Literal
 
@@ -38,9 +37,8 @@ def purge(ctx: oneoff.Context, older_than: timedelta, mode: Literal["soft", "har
 def count(ctx: oneoff.Context, up_to: int = 3, pause: float = 0.0) -> None:
     """Count."""
     for number in range(up_to):
-        ctx.check()
         print(f"tick {number}", flush=True)
-        time.sleep(pause)
+        ctx.sleep(pause)
 
 
 @admin.task

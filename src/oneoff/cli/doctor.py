@@ -19,19 +19,35 @@ UNWELL = 1
 
 
 @click.command("doctor")
+@click.option(
+    "--env",
+    "environment",
+    metavar="NAME",
+    help="Look at the cluster of this environment, and at your rights.",
+)
 @output_option
 @click.pass_context
-def doctor_command(ctx: click.Context, /, output: str) -> None:
+def doctor_command(ctx: click.Context, /, environment: str | None, output: str) -> None:
     """Check that everything needed is in place; exits with 1 where something is not."""
-    findings = examine(ctx.obj)
+    findings = examine(ctx.obj) if environment is None else _of_environment(ctx.obj, environment)
     emit([asdict(finding) for finding in findings], lambda: "\n".join(map(_line, findings)), output)
     ctx.exit(0 if all(finding.ok for finding in findings) else UNWELL)
+
+
+def _of_environment(session: Session, environment: str) -> list[Finding]:
+    from oneoff.commands.doctor_cluster import examine_environment
+
+    return examine_environment(lambda: session.remote(environment))
 
 
 def _line(finding: Finding) -> str:
     mark = "ok " if finding.ok else "BAD"
     line = f"{mark}  {finding.name:<10} {finding.message}"
-    return f"{line}\n     {'':<10} next: {finding.next_step}" if finding.next_step else line
+    if not finding.next_step:
+        return line
+    if "\n" in finding.next_step:  # a document, to be copied
+        return f"{line}\n\n{finding.next_step.rstrip()}"
+    return f"{line}\n     {'':<10} next: {finding.next_step}"
 
 
 @click.command("release", cls=ErrandCommand)

@@ -108,7 +108,7 @@ def perform(
         image=given["image"],
         variables=_variables(given["variables"]),
     )
-    with _leaving(run_id, remote.environment.name):
+    with letting_go(run_id, remote.environment.name):
         launched = (
             supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
         )
@@ -153,7 +153,7 @@ def _tell_launched(remote: Remote, launched: Launched) -> None:
 
 
 @contextmanager
-def _leaving(run_id: RunId, environment: str) -> Iterator[None]:
+def letting_go(run_id: RunId, environment: str) -> Iterator[None]:
     """Ctrl-C lets go of a run, which goes on if it was launched, and says how to come back."""
     try:
         yield

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from oneoff import own
 from oneoff.cli.options import Texts, collect_texts, run_options, task_options
 from oneoff.cli.output import emit
 from oneoff.cli.runs import ending_line
@@ -266,7 +267,7 @@ def _leave_result(file: str, run: Run) -> None:
 
 def _leave(file: str, words: str) -> None:
     try:
-        Path(file).write_text(words, encoding="utf-8")
+        own.unheld(lambda: Path(file).write_text(words, encoding="utf-8"))  # a dry run has lost the right
     except OSError as error:
         tell(f"the result could not be written to {file}: {error.strerror}")
 

@@ -79,17 +79,29 @@ def _kind(run: Run) -> str:
     return "dry run" if run.dry_run else BREAK_GLASS if run.launcher == BREAK_GLASS else ""
 
 
+environment_option = click.option(
+    "--env", "environment", metavar="NAME", help="Where the run is; one in Kubernetes is looked up there."
+)
+
+
 @click.command("logs")
 @click.argument("run", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@environment_option
 @click.pass_obj
-def logs_command(session: Session, /, run: str, follow: bool) -> None:
+def logs_command(session: Session, /, run: str, follow: bool, environment: str | None) -> None:
     """Print what a run has printed, byte for byte."""
+    remote = session.remote_or_here(environment)
+    if remote is not None:
+        from oneoff.cli import remoteruns
+
+        return remoteruns.logs(remote, run, follow=follow)
     followed = get(session.reading, run)
     with letting_go(followed):
         for chunk in follow_log(session.reading, followed, follow=follow):
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
+    return None
 
 
 @contextmanager
@@ -105,14 +117,21 @@ def letting_go(run: Run) -> Iterator[None]:
 
 @click.command("wait")
 @click.argument("run", metavar="RUN")
+@environment_option
 @output_option
 @click.pass_context
-def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
+def wait_command(ctx: click.Context, /, run: str, environment: str | None, output: str) -> None:
     """Wait for the end of a run and exit as it did."""
     session: Session = ctx.obj
-    awaited = get(session.reading, run)
-    with letting_go(awaited):
-        ended = wait(session.reading, awaited)
+    remote = session.remote_or_here(environment)
+    if remote is not None:
+        from oneoff.cli import remoteruns
+
+        ended = remoteruns.wait(remote, run)
+    else:
+        awaited = get(session.reading, run)
+        with letting_go(awaited):
+            ended = wait(session.reading, awaited)
     emit(to_document(ended), lambda: ending_line(ended), output)
     ctx.exit(EXIT_CODES[ended.status])
 
@@ -121,14 +140,30 @@ def wait_command(ctx: click.Context, /, run: str, output: str) -> None:
 @click.argument("run", metavar="RUN")
 @click.option("--force", is_flag=True, help="Do not wait for the task's next safe point.")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@environment_option
+@click.option("--yes", is_flag=True, help="In Kubernetes: answer the question with yes.")
+@click.option(
+    "--confirm", metavar="ENV", help="In Kubernetes: confirm for a protected environment, by its name."
+)
 @output_option
-@click.pass_obj
-def cancel_command(session: Session, /, run: str, force: bool, reason: str | None, output: str) -> None:
+@click.pass_context
+def cancel_command(
+    ctx: click.Context, /, run: str, force: bool, reason: str | None, output: str, **given: Any
+) -> None:
     """Ask a run to end."""
+    session: Session = ctx.obj
+    remote = session.remote_or_here(given["environment"])
+    if remote is not None:
+        from oneoff.cli import remoteruns
+
+        options = remoteruns.confirming(run, force=force, reason=reason, **given)
+        ended = remoteruns.cancel(remote, run, options, force=force)
+        return emit(to_document(ended), lambda: ending_line(ended), output)
     asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
     if asked.active:
         tell(f"`oneoff wait {asked.id}` waits for its end")
+    return None
 
 
 def ending_line(run: Run) -> str:

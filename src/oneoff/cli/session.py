@@ -123,6 +123,15 @@ class Session:
             self._remotes[environment] = remote(self.settings, environment, asker=self.asker, say=tell)
         return self._remotes[environment]
 
+    def remote_or_here(self, environment: str | None) -> Remote | None:
+        """None where none is named, or one that is not in Kubernetes: the verb looks at the store here.
+
+        Raises UsageError where there is none of that name.
+        """
+        if environment is None or self.settings.environment_named(environment).kubernetes is None:
+            return None
+        return self.remote(environment)
+
     def without_store(self) -> Emergency:
         """The same where the store cannot be used; raises StoreUnavailable where nothing else can, either."""
         from oneoff.wiring.emergency import emergency

@@ -174,7 +174,7 @@ def _check_traffic(remote: Remote, wanted: Object) -> None:
     except (NotPermitted, ObjectMissing):
         return
     labels = metadata(wanted["spec"]["template"])["labels"]
-    found = counted_by([{**one, "kind": "Service"} for one in services], labels, remote.cluster.namespace)
+    found = counted_by(services, labels)
     if found:
         raise NotDerivable(
             f"{' and '.join(found)} would send requests to the errand's pod, by its labels",

@@ -20,14 +20,14 @@ from oneoff.errors import OneoffError, RunNotFound
 from oneoff.execution.failure import in_words
 from oneoff.kube.cluster import EVENTS, JOBS, PODS, Selection
 from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import ENVIRONMENT, INTENT, RESULT, RUN_ID, TASK
+from oneoff.kube.jobs import ENVIRONMENT, RESULT, RUN_ID
 from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.record import moment, run_of
 from oneoff.kube.verdict import Verdict, verdict
 from oneoff.protocols import Services
-from oneoff.runs.intent import KUBERNETES, read_intent
-from oneoff.runs.run import Actor, Outcome, Release, Run
+from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status
-from oneoff.types import RunId, TaskName, from_rfc3339
+from oneoff.types import RunId
 
 _JOB_NAME: Final = "batch.kubernetes.io/job-name"
 
@@ -123,10 +123,10 @@ def _judged(remote: Remote, job: Object) -> Verdict:
 
 def _adopt(services: Services, job: Object, found: Verdict) -> Run:
     """A run that another store asked for, or none: its Job says who did, and what it was."""
-    run = _of(job)
+    run = run_of(job)
     run = replace(run, actor=with_subjects(run.actor, services.store))
     done = replace(ended(run, found, _ended_at(job) or services.clock.now()), fence=1)
-    started = replace(run, started_at=_moment((job.get("status") or {}).get("startTime")) or run.requested_at)
+    started = replace(run, started_at=moment((job.get("status") or {}).get("startTime")) or run.requested_at)
     done = replace(done, started_at=started.started_at)
     at, observer = services.clock.now(), services.observer
     told: Sequence[Any] = [
@@ -138,35 +138,7 @@ def _adopt(services: Services, job: Object, found: Verdict) -> Run:
     return services.store.get(done.id)
 
 
-def _of(job: Object) -> Run:
-    """The run as its launcher wrote it on the Job."""
-    head = metadata(job)
-    annotations = head.get("annotations") or {}
-    intent = read_intent(str(annotations.get(INTENT) or ""))
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    created = from_rfc3339(str(head["creationTimestamp"]).replace("Z", "+00:00"))
-    words = [*(container.get("command") or []), *(container.get("args") or [])]
-    return Run(
-        id=RunId(annotations[RUN_ID]),
-        app=name_of(job).removesuffix(f"-{annotations[RUN_ID]}"),
-        task=TaskName(annotations.get(TASK) or "unknown"),
-        status=Status.RUNNING,
-        requested_at=(intent and intent.requested_at) or created,
-        actor=Actor(kind=intent.kind, name=intent.actor) if intent else Actor(kind="agent", name=""),
-        release=Release(),
-        environment=str(annotations.get(ENVIRONMENT)),
-        confirmation=intent.confirmation if intent else None,
-        command=tuple(str(word).replace("$$", "$") for word in words),
-        launcher=KUBERNETES,
-        launch=intent.launch if intent else None,
-    )
-
-
 def _ended_at(job: Object) -> datetime | None:
     conditions = (job.get("status") or {}).get("conditions") or []
     times = [one.get("lastTransitionTime") for one in conditions if one.get("status") == "True"]
-    return _moment(times[-1]) if times else None
-
-
-def _moment(text: Any) -> datetime | None:
-    return from_rfc3339(str(text).replace("Z", "+00:00")) if text else None
+    return moment(times[-1]) if times else None

@@ -140,7 +140,7 @@ class Cluster(Protocol):
         """Its log, a line each with its end, and the kubelet's time stamp before it (``timestamps=true``).
 
         Only the last line may have no end: where it was printed without, or where the connection was lost.
-        A connection that is silent for a minute counts as lost: it may be half open.
+        A connection that is silent for minutes counts as lost: it may be half open.
 
         Args:
             since: A time of RFC 3339, from which on; a line of that very time comes again.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import inf
 from typing import Final
 
 from oneoff.errors import ClusterError, ClusterUnreachable, NotPermitted, ObjectMissing
@@ -62,9 +63,10 @@ def follow(
     *,
     container: str,
     start_within: timedelta | None,
-    write: Callable[[bytes], None],
+    write: Callable[[bytes], None] | None,
     say: Callable[[str], None],
     withdraw: bool = False,
+    end_within: timedelta | None = None,
     pace: Pace = PACE,
 ) -> Verdict:
     """Wait until it is decided how a Job ended; write the log of its task meanwhile.
@@ -76,10 +78,11 @@ def follow(
         container: The one that runs the task.
         start_within: For how long it may wait for its start, by our clock from now on, unless it is queued;
             None to wait as long as the Job does.
-        write: Takes the log, byte for byte.
+        write: Takes the log, byte for byte; None where nobody wants to see it.
         say: Takes what there is to say of it, a line each.
         withdraw: Delete the Job if it does not start in time. Where it started at the very last moment after
             all, the verdict is how that ended.
+        end_within: For how long it is followed at most; then the verdict is no final one.
 
     Raises:
         ClusterUnreachable, CredentialsRefused, ClusterError: for minutes on end.
@@ -88,10 +91,27 @@ def follow(
     """
     following = _Following(cluster, Story(job, container), pace, write, Teller(say))
     try:
-        found = following.until_decided(start_within)
+        found = following.until_decided(start_within, end_within)
         if withdraw and found.unfinished and found.status is Status.REFUSED:
             return following.withdraw(found)
         return found
+    finally:
+        following.stop()
+
+
+def read(
+    cluster: Cluster,
+    job: Object,
+    *,
+    container: str,
+    write: Callable[[bytes], None] | None,
+    say: Callable[[str], None],
+    pace: Pace = PACE,
+) -> Verdict:
+    """Where a Job stands now; write what there is of its log. For the arguments and errors see `follow`."""
+    following = _Following(cluster, Story(job, container), pace, write, Teller(say))
+    try:
+        return following.until_read()
     finally:
         following.stop()
 
@@ -102,7 +122,7 @@ class _Following:
         cluster: Cluster,
         story: Story,
         pace: Pace,
-        write: Callable[[bytes], None],
+        write: Callable[[bytes], None] | None,
         teller: Teller,
     ) -> None:
         self._cluster = cluster
@@ -123,28 +143,43 @@ class _Following:
             Watcher(cluster, JOBS, Selection(fields={"metadata.name": name_of(story.job)}), self._inbox),
             Watcher(cluster, PODS, self._pods, self._inbox),
         ]
-        for watcher in self._watchers:
-            watcher.start()
 
     @property
     def _pods(self) -> Selection:
         return Selection(labels={CONTROLLER_UID: self._story.uid})
 
-    def until_decided(self, start_within: timedelta | None) -> Verdict:
+    def until_decided(
+        self, start_within: timedelta | None = None, end_within: timedelta | None = None
+    ) -> Verdict:
+        limit = inf if end_within is None else time.monotonic() + end_within.total_seconds()
+        for watcher in self._watchers:
+            if watcher.ident is None:
+                watcher.start()
         while True:
             self._now = time.monotonic()
-            if self._now >= self._next_look() and self._look():
-                found = self._judge(start_within)
-                if found is not None:
+            if self._now >= min(self._next_look(), limit) and self._look():
+                found, over = self._judge(start_within)
+                if over or self._now >= limit:
                     return found
             self._take(max(0.0, min(self._next_look() - time.monotonic(), 1.0)))
+            self._free_readers()
+
+    def until_read(self) -> Verdict:
+        """All that is there now, of all pods."""
+        while not self._look():
+            time.sleep(self._pace.starting)
+        while True:
+            self._read_logs(follow=False)
+            if all(reader.done for reader in self._readers.values()):
+                return self._story.verdict()
+            self._take(1.0)
             self._free_readers()
 
     def withdraw(self, refusal: Verdict) -> Verdict:
         with suppress(ObjectMissing):
             self._cluster.delete(JOBS, name_of(self._story.job), uid=self._story.uid)
         self._worth_a_look = True
-        found = self.until_decided(None)
+        found = self.until_decided()
         return found if self._story.has_started else replace(refusal, unfinished=False)
 
     def stop(self) -> None:
@@ -214,7 +249,8 @@ class _Following:
 
     # What it comes to.
 
-    def _judge(self, start_within: timedelta | None) -> Verdict | None:
+    def _judge(self, start_within: timedelta | None) -> tuple[Verdict, bool]:
+        """The verdict, and whether nothing more is to be waited for."""
         found = self._story.verdict(overdue=self._overdue(start_within))
         if found.reason in QUEUED:
             self._waits_since = self._now
@@ -222,12 +258,12 @@ class _Following:
         if not found.ended:
             self._decided_at = None
             self._teller.waits(found)
-            return None
+            return found, False
         self._decided_at = self._decided_at or self._now
         if any(not reader.done for reader in self._readers.values()) or self._unsettled():
-            return None
+            return found, False
         self._teller.ended(found)
-        return found
+        return found, True
 
     def _overdue(self, start_within: timedelta | None) -> bool:
         if start_within is None or self._story.has_started:
@@ -250,34 +286,37 @@ class _Following:
 
     # Its logs.
 
-    def _read_logs(self) -> None:
+    def _read_logs(self, *, follow: bool = True) -> None:
         """Begin to read what can be read: of each shard one pod after another."""
+        if self._write is None:
+            return
         for index, lane in self._story.lanes().items():
             known = [uid for uid in lane if uid in self._readers]
             for uid in known:
-                if self._story.has_ended(uid):
+                if self._story.has_ended(uid) or not follow:
                     self._readers[uid].end()
             if any(not self._readers[uid].done for uid in known):
                 continue
             busy = sum(not reader.done for reader in self._readers.values())
             waiting = [uid for uid in lane if uid not in self._readers and self._story.speaker(uid)]
             if waiting and busy < self._pace.readers:
-                self._begin(index, waiting[0], attempt=lane.index(waiting[0]) + 1)
+                self._begin(index, waiting[0], attempt=lane.index(waiting[0]) + 1, follow=follow)
 
-    def _begin(self, index: str, uid: str, attempt: int) -> None:
+    def _begin(self, index: str, uid: str, *, attempt: int, follow: bool) -> None:
         name = name_of(self._story.pods[uid])
         if attempt > 1:
             self._teller.attempt(index, attempt, name)
         reader = LogReader(self._cluster, name, self._story.speaker(uid), self._inbox)
         self._readers[uid] = reader
         self._prefixes[reader] = f"[{index}] ".encode() if index else b""
-        if self._story.has_ended(uid):
+        if self._story.has_ended(uid) or not follow:
             reader.end()
         reader.start()
 
     def _take(self, seconds: float) -> None:
         for entry in self._inbox.take(seconds):
             if isinstance(entry, Lines):
+                assert self._write is not None
                 prefix = self._prefixes[entry.source]
                 self._write(prefix + prefix.join(entry.lines) if prefix else b"".join(entry.lines))
                 continue

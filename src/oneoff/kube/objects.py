@@ -27,6 +27,11 @@ def metadata(thing: Object) -> Object:
     return thing.get("metadata") or {}
 
 
+def annotations_of(thing: Object) -> Object:
+    """Its annotations; empty where it has none."""
+    return metadata(thing).get("annotations") or {}
+
+
 def name_of(thing: Object) -> str:
     """Its name; empty where it has none."""
     return str(metadata(thing).get("name") or "")

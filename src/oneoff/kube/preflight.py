@@ -13,7 +13,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import LAUNCH
+from oneoff.kube.rights import LAUNCH, RUNS
 from oneoff.settings import KubernetesSettings
 
 
@@ -25,13 +25,13 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     """
     place = look(cluster, live.workload)
     rights = check_rights(cluster)
-    dry = check_creation(cluster, made, permitted=rights[0].state != "failure")
+    dry = check_creation(cluster, made, permitted=LAUNCH[0].given(cluster))
     return [*rights, *judge(place, live.workload, made, settings), dry]
 
 
 def check_rights(cluster: Cluster) -> list[Check]:
     """Whether the user may do what a launch needs; first what it cannot do without."""
-    step = f"ask for it in {cluster.namespace}; `oneoff doctor` says who you are there"
+    step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
     checks = [
         Check(
             "rights",
@@ -39,8 +39,8 @@ def check_rights(cluster: Cluster) -> list[Check]:
             f"you may not {right}, and cannot {right.purpose}",
             step,
         )
-        for right in LAUNCH
-        if not cluster.may(right.verb, right.resource, subresource=right.subresource)
+        for right in RUNS
+        if not right.given(cluster)
     ]
     return checks or [Check("rights", "ok", "you may launch and follow runs")]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from oneoff.kube.jobs import RESULT, RUN_ID
-from oneoff.kube.objects import Object, metadata, name_of, named
+from oneoff.kube.jobs import CANCELLED_BY, RESULT, RUN_ID
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of, named
 from oneoff.runs.lastwords import LastWords, read_last_words
 from oneoff.runs.status import EXIT_CODES, FINAL, Status
 
@@ -71,12 +71,12 @@ class _Seen:
 
     @property
     def expected(self) -> bool:
-        return (metadata(self.job).get("annotations") or {}).get(RESULT) == "expected"
+        return annotations_of(self.job).get(RESULT) == "expected"
 
     @property
     def run_id(self) -> str:
         """That of a schedule's run is its Job's name."""
-        return (metadata(self.job).get("annotations") or {}).get(RUN_ID) or name_of(self.job)
+        return annotations_of(self.job).get(RUN_ID) or name_of(self.job)
 
     def condition(self, *kinds: str) -> Object | None:
         """The first of the Job's conditions of these kinds that holds."""
@@ -187,7 +187,10 @@ def _has_failed(pod: Object, container: str) -> bool:
 def _removed(seen: _Seen, last: Object | None) -> Verdict:
     words = _words(seen, last)
     if words is not None:
-        return _of_words(words, last, seen)
+        found = _of_words(words, last, seen)
+        # The run knows of the signal alone; who sent it is on the Job.
+        cancelled = words.status is Status.INTERRUPTED and CANCELLED_BY in annotations_of(seen.job)
+        return replace(found, status=Status.CANCELLED) if cancelled else found
     if last is not None and _task(last, seen.container).get("running"):
         return Verdict(status=Status.STOPPING, message="the Job is being deleted")
     return Verdict(

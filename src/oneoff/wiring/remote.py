@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from oneoff.commands.remote import Remote, kubernetes_of, place_of
+from oneoff.errors import UsageError
 from oneoff.protocols import Asker
 from oneoff.settings import Settings
 from oneoff.stores.witness import FileWitness
@@ -22,8 +24,8 @@ def remote(
     """
     named = settings.environment_named(environment)
     where = kubernetes_of(named)
-    from oneoff.kube.client import connect  # after the checks: it loads a whole HTTP client
-
+    with _needing_lightkube():
+        from oneoff.kube.client import connect  # after the checks: it loads a whole HTTP client
     cluster = connect(where)
     place = place_of(cluster.context, cluster.namespace, where.workload)
     return Remote(
@@ -36,3 +38,14 @@ def remote(
         actor_kind=current_actor(settings.claims).kind,
         witness=FileWitness(settings.user_dir, place, say) if settings.user_dir else None,
     )
+
+
+@contextmanager
+def _needing_lightkube() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"an environment in Kubernetes needs lightkube, which cannot be imported: {error}",
+            next_step="pip install 'oneoff[kubernetes]'",
+        ) from error

@@ -1,0 +1,74 @@
+"""``oneoff logs``, ``wait`` and ``cancel`` of a run whose environment is in Kubernetes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from oneoff.cli.launch import letting_go
+from oneoff.commands import remoteruns
+from oneoff.commands.options import Options
+from oneoff.commands.remote import Remote
+from oneoff.commands.remoteruns import Cancel
+from oneoff.errors import Refused, UsageError
+from oneoff.runs.run import Run
+
+
+def logs(remote: Remote, reference: str, *, follow: bool) -> None:
+    """Print it as it comes."""
+    found = remoteruns.find(remote, reference)
+    with letting_go(found.run.id, remote.environment.name):
+        remoteruns.logs(remote, found, follow=follow, write=_write)
+
+
+def wait(remote: Remote, reference: str) -> Run:
+    found = remoteruns.find(remote, reference)
+    with letting_go(found.run.id, remote.environment.name):
+        return remoteruns.wait(remote, found)
+
+
+def cancel(remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
+    found = remoteruns.find(remote, reference)
+    with letting_go(found.run.id, remote.environment.name):
+        ask = None if found.bare else partial(_ask, remote, options.reason)
+        return remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
+
+
+def _ask(remote: Remote, reason: str | None, run: Run) -> bool:
+    """Through the store, so that it may end at its next safe point, and the log has who asked.
+
+    Where it cannot be asked, its pod is told by a signal, as its Job goes.
+    """
+    from oneoff.commands import errands
+
+    try:
+        answer = errands.run(remote, ["cancel", run.id, *(["--reason", reason] if reason else [])])
+        if answer.exit_code == 0:
+            return True
+        remote.say(answer.stderr.decode(errors="replace").strip())
+    except (Refused, UsageError) as error:
+        remote.say(f"run {run.id} could not be asked to end: {error.message}")
+    return False
+
+
+def confirming(
+    reference: str, *, environment: str, force: bool, reason: str | None, yes: bool, confirm: str | None
+) -> Options:
+    """How the cancelling is confirmed, and the command that would have worked."""
+
+    def command_with(missing: Sequence[str]) -> str:
+        words = ["oneoff", "cancel", reference, "--env", environment, *(["--force"] if force else [])]
+        if reason and not any(option.startswith("--reason") for option in missing):
+            words += ["--reason", reason]
+        return " ".join([*map(shlex.quote, words), *missing])
+
+    return Options(
+        environment=environment, yes=yes, confirm=confirm, reason=reason, command_with=command_with
+    )
+
+
+def _write(text: bytes) -> None:
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()

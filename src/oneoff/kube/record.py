@@ -1,0 +1,52 @@
+"""The record of a run as its Job tells it, where no store is at hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from oneoff.kube.jobs import ENVIRONMENT, INTENT, RUN_ID, TASK
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
+from oneoff.runs.intent import KUBERNETES, read_intent
+from oneoff.runs.run import Actor, Release, Run
+from oneoff.runs.status import Status
+from oneoff.types import RunId, TaskName, from_rfc3339
+
+
+def run_id_of(job: Object) -> RunId:
+    """The run that a Job is; that of a schedule's is the Job's name."""
+    return RunId(annotations_of(job).get(RUN_ID) or name_of(job))
+
+
+def created_at(job: Object) -> datetime:
+    created = moment(metadata(job).get("creationTimestamp"))
+    assert created is not None
+    return created
+
+
+def run_of(job: Object) -> Run:
+    """The run as its launcher wrote it on the Job; whether it has ended is not looked at."""
+    annotations = annotations_of(job)
+    intent = read_intent(str(annotations.get(INTENT) or ""))
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    run_id = run_id_of(job)
+    words = [*(container.get("command") or []), *(container.get("args") or [])]
+    return Run(
+        id=run_id,
+        app=name_of(job).removesuffix(f"-{run_id}"),
+        task=TaskName(annotations.get(TASK) or "unknown"),
+        status=Status.RUNNING,
+        requested_at=(intent and intent.requested_at) or created_at(job),
+        actor=Actor(kind=intent.kind, name=intent.actor) if intent else Actor(kind="agent", name=""),
+        release=Release(),
+        environment=str(annotations.get(ENVIRONMENT)),
+        confirmation=intent.confirmation if intent else None,
+        command=tuple(str(word).replace("$$", "$") for word in words),
+        launcher=KUBERNETES,
+        launch=intent.launch if intent else None,
+    )
+
+
+def moment(text: Any) -> datetime | None:
+    """A time as Kubernetes writes it."""
+    return from_rfc3339(str(text).replace("Z", "+00:00")) if text else None
