@@ -85,6 +85,20 @@ class ClusterContract:
         with pytest.raises(ObjectMissing):
             cluster.get(CONFIG_MAPS, name)
 
+    def test_a_rehearsal_tells_what_the_server_warns_of(self, cluster: Cluster, name: str) -> None:
+        container = {"name": "main", "image": "a"}
+        spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+        thing = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        assert cluster.rehearse(JOBS, thing) == []
+        dotted = {**thing, "metadata": {"name": f"{name}.v1.2"}}
+        (warning,) = cluster.rehearse(JOBS, dotted)
+        assert "a DNS label is recommended" in warning
+        for made in (name, f"{name}.v1.2"):
+            with pytest.raises(ObjectMissing):
+                cluster.get(JOBS, made)
+        with pytest.raises(ClusterError, match=r"metadata\.name"):
+            cluster.rehearse(JOBS, {**thing, "metadata": {"name": "A"}})
+
     def test_what_is_not_accepted_is_told_by_its_field(self, cluster: Cluster, name: str) -> None:
         container = {"name": "main", "image": "a"}
         spec = {"template": {"spec": {"restartPolicy": "Always", "containers": [container]}}}

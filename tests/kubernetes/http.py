@@ -227,7 +227,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "get", _:
                 self._send(200, resources.get(kind, namespace, name))
             case "create", _:
-                self._send(_CREATED, resources.create(kind, namespace, body, caller))
+                made = resources.create(kind, namespace, body, caller)
+                said = filter(None, (warn(kind, body) for warn in resources.warn))
+                self._send(_CREATED, made, _warnings(said))
             case "update", subresource:
                 self._send(200, resources.update(kind, namespace, body, caller, subresource))
             case "patch", subresource:
@@ -326,6 +328,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Date", self.date_time_string())
         self.end_headers()
+
+
+def _warnings(said: Iterable[str]) -> dict[str, str]:
+    """The header that carries them, of RFC 7234."""
+    quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in said]
+    return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else {}
 
 
 def _check_body(route: Route, body: Any) -> None:

@@ -60,6 +60,8 @@ class Resources:
         self.admit: list[Callable[[Kind, Object], None]] = [
             lambda kind, obj: admission.check(storage, kind, obj)
         ]
+        self.warn: list[Callable[[Kind, Object], str]] = [validation.warning]
+        """What a creation is answered with besides: a text, or nothing."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
         found = self.storage.get(kind.key(namespace, name))

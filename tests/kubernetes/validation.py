@@ -49,6 +49,16 @@ def _name(kind: Kind, name: str) -> Iterator[Problem]:
         yield _wrong("metadata.name", name, _NAME_RULE)
 
 
+def warning(kind: Kind, obj: Object) -> str:
+    """What the server warns of in an object that it takes; empty where it does not."""
+    if kind.kind != "Job" or "." not in obj["metadata"].get("name", ""):
+        return ""
+    return (
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+        "a DNS label is recommended: [must not contain dots]"
+    )
+
+
 def _pod_spec(spec: Object, at: str) -> Iterator[Problem]:
     if not spec.get("containers"):
         yield required(f"{at}.containers")

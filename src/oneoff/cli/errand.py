@@ -40,17 +40,15 @@ class ErrandCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         session = ctx.find_object(Session)
-        environment = self.elsewhere(ctx, session) if session else None
-        if session is None or environment is None:
+        assert session is not None  # of the root command
+        remote = self.elsewhere(ctx, session)
+        if remote is None:
             return super().invoke(ctx)
-        return ctx.exit(self.send(ctx, session.remote(environment)))
+        return ctx.exit(self.send(ctx, remote))
 
-    def elsewhere(self, ctx: click.Context, session: Session) -> str | None:
-        """The environment where it has to be done; None for here. Raises UsageError where there is none."""
-        wanted = ctx.params.pop(ENV)
-        if wanted is None or session.settings.environment_named(wanted).kubernetes is None:
-            return None
-        return str(wanted)
+    def elsewhere(self, ctx: click.Context, session: Session) -> Remote | None:
+        """Where it has to be done; None for here. Raises UsageError where there is no such environment."""
+        return session.remote_or_here(ctx.params.pop(ENV))
 
     def send(self, ctx: click.Context, remote: Remote) -> int:
         """Do it there, and give out what comes back; the exit code."""
@@ -98,9 +96,8 @@ def words(ctx: click.Context, params: Mapping[str, Any]) -> list[str]:
     arguments: list[str] = []
     for param in ctx.command.params:
         name = param.name or ""
-        given = ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
         value = params.get(name)
-        if not given or value in (None, ()):
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE or value in (None, ()):
             continue
         values = value if isinstance(value, tuple) else (value,)
         if not isinstance(param, click.Option):

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from oneoff.audit.witness import Sighting
 from oneoff.errors import OneoffError
-from oneoff.kube.frames import Stream, frames, last_frame
+from oneoff.kube.frames import FIRST_FRAME, Stream, frames, last_frame
 
 OPTION: Final = "--framed"
 NOTHING_SEEN: Final = "-"
@@ -85,7 +85,7 @@ class _Frames:
         self._lock = threading.Lock()
         self._count = 0
         self._ended = False
-        self._write(b"\n")  # whatever was printed before, in the same container, may have no end
+        self._write(FIRST_FRAME)
 
     def copy(self, stream: Stream, pipe: IO[bytes]) -> None:
         for line in pipe:

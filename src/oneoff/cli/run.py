@@ -23,7 +23,15 @@ from oneoff.commands.options import Options
 from oneoff.commands.run import Request, frozen_parameters, refuse, rerun_differences, run, task_again
 from oneoff.commands.runs import get
 from oneoff.dryrun.render import render
-from oneoff.errors import AlreadyStarted, AppBroken, AppNotFound, OneoffError, Refused, UsageError
+from oneoff.errors import (
+    AlreadyStarted,
+    AppBroken,
+    AppNotFound,
+    OneoffError,
+    Refused,
+    StoreUnavailable,
+    UsageError,
+)
 from oneoff.runs.document import to_document
 from oneoff.runs.lastwords import last_words, refusal_words
 from oneoff.runs.run import Run
@@ -239,7 +247,7 @@ def _perform(ctx: click.Context, session: Session, request: Request, given: Mapp
         with _telling_refusals(given["result_file"], request.options.run_id):
             ended = run(session.services, request)
     if given["result_file"] and not ended.active:
-        _leave_result(given["result_file"], ended)
+        _leave_result(given["result_file"], ended, session)
     if given["output"] == "json":
         emit(to_document(ended), str, "json")
     else:
@@ -260,9 +268,13 @@ def _telling_refusals(file: str | None, run_id: RunId | None) -> Iterator[None]:
         raise
 
 
-def _leave_result(file: str, run: Run) -> None:
+def _leave_result(file: str, run: Run, session: Session) -> None:
     """For whoever started this process and sees no store; the record counts, whatever the file does."""
-    _leave(file, last_words(run))
+    log = None
+    if run.checkpoint is not None:
+        with suppress(StoreUnavailable):
+            log = own.unheld(session.services.store.log_name)
+    _leave(file, last_words(run, log))
 
 
 def _leave(file: str, words: str) -> None:

@@ -30,18 +30,23 @@ from oneoff.kube.errand import Errand, errand_job
 from oneoff.kube.following import follow
 from oneoff.kube.live import Live, read
 from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.releases import Release
 from oneoff.kube.selectors import counted_by
 from oneoff.kube.verdict import Verdict
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import new_run_id
 
+_ROLLING: Final[tuple[Release, ...]] = ("running", "target")
+"""Which release is asked during a rollout; where several serve, neither is the running one."""
 _ATTEMPTS: Final = 3
 """How often a Job is created whose answer was lost."""
 _SHOWN: Final = 20
 """Lines of what a pod has printed that an error shows."""
 _NOT_FOUND: Final = frozenset({126, 127, 128})
 """Exit codes of a shell and of a container's runtime for a program that is not there, or is none."""
+_KILLED: Final = 128
+"""From here on an exit code is that of a process which was killed: what it has printed may be half of it."""
 _NO_ONEOFF: Final = (
     "is oneoff in the image? if it is started otherwise there, say so by program; where it is not, its tasks "
     "are commands with runner = false"
@@ -93,7 +98,7 @@ def run(
     _check_traffic(remote, wanted)
     log, verdict = _carried_out(remote, wanted, container)
     framed = frames.read(log)
-    if framed.exit_code is None:
+    if framed.exit_code is None or framed.exit_code >= _KILLED:
         raise _failed(remote, framed, verdict)
     sighting = Sighting.read(framed.note)
     if remote.witness and needs_store and sighting is not None:
@@ -102,11 +107,18 @@ def run(
 
 
 def serving(remote: Remote) -> Live:
-    """The release to ask: also in the middle of a rollout there is one that serves."""
+    """The release to ask. In the middle of a rollout any that serves knows the store.
+
+    Raises:
+        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.live.read`.
+    """
     try:
         return read(remote.cluster, remote.where)
-    except NotDerivable:
-        return read(remote.cluster, remote.where, release="running")
+    except NotDerivable as unsettled:
+        for release in _ROLLING:
+            with suppress(NotDerivable):
+                return read(remote.cluster, remote.where, release=release)
+        raise unsettled
 
 
 def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
@@ -147,7 +159,7 @@ def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes,
         )
     finally:
         with suppress(ClusterError):  # then it goes by itself, some minutes after its end
-            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]), grace=0)
+            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
     return b"".join(log), verdict
 
 
@@ -187,12 +199,12 @@ def _failed(remote: Remote, framed: frames.Framed, verdict: Verdict) -> ErrandFa
     place = f"the release in {remote.environment.name}"
     why = ": ".join(filter(None, [verdict.reason, verdict.message])) or f"it is {verdict.status}"
     if framed.begun:
-        if verdict.exit_code is not None and not verdict.reason:
+        if verdict.exit_code is not None and verdict.exit_code < _KILLED and not verdict.reason:
             return ErrandFailed(
                 f"the answer of {place} did not come whole: its log was cut",
                 next_step="ask for less, by --since or --limit; a node keeps some MiB of a log",
             )
-        return ErrandFailed(f"{place} did not answer to the end: {why}")
+        return _told(f"{place} did not answer to the end: {why}", framed.stderr)
     if verdict.exit_code in _NOT_FOUND:
         return _told(f"{place} could not be asked: {why}", framed.stderr, _NO_ONEOFF)
     if b"--framed" in framed.stderr:

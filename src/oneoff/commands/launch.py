@@ -164,6 +164,8 @@ def attend_launched(
             f"{error.message}: run {launched.run.id} goes on unwatched",
             next_step=f"`oneoff wait {launched.run.id} --env {launched.run.environment}` comes back to it",
         ) from error
+    if verdict.words is not None:
+        remote.saw(verdict.words.log, verdict.words.checkpoint)
     if verdict.unfinished:  # it would start later, or never end, and nobody would see it
         with suppress(ObjectMissing):
             remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from oneoff.audit.merkle import Checkpoint
+from oneoff.audit.witness import Sighting
 from oneoff.errors import UsageError
 from oneoff.kube.cluster import Caller, Cluster
 from oneoff.protocols import Asker, Clock, Witness
@@ -41,6 +44,14 @@ class Remote:
     def actor(self) -> str:
         """The name in the records of what is started from here. Raises ClusterError."""
         return self.caller.name
+
+    def saw(self, log: str | None, checkpoint: str | None) -> None:
+        """Remember a state of the environment's audit log, as a process there has told of it."""
+        if self.witness is None or log is None or checkpoint is None:
+            return
+        with suppress(ValueError):  # a word of a pod, which may be anything
+            seen = Sighting(log=log, checkpoint=Checkpoint.parse(checkpoint), at=self.clock.now())
+            self.witness.remember(seen)
 
 
 def kubernetes_of(environment: EnvironmentSettings) -> KubernetesSettings:

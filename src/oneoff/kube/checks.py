@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from oneoff.errors import OneoffError
+
 State = Literal["ok", "warning", "failure"]
 """``failure``: the run would not start, or would do harm; ``warning``: it may, or nobody could look."""
 
@@ -19,6 +21,12 @@ class Check:
     next_step: str = ""
 
 
-def not_looked_at(name: str, why: str) -> Check:
+def not_looked_at(name: str, *reasons: OneoffError) -> Check:
     """It could not be looked at, which is never the same as being well."""
-    return Check(name, "warning", f"not looked at: {why}")
+    steps = dict.fromkeys(reason.next_step for reason in reasons if reason.next_step)
+    return Check(
+        name,
+        "warning",
+        f"not looked at: {'; '.join(reason.message for reason in reasons)}",
+        "; ".join(steps),
+    )

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -31,7 +31,6 @@ from oneoff.kube.connection.proxies import proxy_for
 from oneoff.kube.connection.transport import STREAM, TIMEOUT, Pace, StreamLost, Transport, lines
 from oneoff.kube.objects import Object
 from oneoff.settings.kubernetes import KubernetesSettings
-from oneoff.version import __version__
 
 MANAGER: Final = "oneoff"
 """Who owns the fields that are applied."""
@@ -43,11 +42,12 @@ _ATTEMPTS: Final = 5
 """Lists that are begun, where the server forgets the version while their pages are read."""
 _GRACE: Final = 5.0
 """Seconds that a watch may be late with its end."""
-_AGENT: Final = {"User-Agent": f"{MANAGER}/{__version__}"}
 _SELF_REVIEW: Final = Resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews")
 _ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
 )
+_WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""One of a ``Warning`` header (RFC 7234, 5.5)."""
 _OF_THE_CLUSTER: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW)
 
 
@@ -90,7 +90,6 @@ class KubernetesCluster:
         )
         self._http = httpx2.Client(
             base_url=target.server.url,
-            headers=_AGENT,
             trust_env=False,
             timeout=httpx2.Timeout(TIMEOUT),
             transport=transport,
@@ -112,6 +111,12 @@ class KubernetesCluster:
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
         with _understood():
             return dict(self._lightkube.create(_kind(resource)(thing), dry_run=dry_run))
+
+    def rehearse(self, resource: Resource, thing: Object) -> Sequence[str]:
+        query = {"dryRun": "All", "fieldManager": MANAGER}
+        answer = self._http.post(self._path(resource), params=query, json=thing)
+        said = ", ".join(answer.headers.get_list("Warning"))
+        return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(said)]
 
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False

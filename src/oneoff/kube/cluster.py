@@ -108,6 +108,9 @@ class Cluster(Protocol):
         Not repeated after an answer was lost: the caller looks whether it is there.
         """
 
+    def rehearse(self, resource: Resource, thing: Object) -> Sequence[str]:
+        """What the server warns of where this is made; it is not. Raises what ``create`` raises."""
+
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False
     ) -> Object:

@@ -21,7 +21,9 @@ _LONGEST: Final = 1000
 _WHOLE, _PIECE, _UNENDED = "|", "+", "."
 """A line, or its end; what more follows of; the end of a stream that has no end of line."""
 
-_FRAME: Final = re.compile(rb"oneoff/(?:([12])([|+.])(.*)|=(\d+) (\d+)(?: (.*))?)", re.DOTALL)
+FIRST_FRAME: Final = b"\noneoff/>\n"
+"""Begins an answer. The empty line ends whatever was printed before in the same container."""
+_FRAME: Final = re.compile(rb"oneoff/(?:([12])([|+.])(.*)|=(\d+) (\d+)(?: (.*))?|>)", re.DOTALL)
 _ESCAPED: Final = {
     **{code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), 0x7F)},
     **{0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)},  # bytes that are no UTF-8 (PEP 383)
@@ -60,29 +62,47 @@ class Framed:
 
 
 def read(log: bytes) -> Framed:
-    """The inverse of :func:`frames` and :func:`last_frame`."""
-    streams: dict[bytes, list[bytes]] = {b"1": [], b"2": []}
-    last: tuple[int, int, bytes] | None = None
-    count = 0
+    """The inverse of :func:`frames` and :func:`last_frame`.
+
+    Where a second pod was started for one Job there are two answers, and the first whole one counts.
+    """
+    answer, others = _Answer(), list[bytes]()
     for line in log.split(b"\n"):
         found = _FRAME.fullmatch(line)
         if found is None:
-            streams[b"2"] += [line, b"\n"] if line else []
-        elif found[1]:
-            count += 1
-            streams[found[1]].append(found[3])
-            if found[2] == _WHOLE.encode():
-                streams[found[1]].append(b"\n")
-        else:
-            last = int(found[4]), int(found[5]), found[6] or b""
-    whole = last is not None and last[1] == count
+            others += [line, b"\n"] if line else []
+        elif not answer.whole:
+            if line == FIRST_FRAME.strip():
+                answer = _Answer()
+            answer.take(found)
     return Framed(
-        stdout=_unescaped(b"".join(streams[b"1"])),
-        stderr=_unescaped(b"".join(streams[b"2"])),
-        exit_code=last[0] if last is not None and whole else None,
-        note=last[2].decode(errors="replace") if last is not None else "",
-        begun=count > 0 or last is not None,
+        stdout=_unescaped(b"".join(answer.streams[b"1"])),
+        stderr=b"".join(others) + _unescaped(b"".join(answer.streams[b"2"])),
+        exit_code=answer.exit_code if answer.whole else None,
+        note=answer.note,
+        begun=answer.begun,
     )
+
+
+class _Answer:
+    """What the frames of one process have said so far."""
+
+    def __init__(self) -> None:
+        self.streams: dict[bytes, list[bytes]] = {b"1": [], b"2": []}
+        self.exit_code = 0
+        self.note = ""
+        self.begun = self.whole = False
+        self._count = 0
+
+    def take(self, frame: re.Match[bytes]) -> None:
+        self.begun = True
+        stream, kind, text, code, count, note = frame.groups()
+        if stream:
+            self._count += 1
+            self.streams[stream] += [text, b"\n"] if kind == _WHOLE.encode() else [text]
+        elif code:
+            self.exit_code, self.note = int(code), (note or b"").decode(errors="replace")
+            self.whole = int(count) == self._count
 
 
 def _unescaped(text: bytes) -> bytes:

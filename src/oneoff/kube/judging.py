@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from oneoff.kube import network, podsecurity, quotas, selectors
-from oneoff.kube.checks import Check, not_looked_at
+from oneoff.kube.checks import Check
 from oneoff.kube.cluster import (
     AUTOSCALERS,
     BUDGETS,
@@ -35,7 +35,7 @@ def judge(place: Place, workload: Workload, made: Made, settings: KubernetesSett
     """What is known without asking anybody."""
     template = made.derived.template
     return [
-        check_namespace(place),
+        *check_namespace(place),
         *check_selectors(place, template),
         *check_network(place, workload, template, settings),
         *check_quotas(place, template),
@@ -45,25 +45,26 @@ def judge(place: Place, workload: Workload, made: Made, settings: KubernetesSett
     ]
 
 
-def check_namespace(place: Place) -> Check:
+def check_namespace(place: Place) -> list[Check]:
     """A namespace that is being deleted takes no new object."""
     if place.namespace is None:
-        return not_looked_at("namespace", place.hidden.get(str(NAMESPACES), "it is not there"))
-    if ends(place.namespace):
-        return Check(
+        return place.unseen("namespace", NAMESPACES)
+    if not ends(place.namespace):
+        return [Check("namespace", "ok", f"the namespace {place.name} is active")]
+    return [
+        Check(
             "namespace",
             "failure",
             f"the namespace {place.name} is being deleted: it takes nothing new",
             f"wait until it is there again, or name another one {_TABLE}",
         )
-    return Check("namespace", "ok", f"the namespace {place.name} is active")
+    ]
 
 
 def check_selectors(place: Place, template: Object) -> list[Check]:
     """Whether anything would take the run's pod for one of the app's."""
     labels = metadata(template)["labels"]
     found = counting(place, labels)
-    hidden = place.why_not(SERVICES, BUDGETS, AUTOSCALERS)
     if found:
         return [
             Check(
@@ -73,11 +74,8 @@ def check_selectors(place: Place, template: Object) -> list[Check]:
                 "take from network_labels what they select by",
             )
         ]
-    if hidden:
-        return [not_looked_at("selectors", hidden)]
-    return [
-        Check("selectors", "ok", "no Service, PodDisruptionBudget or autoscaler counts the run as the app")
-    ]
+    well = Check("selectors", "ok", "no Service, PodDisruptionBudget or autoscaler counts the run as the app")
+    return place.unseen("selectors", SERVICES, BUDGETS, AUTOSCALERS) or [well]
 
 
 def counting(place: Place, labels: Mapping[str, str]) -> list[str]:
@@ -93,9 +91,9 @@ def check_network(
     place: Place, workload: Workload, template: Object, settings: KubernetesSettings
 ) -> list[Check]:
     """Whether the run may connect to what the app may."""
-    hidden = place.why_not(NETWORK_POLICIES)
-    if hidden:
-        return [not_looked_at("network", hidden)]
+    unseen = place.unseen("network", NETWORK_POLICIES)
+    if unseen:
+        return unseen
     app, run = workload.pod_labels, metadata(template)["labels"]
     around = metadata(place.namespace or {}).get("labels") or {}
     found = network.reach(place.of(NETWORK_POLICIES), app, run, around)
@@ -116,8 +114,8 @@ def check_network(
             Check(
                 "network",
                 "warning",
-                f"NetworkPolicy {', '.join(found.lost)} says where the app's pods may connect to, "
-                "and is not for the run's",
+                f"NetworkPolicy {', '.join(found.lost)} is for the app's pods and not for the run's, "
+                + ("which may connect anywhere" if found.free else "which may not reach all that they do"),
                 again,
             )
         )
@@ -141,7 +139,7 @@ def _network_labels(
     settings: KubernetesSettings,
 ) -> str:
     """The labels that would help, save where something else would count the run by them."""
-    policy = "let a NetworkPolicy for pods with app.kubernetes.io/component: oneoff allow what the run needs"
+    policy = "let a NetworkPolicy for pods with app.kubernetes.io/component: oneoff say what runs may reach"
     if not found.labels:
         return policy
     counted = counting(place, network.with_labels(run, app, found.labels))
@@ -155,24 +153,20 @@ def _network_labels(
 
 def check_quotas(place: Place, template: Object) -> list[Check]:
     """Whether there is room for one more Job and pod."""
-    if place.why_not(QUOTAS):
-        return [not_looked_at("quota", place.why_not(QUOTAS))]
     if not place.of(QUOTAS):
-        return [Check("quota", "ok", "there is no quota")]
+        return place.unseen("quota", QUOTAS) or [Check("quota", "ok", "there is no quota")]
     problems = quotas.exceeded(place.of(QUOTAS), place.of(LIMIT_RANGES), template)
-    defaults = place.why_not(LIMIT_RANGES)
+    defaults = place.unseen("quota", LIMIT_RANGES)
     step = f"see kubectl -n {place.name} describe quota; remove what has ended, or raise it"
     checks = [Check("quota", "warning" if defaults else "failure", problem, step) for problem in problems]
-    if defaults:
-        checks.append(not_looked_at("quota", defaults))
-    return checks or [Check("quota", "ok", "there is room for the run")]
+    return [*checks, *defaults] or [Check("quota", "ok", "there is room for the run")]
 
 
 def check_security(place: Place, template: Object) -> list[Check]:
     """Whether the namespace's Pod Security takes the run's pod."""
     name = "pod security"
     if place.namespace is None:
-        return [not_looked_at(name, place.hidden.get(str(NAMESPACES), "the namespace is not there"))]
+        return place.unseen(name, NAMESPACES)
     labels = metadata(place.namespace).get("labels") or {}
     level = str(labels.get(podsecurity.ENFORCE) or "privileged")
     version = str(labels.get(f"{podsecurity.ENFORCE}-version") or "latest")

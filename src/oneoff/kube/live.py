@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted, ObjectMissing
 from oneoff.kube import pinning, releases
+from oneoff.kube.asking import together
 from oneoff.kube.cluster import (
-    CLAIMS,
-    CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     EVERYTHING,
@@ -25,7 +25,8 @@ from oneoff.kube.cluster import (
     Resource,
     Selection,
 )
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.configuration import read_configuration
+from oneoff.kube.objects import Object, metadata
 from oneoff.kube.releases import Release, Revision
 from oneoff.kube.workload import Workload, container_of, find, flattened, parsed
 from oneoff.settings import KubernetesSettings
@@ -49,10 +50,7 @@ class Live:
     revision: str
     """As people name it: the number of a Deployment's; empty where it has none."""
     config: Mapping[str, str] = field(default_factory=dict)
-    """What the configuration is known by: ``checksum/…`` annotations; ``configmap/NAME`` with its version.
-
-    References are read when a pod starts, so pods that are older may have other values. Secrets are not read.
-    """
+    """What the configuration is known by: see :class:`~oneoff.kube.configuration.Configuration`."""
     notes: tuple[str, ...] = ()
     """What whoever launches should know."""
 
@@ -85,14 +83,13 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
     container = container_of(workload, settings.container)
     ready = [pod for pod in chosen.pods if releases.ready(pod)]
     pinned = pinning.pin(where, str(container.get("image") or ""), str(container["name"]), ready)
-    claims, unknown_claims = _claims(cluster, workload)
-    config, unknown_config = _config(cluster, workload.template)
-    notes = [*_about(workload, chosen, release, now.trouble), pinned.note, *unknown_claims, *unknown_config]
+    around = read_configuration(cluster, workload.template)
+    notes = [*_about(workload, chosen, release, now.trouble), pinned.note, *around.notes]
     return Live(
-        workload=replace(workload, claims=claims),
+        workload=replace(workload, claims=around.claims),
         image=pinned.image,
         revision=chosen.number,
-        config=config,
+        config=around.versions,
         notes=tuple(filter(None, notes)),
     )
 
@@ -107,21 +104,16 @@ def of_manifest(cluster: Cluster, settings: KubernetesSettings, documents: Itera
     workload = find(flattened(documents), settings.workload, cluster.namespace)
     image = str(container_of(workload, settings.container).get("image") or "")
     pinned = image if pinning.is_pinned(image) else None
-    there, unknown_claims = _claims(cluster, workload)
-    config, unknown_config = _config(cluster, workload.template)
-    notes = [
-        f"{workload.reference} is taken from a manifest, whatever runs",
-        *unknown_claims,
-        *unknown_config,
-    ]
+    around = read_configuration(cluster, workload.template)
+    notes = [f"{workload.reference} is taken from a manifest, whatever runs", *around.notes]
     if pinned is None:
         notes.append(f"{image} is no digest: what it names may change until the run starts")
     return Live(
-        workload=replace(workload, claims={**there, **workload.claims}),
+        workload=replace(workload, claims={**around.claims, **workload.claims}),
         image=pinned,
         revision="",
-        config=config,
-        notes=(*notes, *unknown_claims, *unknown_config),
+        config=around.versions,
+        notes=tuple(notes),
     )
 
 
@@ -191,12 +183,12 @@ def _revisions(cluster: Cluster, workload: Workload) -> tuple[list[Object], list
         return [], []
     selector: Any = (workload.source.get("spec") or {}).get("selector") or {}
     chosen = Selection(labels=selector["matchLabels"]) if selector.get("matchLabels") else EVERYTHING
-    kept: list[Object] = []
+    wanted = [PODS]
     if workload.kind != "ReplicaSet":
-        resource = CONTROLLER_REVISIONS if workload.kind == "StatefulSet" else REPLICASETS
-        uid = metadata(workload.source).get("uid")
-        kept = [one for one in cluster.list(resource, chosen).items if _owner(one) == uid]
-    return kept, list(cluster.list(PODS, chosen).items)
+        wanted.append(CONTROLLER_REVISIONS if workload.kind == "StatefulSet" else REPLICASETS)
+    pods, *kept = together(cluster, [partial(cluster.list, one, chosen) for one in wanted])
+    uid = metadata(workload.source).get("uid")
+    return [one for listing in kept for one in listing.items if _owner(one) == uid], list(pods.items)
 
 
 def _owner(one: Object) -> Any:
@@ -215,44 +207,3 @@ def _about(workload: Workload, chosen: Revision, release: Release | None, troubl
     if chosen.available < len(chosen.pods):
         return [f"{chosen.available} of {len(chosen.pods)} pods of {workload.reference} are available"]
     return []
-
-
-def _claims(cluster: Cluster, workload: Workload) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Access modes of the claims that it mounts."""
-    volumes = workload.template["spec"].get("volumes") or []
-    if not any(volume.get("persistentVolumeClaim") for volume in volumes):
-        return {}, []
-    try:
-        listed = cluster.list(CLAIMS).items
-    except NotPermitted as error:
-        return {}, [f"whether its volumes may be shared is not known: {error}"]
-    return {name_of(one): tuple((one.get("spec") or {}).get("accessModes") or ()) for one in listed}, []
-
-
-def _config(cluster: Cluster, template: Object) -> tuple[dict[str, str], list[str]]:
-    """What identifies the configuration, and what could not be looked at."""
-    annotations = metadata(template).get("annotations") or {}
-    found = {key: str(value) for key, value in annotations.items() if key.startswith("checksum/")}
-    notes: list[str] = []
-    for name in config_maps(template):
-        try:
-            version = metadata(cluster.get(CONFIG_MAPS, name)).get("resourceVersion")
-        except (NotPermitted, ObjectMissing) as error:
-            notes.append(f"the version of the ConfigMap {name} is not known: {error}")
-        else:
-            found[f"configmap/{name}"] = str(version)
-    return found, notes
-
-
-def config_maps(template: Object) -> list[str]:
-    """The ConfigMaps that a pod refers to: in variables, in whole maps of them, in volumes."""
-    spec = template["spec"]
-    found: list[Object] = []
-    for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
-        for variable in container.get("env") or []:
-            found.append((variable.get("valueFrom") or {}).get("configMapKeyRef") or {})
-        found += [source.get("configMapRef") or {} for source in container.get("envFrom") or []]
-    for volume in spec.get("volumes") or []:
-        sources = (volume.get("projected") or {}).get("sources") or []
-        found += [source.get("configMap") or {} for source in [volume, *sources]]
-    return sorted({str(one["name"]) for one in found if one.get("name")})

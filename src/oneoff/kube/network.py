@@ -18,6 +18,8 @@ class Reach:
 
     lost: tuple[str, ...] = ()
     """Policies that say where the app's pods may connect to, and are not for the run's."""
+    free: bool = False
+    """No policy says where the run may connect to: it may connect to anything that lets it in."""
     held: tuple[str, ...] = ()
     """Policies that keep the run from every connection, which the app's pods may make; DNS does not count."""
     shut: tuple[str, ...] = ()
@@ -36,8 +38,8 @@ def reach(policies: Sequence[Object], app: Labels, run: Labels, namespace: Label
     of_app = [policy for policy in outward if _for(policy, app)]
     of_run = [policy for policy in outward if _for(policy, run)]
     lost = [policy for policy in of_app if policy not in of_run]
-    free = not of_app or any(map(_leads_out, of_app))
-    held = of_run if of_run and free and not any(map(_leads_out, of_run)) else []
+    app_gets_out = not of_app or any(map(_leads_out, of_app))
+    held = of_run if app_gets_out and not any(map(_leads_out, of_run)) else []
     shut = [
         policy
         for policy in policies
@@ -50,6 +52,7 @@ def reach(policies: Sequence[Object], app: Labels, run: Labels, namespace: Label
     selectors += [peer.get("podSelector") for policy in shut for peer in _peers(policy)]
     return Reach(
         lost=_names(lost),
+        free=not of_run,
         held=_names(held),
         shut=_names(shut),
         labels=tuple(sorted({key for selector in selectors for key in _keys(selector, app, run)})),

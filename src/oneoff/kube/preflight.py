@@ -5,7 +5,10 @@ Nothing is created, and no check stops the others.
 
 from __future__ import annotations
 
+from functools import partial
+
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
+from oneoff.kube.asking import together
 from oneoff.kube.checks import Check, not_looked_at
 from oneoff.kube.cluster import JOBS, Cluster
 from oneoff.kube.jobs import Made
@@ -13,7 +16,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import LAUNCH, RUNS
+from oneoff.kube.rights import RUNS
 from oneoff.settings import KubernetesSettings
 
 
@@ -25,13 +28,13 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     """
     place = look(cluster, live.workload)
     rights = check_rights(cluster)
-    dry = check_creation(cluster, made, permitted=LAUNCH[0].given(cluster))
-    return [*rights, *judge(place, live.workload, made, settings), dry]
+    return [*rights, *judge(place, live.workload, made, settings), *check_creation(cluster, made)]
 
 
 def check_rights(cluster: Cluster) -> list[Check]:
     """Whether the user may do what a launch needs; first what it cannot do without."""
     step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
+    granted = together(cluster, [partial(right.given, cluster) for right in RUNS])
     checks = [
         Check(
             "rights",
@@ -39,23 +42,22 @@ def check_rights(cluster: Cluster) -> list[Check]:
             f"you may not {right}, and cannot {right.purpose}",
             step,
         )
-        for right in RUNS
-        if not right.given(cluster)
+        for right, has in zip(RUNS, granted, strict=True)
+        if not has
     ]
     return checks or [Check("rights", "ok", "you may launch and follow runs")]
 
 
-def check_creation(cluster: Cluster, made: Made, *, permitted: bool) -> Check:
-    """The server itself takes the Job, or says why not; nothing is created."""
+def check_creation(cluster: Cluster, made: Made) -> list[Check]:
+    """The server itself takes the Job, or says why not, and what it warns of; nothing is created."""
     name = "creation"
-    if not permitted:
-        return not_looked_at(name, "you may not create Jobs")
     try:
-        cluster.create(JOBS, made.object, dry_run=True)
+        warnings = cluster.rehearse(JOBS, made.object)
     except ObjectExists:
-        return Check(name, "warning", f"a Job {name_of(made.object)} is there already")
-    except NotPermitted as error:
-        return Check(name, "failure", error.message, "ask for the right to create Jobs in the namespace")
+        return [Check(name, "warning", f"a Job {name_of(made.object)} is there already")]
+    except NotPermitted as error:  # that is for the rights to say
+        return [not_looked_at(name, error)]
     except ClusterError as error:
-        return Check(name, "failure", f"the API server refuses the Job: {error.message}", error.next_step)
-    return Check(name, "ok", "the API server takes the Job")
+        return [Check(name, "failure", f"the API server refuses the Job: {error.message}", error.next_step)]
+    well = Check(name, "ok", "the API server takes the Job")
+    return [Check(name, "warning", f"the API server warns: {said}") for said in warnings] or [well]

@@ -204,13 +204,16 @@ def _deployment_trouble(source: Object, target: Revision, others: Sequence[Revis
             "is paused with a change that is not released" if paused else "has a change that is not released"
         )
     if others:
-        return f"is {'paused ' if paused else ''}in the middle of a rollout"
+        return "is paused in the middle of a rollout" if paused else _under_way(target)
     if _unseen(source):
         return _UNSEEN
     lacking = int(status.get("availableReplicas") or 0) < _wanted(source)
-    if reason != "NewReplicaSetAvailable" and lacking:
-        return "is in the middle of a rollout"
-    return ""
+    return _under_way(target) if lacking and reason != "NewReplicaSetAvailable" else ""
+
+
+def _under_way(target: Revision) -> str:
+    stuck = not target.available and any(map(_problem, target.pods))
+    return "is stuck in a rollout" if stuck else "is in the middle of a rollout"
 
 
 _UNSEEN: Final = "was changed a moment ago, and its controller has not looked at it yet"
@@ -249,11 +252,11 @@ def _stateful_set(
     if _unseen(source):
         trouble = _UNSEEN
     elif others:
-        trouble = "is in the middle of a rollout"
+        trouble = _under_way(target)
     elif not target.name:
         trouble = "has a change that is not released"
     elif status.get("currentRevision") not in (None, wanted) and target.available < _wanted(source):
-        trouble = "is in the middle of a rollout"
+        trouble = _under_way(target)
     return Standing(
         target=target,
         serving=tuple(one for one in revisions if one.available),

@@ -66,12 +66,17 @@ _POLICY: Final[Shape] = {
 }
 _SPEC: Final[dict[str, Any]] = {"selector": _SELECTOR, "workloadRef": {"kind": str}}
 _CLAIMS: Final[Shape] = [{"metadata": _HEAD}]
-_WORKLOAD: Final[Shape] = {"metadata": _HEAD, "spec": _SPEC}
+_STATUS: Final[Shape] = {"selector": str}
+_WORKLOAD: Final[Shape] = {"metadata": _HEAD, "spec": _SPEC, "status": _STATUS}
 OBJECTS: Final[dict[str, Shape]] = {
     "Deployment": _WORKLOAD,
     "ReplicaSet": _WORKLOAD,
     "Rollout": _WORKLOAD,
-    "StatefulSet": {"metadata": _HEAD, "spec": {**_SPEC, "volumeClaimTemplates": _CLAIMS}},
+    "StatefulSet": {
+        "metadata": _HEAD,
+        "spec": {**_SPEC, "volumeClaimTemplates": _CLAIMS},
+        "status": _STATUS,
+    },
     "PodTemplate": {"metadata": _HEAD},
     "Service": {"metadata": _HEAD, "spec": {"selector": _TEXTS}},
     "PodDisruptionBudget": {"metadata": _HEAD, "spec": {"selector": _SELECTOR}},

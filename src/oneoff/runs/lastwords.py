@@ -28,27 +28,40 @@ class LastWords:
     checkpoint: str | None
     has_effects: bool | None = None
     """Whether its effects were measured and there were any."""
+    log: str | None = None
+    """The name of the audit log that the checkpoint is of."""
 
 
-def last_words(run: Run) -> str:
-    """One line of JSON of at most 4000 bytes on a run that has ended."""
+def last_words(run: Run, log: str | None = None) -> str:
+    """One line of JSON of at most 4000 bytes on a run that has ended.
+
+    Args:
+        log: The name of the audit log that its checkpoint is of.
+    """
     report = run.report
     return _written(
         run.id,
         run.status,
         (run.outcome.error if run.outcome else None) or "",
         checkpoint=run.checkpoint,
+        log=log,
         has_effects=bool(report["has_effects"]) if report and "has_effects" in report else None,
     )
 
 
 def refusal_words(run_id: RunId, message: str) -> str:
     """The same for a run that was refused before it had a record."""
-    return _written(run_id, Status.REFUSED, message, checkpoint=None, has_effects=None)
+    return _written(run_id, Status.REFUSED, message, checkpoint=None, log=None, has_effects=None)
 
 
 def _written(
-    run_id: RunId, status: Status, message: str, *, checkpoint: str | None, has_effects: bool | None
+    run_id: RunId,
+    status: Status,
+    message: str,
+    *,
+    checkpoint: str | None,
+    log: str | None,
+    has_effects: bool | None,
 ) -> str:
     message = message[:MAX_BYTES]
     while True:
@@ -59,6 +72,7 @@ def _written(
                 "status": status.value,
                 "message": message,
                 "checkpoint": checkpoint,
+                "log": log,
                 "has_effects": has_effects,
             },
             separators=(",", ":"),
@@ -76,8 +90,8 @@ def read_last_words(text: str) -> LastWords | None:
         return None
     if not isinstance(found, dict) or found.get("kind") != _FORMAT:
         return None
-    run_id, status, message, checkpoint = (
-        found.get(key) for key in ("id", "status", "message", "checkpoint")
+    run_id, status, message, checkpoint, log = (
+        found.get(key) for key in ("id", "status", "message", "checkpoint", "log")
     )
     final = {one.value: one for one in FINAL}
     effects = found.get("has_effects")
@@ -89,4 +103,5 @@ def read_last_words(text: str) -> LastWords | None:
         message if isinstance(message, str) else "",
         checkpoint if isinstance(checkpoint, str) else None,
         effects if isinstance(effects, bool) else None,
+        log if isinstance(log, str) else None,
     )

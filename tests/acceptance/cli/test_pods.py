@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,16 @@ def pod(tmp_path: Path) -> Project:
     return project
 
 
-def started(pod: Project, *arguments: str) -> tuple[Ended, LastWords | None]:
+HIDDEN = (
+    "import sys; sys.modules.update(dict.fromkeys(('lightkube', 'httpx2', 'msgspec', 'yaml')))\n"
+    "sys.argv[0] = 'oneoff'; from oneoff.cli.main import main; main()"
+)
+"""oneoff in an image without the extra for Kubernetes."""
+
+
+def started(
+    pod: Project, *arguments: str, program: tuple[str, ...] = (ONEOFF,)
+) -> tuple[Ended, LastWords | None]:
     """Render the Job of run r1, and start its command; returns what it left behind as well."""
     made = pod(
         "kube", "render", "purge", "--env", "production", "-f", "web.yaml", "--run-id", "r1", *arguments
@@ -59,14 +69,14 @@ def started(pod: Project, *arguments: str) -> tuple[Ended, LastWords | None]:
     assert made.code == 0, made.err
     template = yaml.safe_load(made.out)["spec"]["template"]
     (container,) = template["spec"]["containers"]
-    program, *words = container["args"]
-    assert program == "oneoff"
+    first, *words = container["args"]
+    assert first == "oneoff"
     result = pod.root / "termination-log"
     result.write_text("")
     words[words.index("/dev/termination-log")] = str(result)
     intent = template["metadata"]["annotations"]["oneoff.dev/intent"]
     own = {"ONEOFF_INTENT": intent, "ONEOFF_STATE": str(pod.root / "state")}
-    ended = pod(*words, program=(ONEOFF,), environ=own)
+    ended = pod(*words, program=program, environ=own)
     return ended, read_last_words(result.read_text())
 
 
@@ -87,6 +97,15 @@ def test_the_pod_of_a_rendered_job(pod: Project) -> None:
     assert (again.code, again.out) == (0, "")
     assert same is not None
     assert (same.id, same.status) == (words.id, words.status)
+
+
+def test_a_pod_needs_no_client_of_kubernetes(pod: Project) -> None:
+    """Nor what would read a manifest: the image may have none of the extra's libraries."""
+    program = (sys.executable, "-c", HIDDEN)
+    ended, words = started(pod, "--confirm", "production", program=program)
+    assert (ended.code, ended.out) == (0, "purging 1\n"), ended.err
+    assert words is not None
+    assert words.status is Status.SUCCEEDED
 
 
 def test_a_task_that_fails_says_so(pod: Project) -> None:

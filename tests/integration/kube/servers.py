@@ -22,6 +22,9 @@ def http(
     return f"HTTP/1.1 {code} Said\r\n{head}Connection: close\r\n\r\n".encode() + text
 
 
+_TLS_GREETING = 0x16
+
+
 class Scripted:
     """Gives each request, on a connection of its own, the next of these answers; the last one for ever."""
 
@@ -72,6 +75,8 @@ class Scripted:
             if not got:
                 return
             request += got
+            if request[0] == _TLS_GREETING:
+                break  # it is no request, and waits for an answer that is none
         head, _, body = request.partition(b"\r\n\r\n")
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):

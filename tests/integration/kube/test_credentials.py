@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import subprocess
 import sys
 import textwrap
 from datetime import UTC, datetime, timedelta
@@ -21,6 +24,7 @@ from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, http, kubeconfig
 from tests.kubernetes import certificates
 from tests.kubernetes.certificates import make_client
+from tests.terminals import shown_on
 
 V1 = "client.authentication.k8s.io/v1"
 VERSION = http({"major": "1", "minor": "36"})
@@ -190,6 +194,35 @@ def test_a_plugin_that_has_to_ask_needs_a_terminal(tmp_path: Path, monkeypatch: 
     command = program(tmp_path, answer(token="t"))
     with Scripted(VERSION) as server, pytest.raises(CredentialsRefused, match="there is no terminal"):
         to(server, tmp_path, user(command, interactiveMode="Always")).version()
+
+
+def test_a_plugin_asks_whoever_is_at_the_terminal(tmp_path: Path) -> None:
+    """It has the terminal for itself, to read and to write."""
+    code = """
+    assert json.loads(os.environ["KUBERNETES_EXEC_INFO"])["spec"]["interactive"] is True
+    sys.stderr.write("password: ")
+    sys.stderr.flush()
+    token = input()
+    """
+    given = "print(json.dumps({'apiVersion': sys.argv[1], 'status': {'token': token}}))"
+    command = program(tmp_path, textwrap.dedent(code) + given)
+    asks = (
+        "from oneoff.kube.client import connect\n"
+        "from oneoff.settings.kubernetes import KubernetesSettings\n"
+        "print(connect(KubernetesSettings()).version())"
+    )
+    with Scripted(VERSION) as server:
+        environ = kubeconfig(tmp_path, server.url, user(command, args=[V1], interactiveMode="IfAvailable"))
+        master, slave = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-c", asks], env=os.environ | environ, stdin=slave, stdout=slave, stderr=slave
+        ) as process:
+            os.close(slave)
+            assert shown_on(master, len("password: ")) == b"password: "
+            os.write(master, b"t7\n")
+            assert process.wait(20) == 0
+        os.close(master)
+    assert header(server.requests[0], "Authorization") == [b"Bearer t7"]
 
 
 def test_a_token_in_a_file_is_read_each_time(tmp_path: Path) -> None:

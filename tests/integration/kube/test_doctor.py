@@ -88,7 +88,7 @@ def test_a_service_account_is_bound_as_one() -> None:
 @pytest.mark.parametrize(
     ("fault", "bad", "words"),
     [
-        ("stopped", "cluster", "refuses connections"),
+        pytest.param("stopped", "cluster", "refuses connections", marks=pytest.mark.slow),
         ("no context", "environment", "has no context 'fake'"),
         ("expired", "user", "does not know who you are"),
         ("terminating", "namespace", "shop is being deleted"),

@@ -270,6 +270,7 @@ def test_a_watch_that_is_silent_ends(
     assert 1 < time.monotonic() - start < 4
 
 
+@pytest.mark.slow
 def test_a_watch_has_bookmarks(fake: FakeKubernetes, cluster: Cluster) -> None:
     version = cluster.list(CONFIG_MAPS).version
     seen = list(cluster.watch(CONFIG_MAPS, EVERYTHING, version=version, seconds=4))

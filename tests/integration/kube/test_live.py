@@ -10,7 +10,7 @@ import pytest
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted
 from oneoff.kube.client import connect
 from oneoff.kube.cluster import Cluster
-from oneoff.kube.live import Live, read
+from oneoff.kube.live import Live, of_manifest, read
 from oneoff.kube.releases import Release
 from oneoff.settings import KubernetesSettings
 from tests.integration.kube.workloads import (
@@ -98,7 +98,7 @@ def test_running_and_target_each_give_their_own(cluster: Cluster, fake: FakeKube
         (
             "failing",
             [
-                "is in the middle of a rollout",
+                "is stuck in a rollout",
                 'web: Container image "docker.io/local/absent:9" is not present with pull policy of Never',
                 "--release running takes revision 2, --release target takes revision 3",
             ],
@@ -310,6 +310,38 @@ def test_access_modes_of_claims_are_read_where_that_is_permitted(
     notes = "\n".join(found.notes)
     assert "whether its volumes may be shared is not known: " in notes
     assert "the version of the ConfigMap myapp-config is not known: " in notes
+
+
+def test_a_config_map_that_is_not_there_is_told(cluster: Cluster, fake: FakeKubernetes) -> None:
+    """The run would wait for it for ever; an optional one is no matter. Both are recorded as absent."""
+    objects = [one for one in recorded("stable") if one["metadata"]["name"] != "myapp-config"]
+    for kind in ("Deployment", "ReplicaSet"):
+        spec = only(objects, kind)["spec"]["template"]["spec"]
+        sources = [{"configMap": {"name": "extra", "optional": True}}]
+        spec["volumes"].append({"name": "extra", "projected": {"sources": sources}})
+    found = live(cluster, fake, objects)
+    assert found.config == {
+        "checksum/config": "abc123",
+        "configmap/extra": "absent",
+        "configmap/myapp-config": "absent",
+    }
+    assert [note for note in found.notes if "ConfigMap" in note] == [
+        "there is no ConfigMap myapp-config: a pod that refers to it does not start"
+    ]
+
+
+def test_a_manifest_may_be_the_release(cluster: Cluster, fake: FakeKubernetes) -> None:
+    """Its template, whatever runs; with the cluster's claims, and no digest but its own."""
+    fake.load(with_claim(recorded("stable")))
+    deployment = only(with_claim(recorded("stable")), "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "docker.io/local/next:2"
+    found = of_manifest(cluster, SETTINGS, [{"kind": "List", "items": [deployment]}])
+    assert found.workload.template == deployment["spec"]["template"]
+    assert found.workload.claims == {"uploads": ("ReadWriteOnce",)}
+    assert (found.image, found.revision) == (None, "")
+    assert "deployment/web is taken from a manifest, whatever runs" in found.notes
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = f"shop@{DIGEST}"
+    assert of_manifest(cluster, SETTINGS, [deployment]).image == f"shop@{DIGEST}"
 
 
 def test_secrets_are_never_read(cluster: Cluster, fake: FakeKubernetes) -> None:

@@ -80,7 +80,9 @@ def test_the_recorded_workload_may_be_launched(cluster: Cluster, fake: FakeKuber
         ("creation", "ok"),
     ]
     (network,) = of(checks, "network")
-    assert network.message.startswith("NetworkPolicy allow-db says where the app's pods may connect to")
+    assert network.message == (
+        "NetworkPolicy allow-db is for the app's pods and not for the run's, which may connect anywhere"
+    )
     # The budget of the app selects by the very label.
     assert (
         'with network_labels = ["app"], PodDisruptionBudget web would take it for the app'
@@ -199,7 +201,8 @@ def test_missing_rights_are_each_named(cluster: Cluster, fake: FakeKubernetes) -
         ("failure", "you may not get pods/log, and cannot read a run's output"),
         ("warning", "you may not delete jobs.batch, and cannot cancel a run"),
     ]
-    assert of(checks, "creation")[0].message == "not looked at: you may not create Jobs"
+    assert "`oneoff doctor --env …` prints a Role" in of(checks, "rights")[0].next_step
+    assert of(checks, "creation")[0].message.startswith("not looked at: admin may not create jobs.batch")
 
 
 @pytest.mark.parametrize(
@@ -259,3 +262,11 @@ def test_the_server_has_the_last_word(cluster: Cluster, fake: FakeKubernetes) ->
     assert of(checks, "creation")[0].message == "the API server takes the Job"
     requests = [one for one in fake.server.requests if "dryRun=All" in str(one)]
     assert len(requests) == 1
+
+
+def test_what_the_server_warns_of_is_told(cluster: Cluster, fake: FakeKubernetes) -> None:
+    """Such as Pod Security at the level that only warns: the Job would be taken all the same."""
+    said = 'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+    fake.resources.warn.append(lambda kind, thing: said)
+    (found,) = of(checked(cluster, fake), "creation")
+    assert (found.state, found.message) == ("warning", f"the API server warns: {said}")

@@ -33,8 +33,10 @@ OF_DB = policy("db-in", {"app": "db"}, ingress=[{"from": [{"podSelector": {"matc
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        pytest.param([], Reach(), id="no policy"),
-        pytest.param([ALLOW_DB], Reach(lost=("allow-db",), labels=("app",)), id="the run is free of it"),
+        pytest.param([], Reach(free=True), id="no policy"),
+        pytest.param(
+            [ALLOW_DB], Reach(lost=("allow-db",), free=True, labels=("app",)), id="the run is free of it"
+        ),
         pytest.param(
             [DENY_ALL, ALLOW_DB],
             Reach(lost=("allow-db",), held=("deny-all",), labels=("app",)),
@@ -51,16 +53,18 @@ OF_DB = policy("db-in", {"app": "db"}, ingress=[{"from": [{"podSelector": {"matc
             Reach(lost=("allow-db",), labels=("app",)),
             id="a policy of the runs' own",
         ),
-        pytest.param([INGRESS], Reach(), id="who connects to the app is no matter"),
+        pytest.param([INGRESS], Reach(free=True), id="who connects to the app is no matter"),
         pytest.param(
-            [OF_DB], Reach(shut=("db-in",), labels=("app", "tier")), id="the database lets the app in"
+            [OF_DB],
+            Reach(free=True, shut=("db-in",), labels=("app", "tier")),
+            id="the database lets the app in",
         ),
         pytest.param(
             [
                 OF_DB,
                 policy("db-runs", {"app": "db"}, ingress=[{"from": [{"podSelector": {"matchLabels": RUN}}]}]),
             ],
-            Reach(),
+            Reach(free=True),
             id="and the runs by another policy",
         ),
         pytest.param(
@@ -71,13 +75,13 @@ OF_DB = policy("db-in", {"app": "db"}, ingress=[{"from": [{"podSelector": {"matc
                     ingress=[{"from": [{"namespaceSelector": {"matchLabels": NAMESPACE}}]}],
                 )
             ],
-            Reach(),
+            Reach(free=True),
             id="whoever is in the namespace",
         ),
-        pytest.param([policy("db-in", {"app": "db"}, ingress=[{}])], Reach(), id="everybody"),
+        pytest.param([policy("db-in", {"app": "db"}, ingress=[{}])], Reach(free=True), id="everybody"),
         pytest.param(
             [policy("db-in", {"app": "db"}, ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}])],
-            Reach(),
+            Reach(free=True),
             id="addresses are not known before",
         ),
         pytest.param(
@@ -97,7 +101,7 @@ OF_DB = policy("db-in", {"app": "db"}, ingress=[{"from": [{"podSelector": {"matc
                     ],
                 )
             ],
-            Reach(),
+            Reach(free=True),
             id="pods of another namespace",
         ),
     ],

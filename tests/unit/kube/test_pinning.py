@@ -34,7 +34,7 @@ def pods(*reported: str) -> list[dict[str, Any]]:
     ("image", "reported", "expected"),
     [
         pytest.param(TAG, [f"docker-pullable://{OWN}"], OWN, id="docker"),
-        pytest.param(TAG, [OWN, OWN], OWN, id="containerd"),
+        pytest.param(TAG, [OWN, OWN], OWN, id="containerd, or an index on nodes of two architectures"),
         pytest.param(
             "nginx", [f"docker.io/library/nginx@{ONE}"], f"docker.io/library/nginx@{ONE}", id="short name"
         ),
@@ -69,7 +69,7 @@ def test_another_repository_is_named() -> None:
 
 
 def test_two_digests_are_refused() -> None:
-    """With both of them, and what to do."""
+    """With both of them, and what to do: nodes that report the manifest of their architecture do so, too."""
     with pytest.raises(NotDerivable) as raised:
         pin(
             "deployment/web",
@@ -82,3 +82,4 @@ def test_two_digests_are_refused() -> None:
         f"registry.example:5000/team/shop@{TWO}"
     )
     assert "restart the workload" in raised.value.next_step
+    assert "of the index, where its nodes are of several architectures" in raised.value.next_step

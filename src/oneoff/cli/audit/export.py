@@ -35,7 +35,8 @@ class ExportErrand(ErrandCommand):
                 next_step="export another format, or write the tiles where the store can be reached",
             )
         answer = self.ask(remote, words(ctx, {**ctx.params, "target": None}))
-        done = answer.exit_code in (0, INCOMPLETE)
+        # Its last word, which it has not where it failed in the middle.
+        done = any(line.startswith(b"exported ") for line in answer.stderr.splitlines())
         to_file = done and target is not None and str(target) != "-"
         if to_file:
             _replace(target, answer.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from oneoff.runs.run import ERASED, Actor
 from oneoff.runs.status import Status
 from oneoff.types import JSONObject
 
+if TYPE_CHECKING:
+    from oneoff.commands.remote import Remote
+
 PAGE = 500
 """Events whose columns are made equally wide."""
 
@@ -32,9 +35,9 @@ class LogErrand(ErrandCommand):
     def own_option(self) -> click.Option:
         return click.Option(["--here"], is_flag=True, help="Look at this store, though E is in Kubernetes.")
 
-    def elsewhere(self, ctx: click.Context, session: Session) -> str | None:
+    def elsewhere(self, ctx: click.Context, session: Session) -> Remote | None:
         here, wanted = ctx.params.pop("here"), ctx.params[ENV]
-        return wanted if wanted in session.settings.in_kubernetes and not here else None
+        return session.remote(wanted) if wanted in session.settings.in_kubernetes and not here else None
 
     def argv(self, ctx: click.Context) -> list[str]:
         return [*super().argv(ctx), "--here"]

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused
 from oneoff.kube.connection.kubeconfig import Target, content
 from oneoff.kube.connection.plugin import Plugin
 from oneoff.kube.connection.presented import Presented, bearer
+from oneoff.kube.connection.proxies import is_local
 from oneoff.kube.connection.tls import Pair, expires
 from oneoff.kube.objects import Object
 
@@ -80,10 +82,30 @@ class TokenFile:
 def login_of(target: Target, environ: Mapping[str, str]) -> Login:
     """What the user's entry says, in the order in which kubectl looks.
 
+    Over plain HTTP nothing is shown, as kubectl has it, save to this machine.
+
     Raises:
         ClusterUnreachable: it says what nobody can use.
     """
-    table, where = target.login, f"user {target.user!r} of the kubeconfig"
+    where = f"user {target.user!r} of the kubeconfig"
+    if not _is_private(target.server.url):
+        return Fixed(Presented(), f"{target.server.url} is no https, so that it is shown no credentials: it")
+    try:
+        return _read(target, environ, where)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ClusterUnreachable(
+            f"{where} is not as Kubernetes has it: {type(error).__name__}: {error}",
+            next_step="`kubectl config view --minify` shows what is in force",
+        ) from error
+
+
+def _is_private(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme != "http" or is_local(parts.hostname or "")
+
+
+def _read(target: Target, environ: Mapping[str, str], where: str) -> Login:
+    table = target.login
     pair = _pair(table, target.folder, where)
     if table.get("tokenFile"):
         return TokenFile(target.folder / str(table["tokenFile"]), pair)
@@ -100,14 +122,17 @@ def login_of(target: Target, environ: Mapping[str, str]) -> Login:
 
 
 def impersonation(table: Object) -> list[tuple[str, str]]:
-    """The headers with which a user acts as another one."""
-    extra = table.get("as-user-extra") or {}
-    return [
-        *([("Impersonate-User", str(table["as"]))] if table.get("as") else []),
-        *([("Impersonate-Uid", str(table["as-uid"]))] if table.get("as-uid") else []),
-        *(("Impersonate-Group", str(group)) for group in table.get("as-groups") or []),
-        *((f"Impersonate-Extra-{key}", str(value)) for key, values in extra.items() for value in values),
-    ]
+    """The headers with which a user acts as another one. Raises ClusterUnreachable."""
+    try:
+        extra = table.get("as-user-extra") or {}
+        return [
+            *([("Impersonate-User", str(table["as"]))] if table.get("as") else []),
+            *([("Impersonate-Uid", str(table["as-uid"]))] if table.get("as-uid") else []),
+            *(("Impersonate-Group", str(group)) for group in table.get("as-groups") or []),
+            *((f"Impersonate-Extra-{key}", str(value)) for key, values in extra.items() for value in values),
+        ]
+    except (AttributeError, TypeError) as error:
+        raise ClusterUnreachable("as-groups or as-user-extra of the kubeconfig are no lists") from error
 
 
 def _pair(table: Object, folder: Path, where: str) -> Pair | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ IN_CLUSTER: Final = "in-cluster"
 """What the context is called where there is no kubeconfig, but a service account."""
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PLUGIN_EXTENSION: Final = "client.authentication.k8s.io/exec"
 
 
@@ -73,6 +75,16 @@ def load(settings: KubernetesSettings, environ: Mapping[str, str], *, account: P
         UsageError: PyYAML is not installed.
     """
     files = _files(environ)
+    try:
+        return _load(files, settings, environ, account)
+    except (AttributeError, KeyError, TypeError) as error:
+        where = ", ".join(map(str, files))
+        raise _broken(f"{where} is not as Kubernetes has it: {type(error).__name__}: {error}") from error
+
+
+def _load(
+    files: list[Path], settings: KubernetesSettings, environ: Mapping[str, str], account: Path
+) -> Target:
     documents = [(file, _read(file)) for file in files if _is_there(file)]
     contexts = _merged(documents, "contexts", "context")
     if not contexts and settings.context in (None, IN_CLUSTER) and _in_a_pod(environ, account):
@@ -93,7 +105,7 @@ def load(settings: KubernetesSettings, environ: Mapping[str, str], *, account: P
     )
     return Target(
         context=name,
-        namespace=settings.namespace or str(context.get("namespace") or "default"),
+        namespace=settings.namespace or _namespace(context, name),
         server=_server(cluster, str(context["cluster"])),
         user=str(context.get("user") or ""),
         login=user.table,
@@ -200,6 +212,13 @@ def _referred(context: Object, key: str, entries: dict[str, _Entry], name: str) 
     return entries[wanted]
 
 
+def _namespace(context: Object, name: str) -> str:
+    found = str(context.get("namespace") or "default")
+    if not _LABEL.fullmatch(found):
+        raise _broken(f"the context {name} has a namespace that none can be called: {found!r}")
+    return found
+
+
 def _server(entry: _Entry, name: str) -> Server:
     table = entry.table
     url = str(table.get("server") or "")
@@ -214,12 +233,16 @@ def _server(entry: _Entry, name: str) -> Server:
         url=url if "://" in url else f"http://{url}",
         authority=authority,
         insecure=insecure,
-        tls_name=table.get("tls-server-name") or None,
-        proxy=table.get("proxy-url") or None,
+        tls_name=_text(table, "tls-server-name"),
+        proxy=_text(table, "proxy-url"),
         for_plugin=next(
             (each.get("extension") for each in extensions if each.get("name") == _PLUGIN_EXTENSION), None
         ),
     )
+
+
+def _text(table: Object, key: str) -> str | None:
+    return str(table[key]) if table.get(key) else None
 
 
 def _in_a_pod(environ: Mapping[str, str], account: Path) -> bool:

@@ -35,13 +35,21 @@ class Plugin:
     """Runs the program when it is needed: at first, when its answer has expired, and once after a 401."""
 
     def __init__(self, table: Object, target: Target, environ: Mapping[str, str], pair: Pair | None) -> None:
-        self._table = table
-        self._target = target
-        self._environ = environ
-        self._pair = pair
+        self._version = str(table.get("apiVersion"))
+        self._command = str(table.get("command") or "")
+        self._arguments = [str(word) for word in table.get("args") or []]
+        own = {str(each["name"]): str(each["value"]) for each in table.get("env") or []}
+        self._environ = {**environ, **own}
+        self._mode = table.get("interactiveMode") or "IfAvailable"
+        self._hint = str(table.get("installHint") or "").strip()
+        self._cluster = _cluster(target) if table.get("provideClusterInfo") else None
+        self._user, self._folder, self._pair = target.user, target.folder, pair
         self._lock = threading.Lock()
         self._last: Presented | None = None
         self._until: datetime | None = None
+        if self._version not in VERSIONS:
+            known = ", ".join(VERSIONS)
+            raise self._failed(f"is to speak {self._version!r}, which is none of {known}")
 
     def present(self) -> Presented:
         with self._lock:
@@ -57,7 +65,7 @@ class Plugin:
 
     @property
     def _name(self) -> str:
-        return Path(str(self._table.get("command"))).name
+        return Path(self._command).name
 
     def _ask(self) -> Presented:
         self._last = None
@@ -65,14 +73,12 @@ class Plugin:
         return self._last
 
     def _run(self) -> str:
-        mode = self._table.get("interactiveMode") or "IfAvailable"
-        asks = mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
-        if mode == "Always" and not asks:
+        asks = self._mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
+        if self._mode == "Always" and not asks:
             raise self._failed("wants to ask something, and there is no terminal")
-        argv = [self._program(), *map(str, self._table.get("args") or [])]
         try:
             done = subprocess.run(
-                argv,
+                [self._program(), *self._arguments],
                 env=self._surroundings(asks),
                 stdin=None if asks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -82,41 +88,30 @@ class Plugin:
             )
         except subprocess.TimeoutExpired as error:
             raise self._failed(f"gave no answer within {PATIENCE:.0f} s", error.stderr) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError for what no argument can hold
             raise self._failed(f"cannot be started: {error}") from error
         if done.returncode:
             raise self._failed(f"failed with exit code {done.returncode}", done.stderr)
         return done.stdout.decode(errors="replace")
 
     def _program(self) -> str:
-        command = str(self._table.get("command") or "")
-        if os.sep in command:
-            return str(self._target.folder / command)
-        found = shutil.which(command, path=self._own_environ().get("PATH"))
+        if os.sep in self._command:
+            return str(self._folder / self._command)
+        found = shutil.which(self._command, path=self._environ.get("PATH"))
         if found is None:
-            hint = str(self._table.get("installHint") or "").strip()
             raise CredentialsRefused(
-                f"user {self._target.user!r} of the kubeconfig wants {command!r}, which is not on PATH",
-                next_step=hint or f"install {command}, as for kubectl",
+                f"user {self._user!r} of the kubeconfig wants {self._command!r}, which is not on PATH",
+                next_step=self._hint or f"install {self._command}, as for kubectl",
             )
         return found
 
-    def _own_environ(self) -> dict[str, str]:
-        given = self._table.get("env") or []
-        return {**self._environ, **{str(each["name"]): str(each["value"]) for each in given}}
-
     def _surroundings(self, asks: bool) -> dict[str, str]:
-        spec: Object = {"interactive": asks}
-        if self._table.get("provideClusterInfo"):
-            spec["cluster"] = _cluster(self._target)
-        told = {"apiVersion": self._table.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
-        return {**self._own_environ(), "KUBERNETES_EXEC_INFO": json.dumps(told)}
+        spec = {"interactive": asks} | ({} if self._cluster is None else {"cluster": self._cluster})
+        told = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
+        return {**self._environ, "KUBERNETES_EXEC_INFO": json.dumps(told)}
 
     def _understood(self, text: str) -> tuple[Presented, datetime | None]:
         """What it answered; its words are never shown, because they are the secret."""
-        wanted = self._table.get("apiVersion")
-        if wanted not in VERSIONS:
-            raise self._failed(f"is to speak {wanted!r}, which is none of {', '.join(VERSIONS)}")
         try:
             answer = json.loads(text)
             status = answer["status"]
@@ -125,8 +120,9 @@ class Plugin:
             until = None if end is None else datetime.fromisoformat(end)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._failed("printed something else than an ExecCredential") from error
-        if answer.get("apiVersion") != wanted:
-            raise self._failed(f"speaks {answer.get('apiVersion')!r}, and the kubeconfig says {wanted!r}")
+        if answer.get("apiVersion") != self._version:
+            spoken = answer.get("apiVersion")
+            raise self._failed(f"speaks {spoken!r}, and the kubeconfig says {self._version!r}")
         if not token and not (certificate and key):
             raise self._failed("gave neither a token nor a certificate with its key")
         pair = Pair(certificate, key) if certificate and key else self._pair

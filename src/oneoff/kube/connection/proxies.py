@@ -13,7 +13,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     host = (parts.hostname or "").rstrip(".").lower()
     variable = f"{parts.scheme}_proxy"
     proxy = environ.get(variable.upper()) or environ.get(variable)
-    if not proxy or _is_local(host):
+    if not proxy or is_local(host):
         return None
     port = parts.port or (443 if parts.scheme == "https" else 80)
     excepted = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
@@ -22,7 +22,8 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is this machine."""
     return host == "localhost" or _in_network("127.0.0.0/8", host) or _in_network("::1/128", host)
 
 

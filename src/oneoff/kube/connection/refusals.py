@@ -110,7 +110,7 @@ def _forbidden(said: str, status: Object, about: About) -> ClusterError:
             next_step="whoever made the rule can say what it allows; your own permissions are not the matter",
         )
     if denied is None:
-        return NotPermitted(_short(said))
+        return NotPermitted(_short(said), next_step="whoever runs the cluster can say who may")
     if denied["user"] == "system:anonymous":
         return CredentialsRefused(
             f"{about.server} takes you for nobody (system:anonymous; context {about.context})",
@@ -120,8 +120,9 @@ def _forbidden(said: str, status: Object, about: About) -> ClusterError:
     space = denied["namespace"]
     where = f"in the namespace {space}" if space else "in the whole cluster"
     rule = f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}'
+    more = _short(said[denied.end() :])  # of another authorizer, which knows what it wants
     return NotPermitted(
-        f"{user} may not {verb} {resource}{f'.{group}' if group else ''} {where}",
+        f"{user} may not {verb} {resource}{f'.{group}' if group else ''} {where}{more}",
         next_step=f"a {'Role' if space else 'ClusterRole'} bound to {user} has to have {rule}; "
         "`oneoff doctor --env …` prints all that is missing",
     )

@@ -25,12 +25,15 @@ from oneoff.kube.connection.presented import Presented
 from oneoff.kube.connection.refusals import About
 from oneoff.kube.connection.streams import Streams
 from oneoff.kube.connection.tls import Pair
+from oneoff.version import __version__
 
 STREAM: Final = "stream"
 """Extension of a request whose answer is read as it comes."""
 TIMEOUT: Final = 10.0
 """Seconds to connect, and for an answer to begin."""
 
+_AGENT: Final = f"oneoff/{__version__}"
+"""Who asks, for the cluster's own audit log."""
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 _NOTHING_DONE: Final = frozenset({429, 503})
 """Where the server says that it has not even begun."""
@@ -134,7 +137,8 @@ class Transport(httpx2.BaseTransport):
         )
 
     def _send(self, request: httpx2.Request, presented: Presented) -> httpx2.Response:
-        headers = [*request.headers.multi_items(), *self._fixed]
+        headers = [(name, value) for name, value in request.headers.multi_items() if name != "user-agent"]
+        headers += [("User-Agent", _AGENT), *self._fixed]
         if presented.authorization is not None:
             headers.append(("Authorization", presented.authorization))
         extensions = dict(request.extensions)

@@ -98,7 +98,7 @@ def _not_connected(error: httpx2.HTTPError, where: str, proxy: str | None) -> Cl
         return ClusterUnreachable(said, next_step="is the server's URL right, http or https?")
     if isinstance(cause, socket.gaierror):
         said = f"there is no address for {where}{by}: {cause.strerror}"
-        return ClusterUnreachable(said, next_step=f"is the name right, and does it need a VPN? {_NETWORK}")
+        return ClusterUnreachable(said, next_step="is the name right, and is the VPN up if it needs one?")
     if isinstance(cause, ConnectionRefusedError):
         return ClusterUnreachable(f"{where} refuses connections{by}", next_step=_NETWORK)
     if cause is not None and cause.errno in _NO_ROUTE:

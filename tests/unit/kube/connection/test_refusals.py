@@ -201,3 +201,10 @@ def test_a_watch_that_broke_begins_again_with_a_list(code: int, message: str) ->
 
 def test_a_watch_that_is_forbidden_does_not() -> None:
     assert isinstance(refusals.of_watch({"code": 403, "message": "no"}, ABOUT), NotPermitted)
+
+
+def test_what_another_authorizer_says_is_kept() -> None:
+    denied = 'User "ann" cannot list resource "jobs" in API group "batch" in the namespace "shop"'
+    more = ': requires one of ["container.jobs.list"] permission(s).'
+    error = refusals.of(403, status(403, f"jobs.batch is forbidden: {denied}{more}", "Forbidden"), ABOUT)
+    assert error.message == f"ann may not list jobs.batch in the namespace shop{more}"
