@@ -63,7 +63,7 @@ def tidy(ctx: oneoff.Context) -> None:
     print("tidied")
 '''
 
-SERVE = '''
+SERVE = """
 import http.server
 import json
 import os
@@ -85,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 http.server.ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()
-'''
+"""
 
 APP = '[tool.oneoff]\napp = "admin:admin"\n'
 
@@ -93,13 +93,13 @@ SETTINGS = """
 [tool.oneoff.environments.cluster.kubernetes]
 namespace = "{namespace}"
 workload = "deployment/web"
-start_within = "{patience}"
+start_within = {patience}
 
 # As cluster, for those who do not wait long.
 [tool.oneoff.environments.hasty.kubernetes]
 namespace = "{namespace}"
 workload = "deployment/web"
-start_within = "{haste}"
+start_within = {haste}
 
 [tool.oneoff.tasks.db-migrate]
 command = ["python", "-c", "import sys; print('migrating', flush=True); sys.exit(3 if sys.argv[1:] else 0)"]
@@ -112,7 +112,7 @@ runner = false
 [tool.oneoff.tasks.db-stall]
 command = ["python", "-c", "import time; print('stalling', flush=True); time.sleep(3600)"]
 runner = false
-timeout = "5s"
+timeout = 5
 """
 
 
@@ -162,7 +162,7 @@ def deployment(pod: Object) -> Object:
 
 
 def pod(image: str, pull: str | None, records: str | None, node: str | None, store_url: str | None) -> Object:
-    """The spec of the app's pods: on one node, with a folder of that node, unless a URL is where records go."""
+    """The spec of the app's pods: on one node, with a folder of it, unless records go to a URL."""
     mounts = [
         {"name": "app", "mountPath": FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/scratch"},
@@ -220,7 +220,9 @@ def only(node: str) -> Object:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": wanted}}
 
 
-def errand(name: str, image: str, pull: str | None, parent: str, script: str, *argv: str, **more: Any) -> Object:
+def errand(
+    name: str, image: str, pull: str | None, parent: str, script: str, *argv: str, **more: Any
+) -> Object:
     """A pod that does something once to a folder of the node: ``parent`` is at ``/node``."""
     container: Object = {
         "name": "main",

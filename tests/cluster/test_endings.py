@@ -62,7 +62,7 @@ def test_a_bare_command_runs_out_of_its_time(world: World) -> None:
 
 
 def test_an_image_that_cannot_be_had(world: World) -> None:
-    """The run is given up in the time that a start may take, with the cluster's reason, and its Job is gone."""
+    """The run is given up in the time that a start may take, with the reason; its Job is gone."""
     run_id = world.run_id("image")
     ended = world("run", "count", *HASTY, "--image", "registry.invalid/none:1", "--run-id", run_id)
     assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"
@@ -81,7 +81,7 @@ def test_a_quota_that_is_used_up_is_told_before(world: World) -> None:
 
 
 def test_a_user_with_a_role_and_no_more(world: World, tmp_path: Path) -> None:
-    """The Role of the example is enough to launch; what it leaves out is named, and a quota told by the Event."""
+    """The Role of the example is enough to launch; what is missing is named, a quota by the Event."""
     role, *_ = [one for one in yaml.safe_load_all(ACCESS.read_text()) if one["kind"] == "Role"]
     role["metadata"] = {"name": "launcher"}
     for rule in role["rules"]:

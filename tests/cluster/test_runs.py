@@ -65,16 +65,18 @@ def test_a_dry_run_writes_nothing(world: World) -> None:
     assert "orders" in ended.out + ended.err
     found = world("run", "purge", "--dry-run", "--exit-code", *CLUSTER)
     assert found.code == 10, found.err
-    script = "import admin; print('rows', admin.connect().execute('SELECT count(*) FROM orders').fetchone()[0])"
+    script = (
+        "import admin; print('rows', admin.connect().execute('SELECT count(*) FROM orders').fetchone()[0])"
+    )
     assert "rows 2" in world.ok("exec", *CLUSTER, "--", "python", "-c", script).out
     run = world.shown(run_id)
     assert (run["status"], run["dry_run"]) == ("succeeded", True)
 
 
-@pytest.mark.parametrize(("task", "status", "code"), [("db-migrate", "succeeded", 0), ("db-fail", "failed", 1)])
-def test_a_bare_command_is_judged_from_outside(
-    world: World, task: str, status: str, code: int
-) -> None:
+@pytest.mark.parametrize(
+    ("task", "status", "code"), [("db-migrate", "succeeded", 0), ("db-fail", "failed", 1)]
+)
+def test_a_bare_command_is_judged_from_outside(world: World, task: str, status: str, code: int) -> None:
     """By the pod's end; its record is with whoever launched it."""
     run_id = world.run_id("bare")
     ended = world("run", task, *CLUSTER, "--run-id", run_id, "-o", "json")
@@ -83,7 +85,7 @@ def test_a_bare_command_is_judged_from_outside(
         assert ended.json["launcher"] == "kubernetes"
         assert world.ok("audit", "verify").out.startswith("ok")
     finally:
-        _forget_records(cluster)
+        _forget_records(world)
 
 
 def test_a_bare_command_that_nobody_watched_is_collected(world: World) -> None:
@@ -102,7 +104,7 @@ def test_a_bare_command_that_nobody_watched_is_collected(world: World) -> None:
         assert [(run["id"], run["status"]) for run in collected] == [(run_id, "succeeded")]
         assert world.ok("kube", "collect", *CLUSTER, "-o", "json").json == []
     finally:
-        _forget_records(cluster)
+        _forget_records(world)
 
 
 def _forget_records(world: World) -> None:

@@ -22,14 +22,12 @@ def environment(printed: str) -> dict[str, str]:
     line = next(line for line in printed.splitlines() if "ENVIRONMENT " in line)
     found: dict[str, Any] = json.loads(line.partition("ENVIRONMENT ")[2])
     return {
-        name: value
-        for name, value in found.items()
-        if not name.startswith(OWN) or name == "ONEOFF_STORE"
+        name: value for name, value in found.items() if not name.startswith(OWN) or name == "ONEOFF_STORE"
     }
 
 
 def test_the_environment_is_the_apps(world: World) -> None:
-    """Every variable has the value that the app's own process has, and the record says that nothing differs."""
+    """Every variable has the value that the app's own process has, and the record says so."""
     run_id = world.run_id("same")
     script = "import json, os; print('ENVIRONMENT ' + json.dumps(dict(os.environ)))"
     ended = world.ok("exec", *CLUSTER, "--run-id", run_id, "--", "python", "-c", script)

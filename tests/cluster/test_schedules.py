@@ -26,7 +26,7 @@ def schedule(world: World) -> Iterator[Object]:
 
 
 def test_a_schedule_becomes_a_cronjob(world: World, schedule: Object) -> None:
-    """With everything said that would otherwise be the cluster's guess; a second time there is nothing to do."""
+    """With everything said that would be the cluster's guess; a second time there is nothing to do."""
     spec = schedule["spec"]
     assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("* * * * *", "UTC", "Forbid")
     assert spec["startingDeadlineSeconds"] >= 10

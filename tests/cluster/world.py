@@ -177,13 +177,13 @@ class World:
             made = self.fake.fire(self.namespace, cronjob, datetime.now(UTC))
             assert made is not None
             return made
-        owned = lambda job: any(  # noqa: E731
-            one["name"] == cronjob for one in metadata(job).get("ownerReferences") or []
-        )
-        return self.eventually(  # type: ignore[no-any-return]
-            lambda: next((job for job in self.admin.list(JOBS).items if owned(job)), None),
-            f"Job of the CronJob {cronjob}",
-        )
+
+        def look() -> Object | None:
+            jobs = self.admin.list(JOBS).items
+            return next((job for job in jobs if cronjob in _owners(job)), None)
+
+        found: Object = self.eventually(look, f"Job of the CronJob {cronjob}")
+        return found
 
     def described(self) -> str:
         """What happened in the namespace, for whoever reads of a failure."""
@@ -200,13 +200,13 @@ class World:
                 said.append(f"Job {name_of(job)}: {job.get('status')}")
             for pod in self.admin.list(PODS).items:
                 status = pod["status"]
-                states = [
-                    (one["name"], one.get("state")) for one in status.get("containerStatuses") or []
-                ]
+                states = [(one["name"], one.get("state")) for one in status.get("containerStatuses") or []]
                 said.append(f"Pod {name_of(pod)}: {status.get('phase')} {states}")
                 with suppress(OneoffError):
                     container = pod["spec"]["containers"][0]["name"]
-                    said += [f"  | {line}" for line in self.printed(name_of(pod), container).splitlines()[-_SHOWN:]]
+                    said += [
+                        f"  | {line}" for line in self.printed(name_of(pod), container).splitlines()[-_SHOWN:]
+                    ]
         return "\n".join(said)
 
     def as_service_account(self, name: str, folder: Path) -> str:
@@ -216,6 +216,10 @@ class World:
         path = folder / f"{name}.kubeconfig"
         path.write_text(_with_token(self.kubeconfig, answer["status"]["token"]))
         return str(path)
+
+
+def _owners(thing: Object) -> list[str]:
+    return [one["name"] for one in metadata(thing).get("ownerReferences") or []]
 
 
 def _with_token(paths: str, token: str) -> str:
@@ -244,7 +248,9 @@ def _with_token(paths: str, token: str) -> str:
 
 
 @contextmanager
-def inhabited(folder: Path, *, kubeconfig: str, image: str, fake: FakeKubernetes | None = None) -> Iterator[World]:
+def inhabited(
+    folder: Path, *, kubeconfig: str, image: str, fake: FakeKubernetes | None = None
+) -> Iterator[World]:
     """Make the namespace and the app in it; both are gone at the end, however that comes."""
     laptop = Project(folder / "laptop")
     laptop.root.mkdir()
@@ -262,7 +268,7 @@ def inhabited(folder: Path, *, kubeconfig: str, image: str, fake: FakeKubernetes
         fake=fake,
         records=None if store_url else f"/tmp/{namespace}",
     )
-    settings = app.SETTINGS.format(namespace=namespace, patience="10m", haste=f"{found.haste:.0f}s")
+    settings = app.SETTINGS.format(namespace=namespace, patience=600, haste=round(found.haste))
     laptop.write(oneoff_toml=settings)
     try:
         _make_namespace(found)
