@@ -49,10 +49,14 @@ class Followed:
         except BaseException as error:
             self.error = error
 
-    def verdict(self, seconds: float = 30.0) -> Verdict:
-        """How it ended; no thread of it is left."""
+    def join(self, seconds: float = 30.0) -> None:
+        """Wait for the verdict."""
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"still followed after {seconds} s; said {self.said}"
+
+    def verdict(self, seconds: float = 30.0) -> Verdict:
+        """How it ended; no thread that followed is left."""
+        self.join(seconds)
         left = [each.name for each in threading.enumerate() if each.name.startswith("oneoff-")]
         assert left == []
         if self.error is not None:

@@ -158,6 +158,7 @@ def attend_launched(
             start_within=remote.where.start_within,
             write=write,
             say=say,
+            withdraw=True,  # it would start later, and nobody would see it
         )
     except ClusterError as error:
         raise Interrupted(
@@ -166,7 +167,7 @@ def attend_launched(
         ) from error
     if verdict.words is not None:
         remote.saw(verdict.words.log, verdict.words.checkpoint)
-    if verdict.unfinished:  # it would start later, or never end, and nobody would see it
+    if verdict.unfinished:  # a sidecar keeps it from ending
         with suppress(ObjectMissing):
             remote.cluster.delete(JOBS, name_of(launched.job), uid=str(metadata(launched.job)["uid"]))
         say(f"the Job {name_of(launched.job)} was deleted")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final
 
 from oneoff.commands.confirmation import confirm
@@ -13,7 +13,7 @@ from oneoff.commands.launch import ended
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.runs import LATEST
-from oneoff.errors import ObjectMissing, RunNotFound, UsageError
+from oneoff.errors import ClusterError, Interrupted, ObjectMissing, RunNotFound, UsageError
 from oneoff.kube import following
 from oneoff.kube.cluster import JOBS, Selection
 from oneoff.kube.derive import MANAGED
@@ -25,8 +25,8 @@ from oneoff.kube.verdict import Verdict
 from oneoff.runs.run import Run
 from oneoff.tasks.task import Task
 
-MARGIN: Final = timedelta(seconds=5)
-"""What a run that was asked to end gets besides its pod's grace."""
+MARGIN: Final = 5.0
+"""Seconds that a run which was asked to end gets besides its pod's grace."""
 
 Write = Callable[[bytes], None]
 Ask = Callable[[Run], bool]
@@ -118,6 +118,7 @@ def logs(remote: Remote, found: RemoteRun, *, follow: bool, write: Write) -> Run
 
     Raises:
         ClusterError: it cannot be read.
+        Interrupted: the cluster is away for minutes.
     """
     if follow:
         return _follow(remote, found, write=write)
@@ -133,7 +134,7 @@ def wait(remote: Remote, found: RemoteRun) -> Run:
     """The run once it has ended.
 
     Raises:
-        ClusterError: the cluster is away for minutes.
+        Interrupted: the cluster is away for minutes.
     """
     return _follow(remote, found, write=None)
 
@@ -145,6 +146,7 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
         NotConfirmed, ReasonRequired: with the command that would work.
         NotPermitted: to patch or to delete the Job; nothing was done.
         ClusterError: the cluster does not answer.
+        Interrupted: it went away later.
     """
     verdict = following.read(remote.cluster, found.job, container=found.container, write=None, say=remote.say)
     if verdict.ended and not verdict.unfinished:
@@ -154,7 +156,7 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
         if wish.ask is not None and not wish.force and wish.ask(found.run):
-            verdict = _watch(remote, found, end_within=_grace(found.job) + MARGIN)
+            verdict = _watch(remote, found, seconds=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
             remote.say(f"the Job {name_of(found.job)} is being deleted; its pod has a grace to end in")
@@ -183,26 +185,30 @@ def _note(remote: Remote, found: RemoteRun, reason: str | None) -> None:
     remote.cluster.patch(JOBS, name_of(found.job), {"metadata": {"uid": uid, "annotations": about}})
 
 
-def _grace(job: Object) -> timedelta:
-    return timedelta(seconds=job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30))
+def _grace(job: Object) -> float:
+    return float(job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30))
 
 
 def _follow(remote: Remote, found: RemoteRun, *, write: Write | None) -> Run:
     return _as_it_stands(remote, found, _watch(remote, found, write=write))
 
 
-def _watch(
-    remote: Remote, found: RemoteRun, *, write: Write | None = None, end_within: timedelta | None = None
-) -> Verdict:
-    return following.follow(
-        remote.cluster,
-        found.job,
-        container=found.container,
-        start_within=None,  # whoever launched it sees to that, and its Job's deadline
-        write=write,
-        say=remote.say,
-        end_within=end_within,
-    )
+def _watch(remote: Remote, found: RemoteRun, *, write: Write | None = None, seconds: float = inf) -> Verdict:
+    try:
+        return following.follow(
+            remote.cluster,
+            found.job,
+            container=found.container,
+            start_within=None,  # whoever launched it sees to that, and its Job's deadline
+            write=write,
+            say=remote.say,
+            pace=replace(following.PACE, longest=seconds),
+        )
+    except ClusterError as error:  # no exit code of a run: nobody knows how it ends
+        again = f"`oneoff wait {found.run.id} --env {remote.environment.name}` comes back to it"
+        raise Interrupted(
+            f"{error.message}: run {found.run.id} goes on unwatched", next_step=error.next_step or again
+        ) from error
 
 
 def _as_it_stands(remote: Remote, found: RemoteRun, verdict: Verdict) -> Run:

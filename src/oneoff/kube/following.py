@@ -16,8 +16,8 @@ from typing import Final
 
 from oneoff.errors import ClusterError, ClusterUnreachable, NotPermitted, ObjectMissing
 from oneoff.kube.cluster import EVENTS, JOBS, PODS, Cluster, Selection
-from oneoff.kube.inbox import Inbox, Lines
-from oneoff.kube.logreader import LogReader
+from oneoff.kube.inbox import Broken, Inbox, Lines, Worker
+from oneoff.kube.logreader import LogReader, Read
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.story import Story, newest_last
 from oneoff.kube.telling import Teller
@@ -28,6 +28,8 @@ from oneoff.runs.status import Status
 CONTROLLER_UID: Final = "batch.kubernetes.io/controller-uid"
 QUEUED: Final = frozenset({"JobSuspended", "SchedulingGated"})
 """Reasons for which it waits because somebody wants it to: that is no failure to start."""
+_TOLD_OF: Final = 5
+"""Pods whose Events are looked at while none has started: what keeps one keeps the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,11 @@ class Pace:
     """How often and how long; all in seconds."""
 
     starting: float = 1.0
-    """Between two looks until its task starts, and where watching is not permitted."""
+    """Between two looks at first, at its end, and where watching is not permitted."""
     running: float = 5.0
-    """Between two looks at a running task whose changes are watched."""
+    """Between two looks where changes are watched."""
+    at_first: float = 30.0
+    """After which it is known that it does not start at once."""
     least: float = 0.2
     """Between two looks, whatever is heard."""
     patience: float = 600.0
@@ -50,6 +54,8 @@ class Pace:
     """For which the last state of a pod that is gone may still come."""
     ending: float = 30.0
     """For which pods may go on once it is decided, besides the grace that they have."""
+    longest: float = inf
+    """For which a Job is followed; then the verdict is no final one."""
     readers: int = 20
     """How many logs are read at the same time."""
 
@@ -66,7 +72,6 @@ def follow(
     write: Callable[[bytes], None] | None,
     say: Callable[[str], None],
     withdraw: bool = False,
-    end_within: timedelta | None = None,
     pace: Pace = PACE,
 ) -> Verdict:
     """Wait until it is decided how a Job ended; write the log of its task meanwhile.
@@ -82,7 +87,6 @@ def follow(
         say: Takes what there is to say of it, a line each.
         withdraw: Delete the Job if it does not start in time. Where it started at the very last moment after
             all, the verdict is how that ended.
-        end_within: For how long it is followed at most; then the verdict is no final one.
 
     Raises:
         ClusterUnreachable, CredentialsRefused, ClusterError: for minutes on end.
@@ -91,7 +95,7 @@ def follow(
     """
     following = _Following(cluster, Story(job, container), pace, write, Teller(say))
     try:
-        found = following.until_decided(start_within, end_within)
+        found = following.until_decided(start_within)
         if withdraw and found.unfinished and found.status is Status.REFUSED:
             return following.withdraw(found)
         return found
@@ -133,11 +137,13 @@ class _Following:
         self._inbox = Inbox()
         self._readers: dict[str, LogReader] = {}
         self._prefixes: dict[LogReader, bytes] = {}
+        self._done: set[LogReader] = set()
+        """Those whose lines have all been written."""
         self._looked_at = -pace.running
         self._worth_a_look = True
         self._unwatched = False
         self._failing_since: float | None = None
-        self._waits_since = self._now = time.monotonic()
+        self._begun = self._waits_since = self._now = time.monotonic()
         self._decided_at: float | None = None
         self._watchers = [
             Watcher(cluster, JOBS, Selection(fields={"metadata.name": name_of(story.job)}), self._inbox),
@@ -148,10 +154,8 @@ class _Following:
     def _pods(self) -> Selection:
         return Selection(labels={CONTROLLER_UID: self._story.uid})
 
-    def until_decided(
-        self, start_within: timedelta | None = None, end_within: timedelta | None = None
-    ) -> Verdict:
-        limit = inf if end_within is None else time.monotonic() + end_within.total_seconds()
+    def until_decided(self, start_within: timedelta | None = None) -> Verdict:
+        limit = time.monotonic() + self._pace.longest
         for watcher in self._watchers:
             if watcher.ident is None:
                 watcher.start()
@@ -166,11 +170,10 @@ class _Following:
 
     def until_read(self) -> Verdict:
         """All that is there now, of all pods."""
-        while not self._look():
-            time.sleep(self._pace.starting)
+        self._see()
         while True:
             self._read_logs(follow=False)
-            if all(reader.done for reader in self._readers.values()):
+            if not self._busy():
                 return self._story.verdict()
             self._take(1.0)
             self._free_readers()
@@ -185,7 +188,7 @@ class _Following:
     def stop(self) -> None:
         """End the threads: none is left, unless it waits for a name server or a connection."""
         self._inbox.close()
-        threads: list[Watcher | LogReader] = [*self._watchers, *self._readers.values()]
+        threads: list[Worker] = [*self._watchers, *self._readers.values()]
         for _ in range(50):
             alive = [thread for thread in threads if thread.is_alive()]
             if not alive:
@@ -200,20 +203,15 @@ class _Following:
     def _next_look(self) -> float:
         if self._worth_a_look:
             return self._looked_at + self._pace.least
-        settled = self._story.has_started and not self._unwatched and self._decided_at is None
+        waits_long = self._now - self._begun > self._pace.at_first
+        settled = (self._story.has_started or waits_long) and self._decided_at is None and not self._unwatched
         return self._looked_at + (self._pace.running if settled else self._pace.starting)
 
     def _look(self) -> bool:
         """Whether the cluster said how things are."""
         self._worth_a_look = False
         try:
-            job: Object | None = None
-            with suppress(ObjectMissing):
-                job = self._cluster.get(JOBS, name_of(self._story.job))
-            pods = self._cluster.list(PODS, self._pods)  # after the Job: no older than what it says
-            self._story.looked(job, pods)
-            if not self._story.has_started:
-                self._story.events = self._events()
+            self._see()
         except NotPermitted:
             raise
         except ClusterError as error:
@@ -226,6 +224,15 @@ class _Following:
             self._teller.back()
         return True
 
+    def _see(self) -> None:
+        job: Object | None = None
+        with suppress(ObjectMissing):
+            job = self._cluster.get(JOBS, name_of(self._story.job))
+        pods = self._cluster.list(PODS, self._pods)  # after the Job: no older than what it says
+        self._story.looked(job, pods)
+        if not self._story.has_started:
+            self._story.events = self._events()
+
     def _bear(self, error: ClusterError) -> None:
         self._teller.away(error)
         now = time.monotonic()
@@ -235,7 +242,8 @@ class _Following:
             raise error
 
     def _events(self) -> list[Object]:
-        about = [self._story.uid, *(uid for uid in self._story.pods if uid not in self._story.gone)]
+        pods = [uid for uid in self._story.pods if uid not in self._story.gone]
+        about = [self._story.uid, *pods[-_TOLD_OF:]]
         try:
             found = [
                 event
@@ -260,7 +268,7 @@ class _Following:
             self._teller.waits(found)
             return found, False
         self._decided_at = self._decided_at or self._now
-        if any(not reader.done for reader in self._readers.values()) or self._unsettled():
+        if self._busy() or self._unsettled():
             return found, False
         self._teller.ended(found)
         return found, True
@@ -295,11 +303,10 @@ class _Following:
             for uid in known:
                 if self._story.has_ended(uid) or not follow:
                     self._readers[uid].end()
-            if any(not self._readers[uid].done for uid in known):
+            if any(self._readers[uid] not in self._done for uid in known):
                 continue
-            busy = sum(not reader.done for reader in self._readers.values())
             waiting = [uid for uid in lane if uid not in self._readers and self._story.speaker(uid)]
-            if waiting and busy < self._pace.readers:
+            if waiting and self._busy() < self._pace.readers:
                 self._begin(index, waiting[0], attempt=lane.index(waiting[0]) + 1, follow=follow)
 
     def _begin(self, index: str, uid: str, *, attempt: int, follow: bool) -> None:
@@ -313,6 +320,10 @@ class _Following:
             reader.end()
         reader.start()
 
+    def _busy(self) -> int:
+        """How many logs are being read."""
+        return len(self._readers) - len(self._done)
+
     def _take(self, seconds: float) -> None:
         for entry in self._inbox.take(seconds):
             if isinstance(entry, Lines):
@@ -321,16 +332,24 @@ class _Following:
                 self._write(prefix + prefix.join(entry.lines) if prefix else b"".join(entry.lines))
                 continue
             self._worth_a_look = True
+            if isinstance(entry, Broken):
+                raise entry.error
             if isinstance(entry, Seen):
                 self._story.saw(entry)
             elif isinstance(entry, Unwatched):
                 self._unwatched = True
-            elif entry.problem:
-                self._teller.once(f"pod {entry.pod}: {entry.problem}")
+            elif isinstance(entry, Read):
+                self._done.add(entry.reader)
+                if entry.problem:
+                    self._teller.once(f"pod {entry.reader.pod}: {entry.problem}")
 
     def _free_readers(self) -> None:
         """Nothing more comes of a container that has ended: no end, either, if a connection is half open."""
         for uid, reader in self._readers.items():
-            if not reader.done and self._story.has_ended(uid) and reader.silent_for() > self._pace.silence:
+            if (
+                reader not in self._done
+                and self._story.has_ended(uid)
+                and reader.silent_for() > self._pace.silence
+            ):
                 reader.heard = time.monotonic()
                 self._cluster.hang_up()

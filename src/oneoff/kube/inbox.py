@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +22,13 @@ class Lines:
 
     source: Any
     lines: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A thread ended by what nobody foresaw."""
+
+    error: Exception
 
 
 class Inbox:
@@ -74,3 +82,36 @@ class Inbox:
         """Raises InboxClosed."""
         if self._closed:
             raise InboxClosed
+
+
+class Worker(threading.Thread):
+    """Brings something to an inbox until that is closed; what breaks it is brought as well."""
+
+    def __init__(self, name: str, inbox: Inbox) -> None:
+        super().__init__(name=f"oneoff-{name}", daemon=True)
+        self.inbox = inbox
+        self._wake = threading.Event()
+
+    def work(self) -> None:
+        """What it does; InboxClosed ends it."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        with suppress(InboxClosed):
+            try:
+                self.work()
+            except InboxClosed:
+                raise
+            except Exception as error:
+                self.inbox.put(Broken(error))
+
+    def wake(self) -> None:
+        """End its pause."""
+        self._wake.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait until it is woken, so long at most. Raises InboxClosed."""
+        self.inbox.check()
+        self._wake.wait(seconds)
+        self._wake.clear()
+        self.inbox.check()

@@ -9,17 +9,16 @@ kubelet has rotated away (10 MiB of a log, if nothing else is set) before it was
 from __future__ import annotations
 
 import re
-import threading
 import time
 from array import array
 from collections import Counter
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from oneoff.errors import ClusterError, LogNotReady, NotPermitted, ObjectMissing
 from oneoff.kube.cluster import Cluster
-from oneoff.kube.inbox import Inbox, InboxClosed
+from oneoff.kube.inbox import Inbox, Worker
 
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Seconds between two attempts to read on; the last for good."""
@@ -78,72 +77,73 @@ def split(line: bytes) -> tuple[bytes, bytes]:
     return (found[1], line[found.end() :]) if found else (b"", line)
 
 
-class LogReader(threading.Thread):
-    """Brings the lines of a log to an inbox, and itself when it is done."""
+@dataclass(frozen=True)
+class Paused:
+    """A log came to an end for now: its container may have ended."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """All lines of a log are in the inbox, before this."""
+
+    reader: LogReader
+    problem: str
+    """Why it is not whole."""
+
+
+class LogReader(Worker):
+    """Brings the lines of a log to an inbox."""
 
     def __init__(self, cluster: Cluster, pod: str, container: str, inbox: Inbox) -> None:
-        super().__init__(name=f"oneoff-log-{pod}", daemon=True)
+        super().__init__(f"log-{pod}", inbox)
         self.pod = pod
-        self.done = False
-        """Whether the log has been read to its end, as far as it can be had."""
-        self.problem = ""
-        """Why it is not whole."""
         self.heard = time.monotonic()
         """When something came last."""
         self._lines = 0
         """How many have been had."""
         self._cluster = cluster
         self._container = container
-        self._inbox = inbox
         self._place = Place()
         self._rest = b""
         """A last line that has no end yet."""
         self._clean = False
         """Whether what was read last came to its end."""
         self._ended_at: float | None = None
-        self._wake = threading.Event()
 
     def end(self) -> None:
         """The container has ended: what can be read now is all."""
         if self._ended_at is None:
             self._ended_at = time.monotonic()
-            self._wake.set()
+            self.wake()
 
-    def run(self) -> None:
-        with suppress(InboxClosed):
-            failures = 0
-            while True:
-                ended, before, was_clean = self._ended_at is not None, self._lines, self._clean
-                try:
-                    self._read(follow=not ended)
-                except ClusterError as error:
-                    if self._hopeless(error, was_clean):
-                        break
-                else:
-                    if ended:
-                        break
-                    self._inbox.put(self)  # it may have ended: look
-                failures = 0 if self._lines != before else failures + 1
-                self._inbox.check()
-                self._wake.wait(PAUSES[min(failures, len(PAUSES) - 1)])
-                self._wake.clear()
-            if self._rest:
-                self._inbox.write(self, self._rest)
-            self.done = True
-            self._inbox.put(self)
+    def work(self) -> None:
+        failures, problem = 0, ""
+        while True:
+            ended, before, was_clean = self._ended_at is not None, self._lines, self._clean
+            try:
+                self._read(follow=not ended)
+            except ClusterError as error:
+                hopeless, problem = self._judge(error, was_clean)
+                if hopeless:
+                    break
+            else:
+                if ended:
+                    break
+                self.inbox.put(Paused())
+            failures = 0 if self._lines != before else failures + 1
+            self.pause(PAUSES[min(failures, len(PAUSES) - 1)])
+        if self._rest:
+            self.inbox.write(self, self._rest)
+        self.inbox.put(Read(self, problem))
 
     def silent_for(self) -> float:
         """Seconds since something came."""
         return time.monotonic() - self.heard
 
-    def wake(self) -> None:
-        """Look at once, also whether anybody still takes anything."""
-        self._wake.set()
-
     def _read(self, *, follow: bool) -> None:
         self._clean = False
         since = self._place.begin()
-        is_new, write = self._place.is_new, self._inbox.write
+        is_new, write = self._place.is_new, self.inbox.write
         for line in self._cluster.log(self.pod, self._container, follow=follow, since=since):
             self.heard = time.monotonic()
             stamp, text = split(line)
@@ -156,15 +156,13 @@ class LogReader(threading.Thread):
                 write(self, text)
         self._clean = True
 
-    def _hopeless(self, error: ClusterError, was_clean: bool) -> bool:
-        """Whether there is no use in asking again."""
+    def _judge(self, error: ClusterError, was_clean: bool) -> tuple[bool, str]:
+        """Whether there is no use in asking again, and what is missing then."""
         if isinstance(error, ObjectMissing):
-            self.problem = "" if was_clean else "its pod is gone, and with it what was not read of its log"
-            return True
+            return True, "" if was_clean else "its pod is gone, and with it what was not read of its log"
         if isinstance(error, LogNotReady) and self._ended_at is not None:
-            return True
+            return True, ""
         given_up = self._ended_at is not None and time.monotonic() - self._ended_at > GIVE_UP
         if isinstance(error, NotPermitted) or given_up:
-            self.problem = f"its log cannot be read to its end: {error.message}"
-            return True
-        return False
+            return True, f"its log cannot be read to its end: {error.message}"
+        return False, ""

@@ -44,7 +44,7 @@ class Story:
         else:
             self.job = _newer(self.job, job)
         self._add(pods.items)
-        self.gone |= self.pods.keys() - {uid_of(pod) for pod in pods.items}
+        self.gone = self.pods.keys() - {uid_of(pod) for pod in pods.items}
 
     def _add(self, pods: Iterable[Object]) -> None:
         for pod in sorted(pods, key=lambda pod: (str(metadata(pod).get("creationTimestamp")), name_of(pod))):

@@ -101,7 +101,7 @@ def verdict(
         deleted: The Job is gone.
         overdue: It has had its time to start; what keeps it from starting is then its end.
     """
-    known = sorted(pods, key=lambda pod: (str(metadata(pod).get("creationTimestamp")), name_of(pod)))
+    known = sorted(pods, key=lambda pod: _age(pod, container))
     seen = _Seen(job, known, list(events), container, deleted, overdue)
     seen = replace(seen, pods=[pod for pod in known if not _turned_away(seen, pod)])
     counted: dict[str, int] = {}
@@ -109,6 +109,12 @@ def verdict(
         counted[index_of(pod)] = counted.get(index_of(pod), 0) + 1
     shards = int((job.get("spec") or {}).get("completions") or 1)
     return replace(_decide(seen), attempts=max(counted.values(), default=0), shards=shards)
+
+
+def _age(pod: Object, container: str) -> tuple[str, ...]:
+    """Later pods have greater ones; of those of the same second, the one that ended first was the first."""
+    ended = (_task(pod, container).get("terminated") or {}).get("finishedAt")
+    return str(metadata(pod).get("creationTimestamp")), str(ended or "going"), name_of(pod)
 
 
 def index_of(pod: Object) -> str:
@@ -152,9 +158,9 @@ def _ended(seen: _Seen, finished: Object, last: Object | None) -> Verdict:
     if finished["type"] in _GOOD:
         if last is None and not seen.expected:
             return Verdict(status=Status.SUCCEEDED)
-        return _of_pod(seen, last)
+        return _of_pod(seen, _last_to(_has_succeeded, seen) or last)
     reason, message = str(finished.get("reason") or ""), str(finished.get("message") or "")
-    failed = next((pod for pod in reversed(seen.pods) if _has_failed(pod, seen.container)), last)
+    failed = _last_to(_has_failed, seen) or last
     if failed is None:
         return Verdict(status=Status.REFUSED, reason=reason, message=message)
     found = _of_pod(seen, failed)
@@ -177,6 +183,15 @@ def _late(seen: _Seen, last: Object | None, message: str) -> Verdict:
     return Verdict(
         status=Status.TIMED_OUT, exit_code=code, reason="DeadlineExceeded", message=message, words=words
     )
+
+
+def _last_to(end: Callable[[Object, str], bool], seen: _Seen) -> Object | None:
+    """The last pod that ended so."""
+    return next((pod for pod in reversed(seen.pods) if end(pod, seen.container)), None)
+
+
+def _has_succeeded(pod: Object, container: str) -> bool:
+    return (pod.get("status") or {}).get("phase") == "Succeeded"
 
 
 def _has_failed(pod: Object, container: str) -> bool:

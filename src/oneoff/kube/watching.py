@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from oneoff.errors import ClusterError, NotPermitted
 from oneoff.kube.cluster import Cluster, Resource, Selection
-from oneoff.kube.inbox import Inbox, InboxClosed
+from oneoff.kube.inbox import Inbox, Worker
 from oneoff.kube.objects import Object
 
 SECONDS: Final = 240.0
@@ -34,43 +32,34 @@ class Unwatched:
     resource: Resource
 
 
-class Watcher(threading.Thread):
+class Watcher(Worker):
     """Brings objects to an inbox as they change; begins again with a list whatever goes wrong."""
 
     def __init__(self, cluster: Cluster, resource: Resource, selection: Selection, inbox: Inbox) -> None:
-        super().__init__(name=f"oneoff-watch-{resource.plural}", daemon=True)
+        super().__init__(f"watch-{resource.plural}", inbox)
         self._cluster = cluster
         self._resource = resource
         self._selection = selection
-        self._inbox = inbox
-        self._wake = threading.Event()
 
-    def wake(self) -> None:
-        """Look at once whether anybody still takes anything."""
-        self._wake.set()
-
-    def run(self) -> None:
-        with suppress(InboxClosed):
-            while True:
-                try:
-                    self._watch()
-                except NotPermitted:
-                    self._inbox.put(Unwatched(self._resource))
-                    return
-                except ClusterError:
-                    pass  # whoever looks says so
-                self._inbox.check()
-                self._wake.wait(PAUSE)
-                self._inbox.check()
+    def work(self) -> None:
+        while True:
+            try:
+                self._watch()
+            except NotPermitted:
+                self.inbox.put(Unwatched(self._resource))
+                return
+            except ClusterError:
+                pass  # whoever looks says so
+            self.pause(PAUSE)
 
     def _watch(self) -> None:
         listing = self._cluster.list(self._resource, self._selection)
         for thing in listing.items:
-            self._inbox.put(Seen(self._resource, thing))
+            self.inbox.put(Seen(self._resource, thing))
         changes = self._cluster.watch(
             self._resource, self._selection, version=listing.version, seconds=SECONDS
         )
         for word, thing in changes:
+            self.inbox.check()
             if word != "BOOKMARK":
-                self._inbox.put(Seen(self._resource, thing, deleted=word == "DELETED"))
-            self._inbox.check()
+                self.inbox.put(Seen(self._resource, thing, deleted=word == "DELETED"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -12,11 +13,13 @@ from typing import Any, cast
 import pytest
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused, NotPermitted
+from oneoff.kube.client import connect
 from oneoff.kube.cluster import JOBS, Cluster, Resource
+from oneoff.kube.connection.transport import Pace as ConnectionPace
 from oneoff.kube.following import follow
 from oneoff.kube.jobs import RESULT, RUN_ID
-from oneoff.kube.objects import Object
 from oneoff.runs.status import Status
+from oneoff.settings.kubernetes import KubernetesSettings
 from tests.kubernetes import FakeKubernetes
 from tests.kubernetes.followed import BRISK, followed
 from tests.kubernetes.objects import job, started
@@ -192,38 +195,53 @@ def test_a_job_that_started_at_the_last_moment_has_run(fake: FakeKubernetes, clu
     assert run.lines == ["up", "told"]
 
 
-class Away(Stand):
-    """An API server that does not answer while `away` is set."""
-
-    away = False
-
-    def get(self, resource: Resource, name: str) -> Object:
-        if self.away:
-            raise ClusterUnreachable("shop.example does not answer")
-        return self.cluster.get(resource, name)
+@pytest.fixture
+def hasty(cluster: Cluster) -> Iterator[Cluster]:
+    """The same client, which asks a server that is away for a moment only."""
+    cluster = connect(KubernetesSettings(), pace=ConnectionPace(patience=0.1))
+    yield cluster
+    cluster.close()
 
 
-def test_a_server_that_is_away_for_long_is_told_of_once(fake: FakeKubernetes, cluster: Cluster) -> None:
-    """Once that it is away, once that it is back, each time."""
-    away = Away(cluster, fake)
-    run = followed(
-        cast(Cluster, away), job("j", "echo up; sleep 1.5; exit 3"), pace=replace(BRISK, running=0.1)
-    )
-    for _ in range(2):
-        fake.wait(lambda: bool(run.lines))
-        away.away = True
-        time.sleep(0.4)
-        away.away = False
-        time.sleep(0.3)
-    assert run.verdict().exit_code == 3
-    assert run.lines == ["up"]
+@pytest.mark.slow
+def test_a_server_that_is_away_for_long_is_told_of_once(fake: FakeKubernetes, hasty: Cluster) -> None:
+    """Once that it is away, once that it is back, each time; the log is whole."""
+    run = followed(hasty, job("j", ticks(100, 0.05)), pace=replace(BRISK, running=0.1))
+    for lines in (3, 10):
+        fake.wait(lambda lines=lines: len(run.lines) > lines)  # type: ignore[misc]
+        fake.server.restart(down=1.0)
+        fake.wait(lambda: run.said[-1:] == ["the cluster answers again"])
+    assert run.verdict().status is Status.SUCCEEDED
+    assert run.lines == ticked(100)
     assert ["answers again" in text for text in run.said] == [False, True] * 2
 
 
-def test_a_server_that_stays_away_is_not_waited_for_for_ever(fake: FakeKubernetes, cluster: Cluster) -> None:
-    away = Away(cluster, fake)
-    run = followed(cast(Cluster, away), job("j", "sleep 60"), pace=replace(BRISK, running=0.1, patience=0.5))
-    away.away = True
+def test_a_token_that_has_run_out_is_borne_for_a_while(fake: FakeKubernetes, cluster: Cluster) -> None:
+    """Whoever gives tokens gives another one soon."""
+    run = followed(cluster, job("j", f"{ticks(40, 0.05)}; exit 3"), pace=replace(BRISK, running=0.1))
+    fake.wait(lambda: bool(run.lines))
+    fake.access.expired.add("admin-token")
+    fake.wait(lambda: bool(run.said))
+    time.sleep(0.5)
+    fake.access.expired.clear()
+    assert run.verdict().exit_code == 3
+    assert run.lines == ticked(40)
+    assert [text.partition(";")[0] == "the cluster answers again" for text in run.said] == [False, True]
+
+
+def test_a_user_who_stays_unknown_is_told(fake: FakeKubernetes, cluster: Cluster) -> None:
+    run = followed(cluster, job("j", "sleep 60"), pace=replace(BRISK, running=0.1, refusals=0.5))
+    fake.access.expired.add("admin-token")
+    with pytest.raises(CredentialsRefused):
+        run.verdict()
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_is_not_waited_for_for_ever(fake: FakeKubernetes, hasty: Cluster) -> None:
+    """The run goes on; whoever followed it is told."""
+    run = followed(hasty, job("j", "sleep 60"), pace=replace(BRISK, running=0.1, patience=0.5))
+    fake.wait(lambda: bool(fake.items("pods", "shop")))
+    fake.server.restart(down=3.0)
     with pytest.raises(ClusterUnreachable):
         run.verdict()
 
@@ -324,13 +342,6 @@ def test_without_the_right_to_read_pods_nothing_can_be_followed(
     fake.access.deny(resource="pods")
     with pytest.raises(NotPermitted, match="pods"):
         followed(cluster, job("j", "true")).verdict()
-
-
-def test_a_user_who_stays_unknown_is_told(fake: FakeKubernetes, cluster: Cluster) -> None:
-    run = followed(cluster, job("j", "sleep 60"), pace=replace(BRISK, refusals=0.5))
-    fake.faults.answer_next(401, 1000)
-    with pytest.raises(CredentialsRefused):
-        run.verdict()
 
 
 def test_an_interruption_passes_and_leaves_no_thread(fake: FakeKubernetes, cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ from oneoff.errors import ClusterError, ClusterUnreachable, LogNotReady, NotPerm
 from oneoff.kube import logreader
 from oneoff.kube.cluster import Cluster
 from oneoff.kube.inbox import Inbox, Lines
-from oneoff.kube.logreader import LogReader, Place, split
+from oneoff.kube.logreader import LogReader, Place, Read, split
 
 BEGIN = 1_795_000_000 * 1_000_000_000
 
@@ -53,13 +53,14 @@ class Log:
             self.reader.end()
 
 
-def read(log: Any) -> tuple[bytes, LogReader]:
-    """All that a reader brings."""
+def read(log: Any) -> tuple[bytes, str]:
+    """All that a reader brings, and what is wrong with it."""
     inbox = Inbox()
     log.reader = reader = LogReader(cast(Cluster, log), "pod", "task", inbox)
     reader.run()
-    entries = inbox.take(0)
-    return b"".join(b"".join(each.lines) for each in entries if isinstance(each, Lines)), reader
+    *entries, last = inbox.take(0)
+    assert isinstance(last, Read) and last.reader is reader
+    return b"".join(b"".join(each.lines) for each in entries if isinstance(each, Lines)), last.problem
 
 
 @pytest.fixture(autouse=True)
@@ -95,9 +96,7 @@ def test_a_log_is_had_whole(
     if texts and open_end:
         texts[-1] = texts[-1].rstrip(b"\n") + b"?"
     log = Log(in_file_order(pauses, texts), sorted(cuts, key=lambda cut: cut[0]))
-    found, reader = read(log)
-    assert found == b"".join(texts)
-    assert (reader.done, reader.problem) == (True, "")
+    assert read(log) == (b"".join(texts), "")
 
 
 def test_a_log_is_asked_for_again_from_the_second_before_its_last() -> None:
@@ -153,6 +152,6 @@ def test_a_log_that_cannot_be_had_ends_with_the_reason(
 ) -> None:
     """What was had of it is written, also a line that was cut."""
     monkeypatch.setattr(logreader, "GIVE_UP", 0.0)
-    found, reader = read(Failing(error, b"half a li"))
-    assert (found, reader.done) == (b"half a li", True)
-    assert problem in reader.problem and bool(problem) == bool(reader.problem)
+    found, told = read(Failing(error, b"half a li"))
+    assert found == b"half a li"
+    assert problem in told and bool(problem) == bool(told)
