@@ -15,7 +15,6 @@ LABELS = {"app": "web"}
 ADMIN = '''
 import os
 import sqlite3
-import time
 from contextlib import closing
 from datetime import timedelta
 
@@ -23,11 +22,13 @@ import oneoff
 
 
 def connect() -> sqlite3.Connection:
-    found = sqlite3.connect(os.environ["SHOP_DATABASE"])
-    found.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
-    found.execute("INSERT OR IGNORE INTO orders VALUES (1), (2)")
-    found.commit()
-    return found
+    return sqlite3.connect(os.environ["SHOP_DATABASE"])
+
+
+def prepare() -> None:
+    with closing(connect()) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
+        db.execute("INSERT OR IGNORE INTO orders VALUES (1), (2)")
 
 
 admin = oneoff.App("shop", database=connect)
@@ -37,17 +38,17 @@ admin = oneoff.App("shop", database=connect)
 def count(ctx: oneoff.Context, up_to: int = 3, pause: float = 0.0) -> None:
     """Count."""
     for number in range(up_to):
-        ctx.check()
         print(f"tick {number}", flush=True)
-        time.sleep(pause)
+        ctx.sleep(pause)
+        if ctx.should_stop:
+            return
 
 
 @admin.task(timeout=timedelta(seconds=5))
 def dawdle(ctx: oneoff.Context) -> None:
     """Take longer than it may."""
-    for _ in range(3000):
-        ctx.check()
-        time.sleep(0.1)
+    while not ctx.should_stop:
+        ctx.sleep(1)
 
 
 @admin.task
@@ -198,14 +199,18 @@ def pod(image: str, pull: str | None, records: str | None, node: str | None, sto
         "securityContext": {"allowPrivilegeEscalation": False},
         "volumeMounts": mounts,
     }
+    kept_of = ("image", "workingDir", "env", "envFrom", "resources", "securityContext", "volumeMounts")
+    before = {key: container[key] for key in kept_of} | {"name": "prepare"}
+    before["command"] = ["python", "-c", "import admin; admin.prepare()"]
     found: Object = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 5,
+        "initContainers": [before],
         "containers": [container],
         "volumes": volumes,
     }
     if pull is not None:
-        container["imagePullPolicy"] = pull
+        container["imagePullPolicy"] = before["imagePullPolicy"] = pull
     if records is not None:  # a folder of a node belongs to root
         found["securityContext"] = {"runAsUser": 0, "runAsGroup": 0}
     if node is not None:

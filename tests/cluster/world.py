@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -116,6 +117,12 @@ class World:
         finally:
             process.kill()
             process.wait()
+
+    def on_another_laptop(self, folder: Path) -> World:
+        """The same cluster, from a checkout that has records of its own."""
+        other = Project(folder / "laptop")
+        shutil.copytree(self.laptop.root, other.root, ignore=shutil.ignore_patterns(".oneoff"))
+        return replace(self, laptop=other)
 
     def run_id(self, what: str) -> str:
         """An id that no run has had."""
