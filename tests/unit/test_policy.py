@@ -111,6 +111,6 @@ def test_an_environment_in_kubernetes_is_not_this_process() -> None:
     away = replace(PRODUCTION, kubernetes=KubernetesSettings())
     with pytest.raises(Refused) as caught:
         check_place(away, here=False)
-    assert "kube render TASK --env production" in caught.value.next_step
+    assert "oneoff run TASK --env production" in caught.value.next_step
     check_place(away, here=True)
     check_place(PRODUCTION, here=False)

@@ -6,7 +6,8 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -21,7 +22,7 @@ from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.settings.kubernetes import SecretKey
 from oneoff.tasks.parameters import Parameter
 from oneoff.tasks.registry import task_name
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import RAW, Task
 from oneoff.types import RunId, new_run_id
 
 if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP client
@@ -30,42 +31,96 @@ if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP cli
     from oneoff.commands.launch import Launched
     from oneoff.commands.options import Options
     from oneoff.commands.remote import Remote
+    from oneoff.kube.live import Live
 
 _SECRET = re.compile(r"secret:([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 FOUND_EFFECTS = 10
 
 
-def command_of(session: Session, environment: str, name: str) -> click.Command:
-    """The click command of one task as the release in that environment has it.
+def command_of(session: Session, given: Mapping[str, Any], name: str) -> click.Command:
+    """The click command of one task as the release has it that these options of a run name.
 
     Raises:
         TaskNotFound: it has none of that name.
         ClusterError, NotDerivable: the release cannot be asked.
     """
+    remote = session.remote(given["environment"])
     bare = next((task for task in session.bare_tasks if task.name == task_name(name)), None)
-    if bare is not None:
-        return launch_command(bare, bare=True)
+    wanted = _wanted(remote, given)
+    return _command(bare or _task(remote, wanted.live, name), wanted, bare=bare is not None)
+
+
+def run_again(ctx: click.Context, given: dict[str, Any]) -> NoReturn:
+    """``rerun`` of a run whose record is in the environment's own store."""
+    from oneoff.commands.again import earlier_run
+
+    session = cast(Session, ctx.find_object(Session))
+    remote = session.remote(given["environment"])
+    wanted = _wanted(remote, given)
+    earlier = earlier_run(remote, wanted.live, given["run"])
+    given["dry_run"] = given["dry_run"] or earlier.dry_run
+    if earlier.task == RAW:
+        task = Task(name=RAW, command=earlier.command)
+    else:
+        task = _task(remote, wanted.live, earlier.task)
+    hidden = tuple(parameter for parameter in task.parameters if parameter.secret)
+    more = click.Command(ctx.info_name, params=[*task_options(hidden)]).make_context(
+        ctx.info_name, ctx.args, parent=ctx.parent
+    )
+    _, secrets = _parameters(replace(task, parameters=hidden), more.params, ctx)
+    perform(ctx, task, given, wanted=wanted, secrets=secrets, again=earlier)
+
+
+def run_bare_again(ctx: click.Context, given: dict[str, Any], earlier: Run) -> NoReturn:
+    """``rerun`` of a bare command, whose record is here."""
+    session = cast(Session, ctx.find_object(Session))
+    task = next((one for one in session.bare_tasks if one.name == earlier.task), None)
+    if task is None:
+        raise TaskNotFound(f"{earlier.task} is no command with runner = false in the settings any more")
+    given["environment"] = given["environment"] or earlier.environment
+    remote = session.remote(given["environment"])
+    perform(ctx, task, given, wanted=_wanted(remote, given), bare=True, again=earlier)
+
+
+def run_raw(ctx: click.Context, task: Task, given: Mapping[str, Any]) -> NoReturn:
+    """``exec`` in a pod of the release."""
+    session = cast(Session, ctx.find_object(Session))
+    perform(ctx, task, given, wanted=_wanted(session.remote(given["environment"]), given))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    remote: Remote
+    live: Live
+
+
+def _wanted(remote: Remote, given: Mapping[str, Any]) -> _Wanted:
+    from oneoff.cli.manifests import wanted
+    from oneoff.commands.releases import live
+
+    return _Wanted(remote, live(remote, wanted(given["release"])))
+
+
+def _task(remote: Remote, live: Live, name: str) -> Task:
     from oneoff.commands.errands import catalogue
 
-    known = {task.name: task for task in catalogue(session.remote(environment))}
+    known = {task.name: task for task in catalogue(remote, live)}
     found = known.get(task_name(name))
     if found is None:
         raise TaskNotFound(
-            f"the release in {environment} has no task {name}{did_you_mean(name, known)}",
-            next_step=f"`oneoff tasks --env {environment}` lists them",
+            f"the release in {remote.environment.name} has no task {name}{did_you_mean(name, known)}",
+            next_step=f"`oneoff tasks --env {remote.environment.name}` lists them",
         )
-    return launch_command(found, bare=False)
+    return found
 
 
-def launch_command(task: Task, *, bare: bool) -> click.Command:
-    """The click command that launches one task of a release."""
-
+def _command(task: Task, wanted: _Wanted, *, bare: bool) -> click.Command:
     @click.pass_context
     def callback(ctx: click.Context, /, **given: Any) -> None:
         with showing_errors():
             plain, secrets = _parameters(task, given, ctx)
-            perform(ctx, task, given, texts=plain, secrets=secrets, bare=bare)
+            perform(ctx, task, given, wanted=wanted, texts=plain, secrets=secrets, bare=bare)
 
     return click.Command(
         task.name,
@@ -81,21 +136,18 @@ def perform(
     task: Task,
     given: Mapping[str, Any],
     *,
+    wanted: _Wanted,
     texts: Mapping[str, Any] | None = None,
     secrets: Mapping[str, SecretKey] | None = None,
     bare: bool = False,
-    command: Sequence[str] = (),
-) -> None:
+    again: Run | None = None,
+) -> NoReturn:
     """Launch, follow, say how it ended, and exit as it did."""
-    from oneoff.cli.manifests import wanted
     from oneoff.cli.run import options_of
     from oneoff.commands import launch, supervise
-    from oneoff.commands.releases import live
 
-    session = ctx.find_object(Session)
-    assert session is not None
-    options = options_of(ctx, given, command)
-    remote = session.remote(options.environment)
+    remote, session = wanted.remote, cast(Session, ctx.find_object(Session))
+    options = options_of(ctx, given, task.command or () if task.name == RAW else ())
     run_id = options.run_id or new_run_id(remote.clock.now())
     request = launch.LaunchRequest(
         task=task,
@@ -103,8 +155,9 @@ def perform(
         secrets=secrets or {},
         options=options,
         bare=bare,
+        again=again,
         run_id=run_id,
-        live=live(remote, wanted(given["release"])),
+        live=wanted.live,
         image=given["image"],
         variables=_variables(given["variables"]),
     )
@@ -123,7 +176,7 @@ def perform(
     _finish(ctx, ended, given, found_effects=bool(found.words and found.words.has_effects))
 
 
-def _finish(ctx: click.Context, run: Run, given: Mapping[str, Any], *, found_effects: bool) -> None:
+def _finish(ctx: click.Context, run: Run, given: Mapping[str, Any], *, found_effects: bool) -> NoReturn:
     if given["output"] == "json":
         emit(to_document(run), str, "json")
     elif run.active:
@@ -199,16 +252,16 @@ def _reference(
 ) -> None:
     if raw is None:
         if parameter.required:
-            problems.append(Problem(parameter.name, f"is a secret: {_wanted(parameter)}"))
+            problems.append(Problem(parameter.name, f"is a secret: {_reference_to(parameter)}"))
         return
     match = _SECRET.fullmatch(raw)
     if match is None:
         problems.append(
-            Problem(parameter.name, f"is a secret, and cannot travel from here: {_wanted(parameter)}")
+            Problem(parameter.name, f"is a secret, and cannot travel from here: {_reference_to(parameter)}")
         )
         return
     secrets[parameter.name] = SecretKey(match[1], match[3])
 
 
-def _wanted(parameter: Parameter) -> str:
+def _reference_to(parameter: Parameter) -> str:
     return f"name the Secret of the namespace that holds it, {parameter.option} secret:NAME/KEY"

@@ -33,6 +33,7 @@ from oneoff.errors import (
     UsageError,
 )
 from oneoff.runs.document import to_document
+from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.lastwords import last_words, refusal_words
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
@@ -58,11 +59,11 @@ class TaskGroup(ShowingGroup):
         return task_command(_session(ctx).registry.get(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        environment = _elsewhere(_session(ctx), _loosely(args[0], args[1:]))
-        if environment is not None:
+        given = _loosely(args[0], args[1:])
+        if _elsewhere(_session(ctx), given):
             from oneoff.cli.launch import command_of
 
-            return args[0], command_of(_session(ctx), environment, args[0]), args[1:]
+            return args[0], command_of(_session(ctx), given, args[0]), args[1:]
         if any(arg.partition("=")[0] in _READ_ONLY for arg in args):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
@@ -74,12 +75,11 @@ class TaskGroup(ShowingGroup):
         return super().parse_args(ctx, _task_first(args))
 
 
-def _elsewhere(session: Session, given: Mapping[str, Any]) -> str | None:
-    """The environment to run in, if it is in Kubernetes and this is no pod of it."""
+def _elsewhere(session: Session, given: Mapping[str, Any]) -> bool:
+    """Whether the environment to run in is in Kubernetes, and this is no pod of it."""
     if session.embedded or given["here"]:
-        return None
-    wanted = given["environment"] or session.settings.environment
-    return wanted if wanted in session.settings.in_kubernetes else None
+        return False
+    return (given["environment"] or session.settings.environment) in session.settings.in_kubernetes
 
 
 def _loosely(name: str, words: list[str]) -> dict[str, Any]:
@@ -323,9 +323,9 @@ def exec_command(ctx: click.Context, /, command: tuple[str, ...], **given: Any) 
     """Run any command, recorded like a task: oneoff exec -- COMMAND ARGUMENTS…"""
     session = _session(ctx)
     if command and _elsewhere(session, given):
-        from oneoff.cli.launch import perform
+        from oneoff.cli.launch import run_raw
 
-        perform(ctx, _raw(command), given, command=command)
+        run_raw(ctx, _raw(command), given)
     if given["dry_run"]:
         ctx.with_resource(arm_dry_run())
     if not command and given["run_id"]:  # a launched one: its record knows the command
@@ -358,7 +358,15 @@ def rerun_command(ctx: click.Context, /, **given: Any) -> None:
     Secrets are kept nowhere: they are asked for again, or given as --NAME @FILE.
     """
     session = _session(ctx)
+    if _elsewhere(session, given):
+        from oneoff.cli.launch import run_again
+
+        run_again(ctx, given)
     earlier = get(session.services, given["run"])
+    if earlier.launcher == KUBERNETES and not given["here"]:
+        from oneoff.cli.launch import run_bare_again
+
+        run_bare_again(ctx, given, earlier)
     given["dry_run"] = given["dry_run"] or earlier.dry_run
     given["environment"] = given["environment"] or earlier.environment
     if given["dry_run"] or given["expect"]:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,9 +20,6 @@ from oneoff.protocols import RunQuery
 from oneoff.runs.document import to_document
 from oneoff.runs.run import BREAK_GLASS, ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
-
-if TYPE_CHECKING:
-    from oneoff.commands.remote import Remote
 
 SHOWN = 500
 """Characters of one value that are shown to people."""
@@ -87,13 +84,6 @@ environment_option = click.option(
 )
 
 
-def _elsewhere(session: Session, environment: str | None) -> Remote | None:
-    """None where no environment is named, or one that is not in Kubernetes: the store here knows the run."""
-    if environment is None or session.settings.environment_named(environment).kubernetes is None:
-        return None
-    return session.remote(environment)
-
-
 @click.command("logs")
 @click.argument("run", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
@@ -101,7 +91,7 @@ def _elsewhere(session: Session, environment: str | None) -> Remote | None:
 @click.pass_obj
 def logs_command(session: Session, /, run: str, follow: bool, environment: str | None) -> None:
     """Print what a run has printed, byte for byte."""
-    remote = _elsewhere(session, environment)
+    remote = session.remote_or_here(environment)
     if remote is not None:
         from oneoff.cli import remoteruns
 
@@ -133,7 +123,7 @@ def letting_go(run: Run) -> Iterator[None]:
 def wait_command(ctx: click.Context, /, run: str, environment: str | None, output: str) -> None:
     """Wait for the end of a run and exit as it did."""
     session: Session = ctx.obj
-    remote = _elsewhere(session, environment)
+    remote = session.remote_or_here(environment)
     if remote is not None:
         from oneoff.cli import remoteruns
 
@@ -162,7 +152,7 @@ def cancel_command(
 ) -> None:
     """Ask a run to end."""
     session: Session = ctx.obj
-    remote = _elsewhere(session, given["environment"])
+    remote = session.remote_or_here(given["environment"])
     if remote is not None:
         from oneoff.cli import remoteruns
 

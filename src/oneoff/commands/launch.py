@@ -63,6 +63,8 @@ class LaunchRequest:
     secrets: Mapping[str, SecretKey] = field(default_factory=dict)
     """Where the values of its secret parameters are, by their names."""
     options: Options = field(default_factory=Options)
+    again: Run | None = None
+    """The earlier run whose parameters are taken."""
     bare: bool = False
     """The command itself is run, without oneoff, which the image has not."""
     live: Live
@@ -212,10 +214,11 @@ def record_of(remote: Remote, request: LaunchRequest) -> Run:
     """The run as it is asked for."""
     task, options, now = request.task, request.options, remote.clock.now()
     known = tuple(parameter for parameter in task.parameters if not parameter.secret)
-    frozen = parameters.freeze(known, parameters.parse(known, request.texts))
-    frozen |= {
-        parameter.name: SECRET_MARK for parameter in task.parameters if parameter.name in request.secrets
-    }
+    if request.again is None:
+        frozen = parameters.freeze(known, parameters.parse(known, request.texts))
+    else:
+        frozen = dict(request.again.parameters)
+    frozen |= dict.fromkeys(request.secrets, SECRET_MARK)
     return Run(
         id=request.run_id,
         app=remote.settings.project,
@@ -232,6 +235,7 @@ def record_of(remote: Remote, request: LaunchRequest) -> Run:
         command=task.command,
         timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
         launcher=KUBERNETES,
+        rerun_of=request.again.id if request.again else None,
         launch=_about(remote, request),
     )
 
@@ -265,6 +269,7 @@ def launch_of(remote: Remote, request: LaunchRequest, run: Run) -> Launch:
         secrets={_option(task.parameters, name): key for name, key in request.secrets.items()},
         command=task.command if request.bare else None,
         raw=task.command if task.name == RAW else None,
+        again=request.again.id if request.again else None,
         environ={**(task.environ if request.bare else {}), **request.variables},
         timeout=task.timeout,
         kind=KINDS["one-shot"],

@@ -100,13 +100,10 @@ class KubernetesCluster:
             return dict(self._lightkube.get(_kind(resource), name))
 
     def list(self, resource: Resource, selection: Selection = EVERYTHING) -> Listing:
-        for attempt in range(_ATTEMPTS):
-            try:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(VersionGone):  # the server forgot the version of the pages to come
                 return self._list(resource, selection)
-            except VersionGone:  # the pages that are still to come are of a version that the server forgot
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError
+        return self._list(resource, selection)
 
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
         with _understood():
@@ -200,10 +197,8 @@ class KubernetesCluster:
         self._http.close()
 
     def _list(self, resource: Resource, selection: Selection) -> Listing:
-        words = {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-        }  # a server says them of the list only
+        # A server says them of the whole list only.
+        words = {"apiVersion": resource.api_version, "kind": resource.kind}
         with _understood():
             found: Any = self._lightkube.list(
                 _kind(resource),

@@ -100,7 +100,10 @@ class Cluster(Protocol):
         """One object. Raises :class:`~oneoff.errors.ObjectMissing`."""
 
     def list(self, resource: Resource, selection: Selection = EVERYTHING) -> Listing:
-        """All that fit, however many pages they come in."""
+        """All that fit, however many pages they come in.
+
+        Raises :class:`~oneoff.errors.ObjectMissing` where the cluster has no such kind of object.
+        """
 
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
         """Make it, and give it as the server has it. Raises :class:`~oneoff.errors.ObjectExists`.
@@ -134,7 +137,7 @@ class Cluster(Protocol):
         last ``resourceVersion`` that was seen. A connection that is silent past its time counts as lost.
 
         Raises:
-            VersionGone: 410, also inside an HTTP 200: list again.
+            VersionGone: 410, also inside an HTTP 200, or the server cannot go on with it: list again.
         """
 
     def log(
@@ -143,7 +146,8 @@ class Cluster(Protocol):
         """Its log, a line each with its end, and the kubelet's time stamp before it (``timestamps=true``).
 
         Only the last line may have no end: where it was printed without, or where the connection was lost.
-        A connection that is silent for minutes counts as lost: it may be half open.
+        A connection that is silent for a minute counts as lost: it may be half open. Of a pod without a node
+        there is an empty one.
 
         Args:
             since: A time of RFC 3339, from which on; a line of that very time comes again.

@@ -107,6 +107,8 @@ class Launch:
     """The bare command, where oneoff is not in the image."""
     raw: tuple[str, ...] | None = None
     """The command of a run that is no task's: of ``oneoff exec``."""
+    again: RunId | None = None
+    """The earlier run that is repeated: of ``oneoff rerun``."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Variables that the app has not, or has otherwise; those of a task oneoff in the image sets itself."""
     timeout: timedelta | None = None
@@ -264,13 +266,19 @@ def _argv(settings: KubernetesSettings, launch: Launch) -> tuple[str, ...]:
     # A schedule's run has the name of its Job, which the schedule's controller gives once for each slot.
     run_id = launch.run_id or "$(ONEOFF_JOB)"
     return (
-        *escaped([*settings.program, *(["exec"] if launch.raw else ["run", launch.task])]),
+        *escaped([*settings.program, *_verb(launch)]),
         *escaped(["--env", launch.environment]),
         *("--run-id", run_id, "--here", "--result-file", TERMINATION_LOG),
         *escaped(launch.arguments),
         *(word for option in launch.secrets for word in (option, f"@{SECRETS_PATH}/{option.lstrip('-')}")),
-        *(["--", *escaped(launch.raw)] if launch.raw else []),
+        *(["--", *escaped(launch.raw)] if launch.raw and not launch.again else []),
     )
+
+
+def _verb(launch: Launch) -> list[str]:
+    if launch.again is not None:
+        return ["rerun", launch.again]
+    return ["exec"] if launch.raw else ["run", launch.task]
 
 
 def _environ(settings: KubernetesSettings, launch: Launch) -> list[Object]:

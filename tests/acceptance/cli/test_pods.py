@@ -117,13 +117,13 @@ def test_a_task_that_fails_says_so(pod: Project) -> None:
     assert "the table is gone" in words.message
 
 
-def test_outside_of_its_pods_a_run_is_refused(pod: Project) -> None:
-    """The laptop has neither the code nor the secrets of what is live; the attempt is recorded."""
-    ended = pod("run", "purge", "--env", "production", "--confirm", "production")
+def test_without_a_way_to_its_cluster_nothing_runs(pod: Project) -> None:
+    """Outside of its pods a run is launched, and never executed here by mistake."""
+    nowhere = {"KUBECONFIG": str(pod.root / "nowhere")}
+    ended = pod("run", "purge", "--env", "production", "--confirm", "production", environ=nowhere)
     assert (ended.code, ended.out) == (3, "")
-    assert "production is in Kubernetes" in ended.err
-    assert "kube render" in ended.err
-    assert [run["status"] for run in json.loads(pod("runs", "-o", "json").out)] == ["refused"]
+    assert "nowhere" in ended.err
+    assert not (pod.root / "store.db").exists()
 
 
 def test_a_result_that_cannot_be_left_changes_nothing(pod: Project) -> None:

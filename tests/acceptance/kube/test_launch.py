@@ -179,3 +179,15 @@ def test_a_raw_command(live: Shop) -> None:
     assert (run["actor"]["name"], run["confirmation"]) == ("admin", "--confirm")
     assert run["launch"]["differs"] == {}
     assert not (live.laptop.root / ".oneoff").exists()
+
+
+def test_again(live: Shop) -> None:
+    """With the parameters that the environment's store has; a secret is named again."""
+    assert live("run", "purge", *CONFIRMED, "--older-than", "7d", "--run-id", "r1").code == 0
+    ended = live("rerun", "r1", *CONFIRMED)
+    assert ended.code == 0, ended.err
+    assert "purging 7 days, soft" in ended.out.splitlines()
+    again, first = live.in_pod("runs", "-o", "json").json
+    assert (again["rerun_of"], again["parameters"]) == ("r1", first["parameters"])
+    nothing = live("rerun", "r9", *CONFIRMED)
+    assert (nothing.code, "there is no run 'r9' in production" in nothing.err) == (2, True), nothing.err

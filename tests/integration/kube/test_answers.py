@@ -11,10 +11,11 @@ import pytest
 
 from oneoff.errors import ClusterError, ClusterUnreachable, VersionGone
 from oneoff.kube.client import connect
-from oneoff.kube.cluster import CONFIG_MAPS, EVERYTHING, JOBS, Cluster
+from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, EVERYTHING, JOBS, Caller, Cluster
 from oneoff.kube.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, closed_port, http, kubeconfig
+from tests.recorded import RECORDINGS
 
 AT_ONCE = Pace(patience=0, at_first=0)
 THING = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
@@ -144,3 +145,29 @@ def test_pages_are_put_together_and_begun_again_where_the_server_forgot(tmp_path
     assert found.items[0]["kind"] == "ConfigMap"
     assert found.version == "7"
     assert [b"continue=" in request for request in server.requests] == [False, True, False, True]
+
+
+def recorded(name: str) -> bytes:
+    """A recorded answer as it went over the wire."""
+    head, _, body = (
+        (RECORDINGS / "errors" / f"{name}.http").read_bytes().replace(b"\r", b"").partition(b"\n\n")
+    )
+    return http(body, int(head.split()[1]))
+
+
+def test_recorded_answers_are_understood(tmp_path: Path) -> None:
+    """Those of a real server; its refusals are in the table of refusals."""
+    names = ("version", "self-subject-review", "create-201", "server-side-apply-201", "watch-gone-410")
+    with Scripted(*map(recorded, names)) as server:
+        cluster = to(server.url, tmp_path)
+        assert cluster.version() == (1, 36)
+        assert cluster.whoami() == Caller("admin", ("system:masters", "system:authenticated"))
+        made = cluster.create(JOBS, {"metadata": {"name": "dup"}})
+        assert made["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
+        applied = cluster.apply(CRONJOBS, {"metadata": {"name": "c"}})
+        assert applied["metadata"]["managedFields"][0]["manager"] == "oneoff"
+        with pytest.raises(VersionGone, match=r"too old resource version: 1 \(336\)"):
+            CALLS["watch"](cluster)
+        cluster.close()
+    assert b"fieldManager=oneoff" in server.requests[3]
+    assert b"application/apply-patch+yaml" in server.requests[3]

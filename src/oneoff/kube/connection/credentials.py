@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -87,7 +87,7 @@ def login_of(target: Target, environ: Mapping[str, str]) -> Login:
     Raises:
         ClusterUnreachable: it says what nobody can use.
     """
-    where = f"user {target.user!r} of the kubeconfig"
+    where = f"user {target.user!r} of the kubeconfig" if target.user else f"the context {target.context}"
     if not _is_private(target.server.url):
         return Fixed(Presented(), f"{target.server.url} is no https, so that it is shown no credentials: it")
     try:
@@ -146,7 +146,7 @@ def _pair(table: Object, folder: Path, where: str) -> Pair | None:
 class _Provider:
     """A token that kubectl itself renews and writes into the kubeconfig."""
 
-    fixed: Fixed = field()
+    fixed: Fixed
 
     def present(self) -> Presented:
         return self.fixed.present()

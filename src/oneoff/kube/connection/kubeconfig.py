@@ -122,14 +122,18 @@ def content(table: Object, key: str, folder: Path) -> str | None:
     data, path = table.get(f"{key}-data"), table.get(key)
     try:
         if data:
-            return base64.b64decode("".join(str(data).split()), validate=True).decode("ascii")
-        return (folder / str(path)).expanduser().read_text(encoding="ascii") if path else None
+            return _pem(base64.b64decode("".join(str(data).split()), validate=True))
+        return _pem((folder / str(path)).expanduser().read_bytes()) if path else None
     except (binascii.Error, ValueError) as error:
         raise _broken(
             f"{key}{'-data' if data else f' {path}'} of the kubeconfig is no PEM: {error}"
         ) from error
     except OSError as error:
         raise _broken(f"{key} of the kubeconfig cannot be read: {error}") from error
+
+
+def _pem(data: bytes) -> str:
+    return data.decode("ascii", errors="ignore")  # what is left out is in remarks between the certificates
 
 
 def _broken(words: str) -> ClusterUnreachable:
@@ -252,7 +256,7 @@ def _in_a_pod(environ: Mapping[str, str], account: Path) -> bool:
 def _of_account(settings: KubernetesSettings, environ: Mapping[str, str], account: Path) -> Target:
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
-        authority = (account / "ca.crt").read_text(encoding="ascii")
+        authority = _pem((account / "ca.crt").read_bytes())
         namespace = (account / "namespace").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ClusterUnreachable(f"the service account of this pod cannot be read: {error}") from error

@@ -148,7 +148,6 @@ class Transport(httpx2.BaseTransport):
             request.method, request.url, headers=headers, stream=request.stream, extensions=extensions
         )
         response = self._pool(presented.pair).handle_request(dressed)
-        response.request = dressed
         if not (response.is_success and request.extensions.get(STREAM)):
             try:
                 response.read()
@@ -171,7 +170,7 @@ class Transport(httpx2.BaseTransport):
         except ImportError as error:
             raise UsageError(str(error), next_step="pip install 'httpx2[socks]'") from error
         except (ValueError, httpx2.InvalidURL) as error:
-            raise ClusterUnreachable(f"{self._proxy} is no proxy: {error}") from error
+            raise ClusterUnreachable(f"{unreachable.named(self._proxy)} is no proxy: {error}") from error
 
 
 def lines(response: httpx2.Response, *, whole: bool) -> Iterator[bytes]:
@@ -207,10 +206,9 @@ def _may_be_repeated(response: httpx2.Response, read: bool) -> bool:
     """Whether it may be otherwise in a moment, and nothing is done twice."""
     if read:
         return response.status_code in _AGAIN
+    # A proxy says 503, too, of what it has passed on; it does not say so in JSON.
     own_words = response.headers.get("Content-Type", "").startswith("application/json")
-    return (
-        response.status_code in _NOTHING_DONE and own_words
-    )  # a proxy says 503 of what it has passed on, too
+    return response.status_code in _NOTHING_DONE and own_words
 
 
 def _named(failure: unreachable.Failure, read: bool) -> ClusterError:

@@ -54,13 +54,13 @@ def of(error: httpx2.HTTPError, target: Target, proxy: str | None) -> Failure:
     if refused is not None:
         return _untrusted(refused, where)
     tls = _find(error, ssl.SSLError)
-    if tls is not None and "alert" in str(tls).lower():  # with TLS 1.3 it comes after the handshake
+    if tls is not None and _is_about_us(tls.reason or ""):  # with TLS 1.3 it comes after the handshake
         said = f"{where} does not accept the client certificate: {tls.reason or tls}"
         return _final(
             CredentialsRefused(said, next_step="has it expired? get new credentials, or log in again")
         )
     if isinstance(error, httpx2.ProxyError):
-        said = f"the proxy {_named(proxy)} does not let us through to {where}: {error}"
+        said = f"the proxy {named(proxy)} does not let us through to {where}: {error}"
         return _final(ClusterUnreachable(said, next_step="see HTTPS_PROXY, NO_PROXY, and proxy-url"))
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.DecodingError):
         return _final(ClusterUnreachable(f"{where} cannot be spoken to: {error}"))
@@ -74,7 +74,12 @@ def of(error: httpx2.HTTPError, target: Target, proxy: str | None) -> Failure:
     return Failure(ClusterUnreachable(f"{where} {late}", next_step=_NETWORK), again=True, sent=True)
 
 
-def _named(proxy: str | None) -> str:
+def _is_about_us(reason: str) -> bool:
+    """Whether the server told us that it does not take our certificate, in OpenSSL's word for it."""
+    return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+
+
+def named(proxy: str | None) -> str:
     """The proxy without the password that its URL may hold."""
     return "" if proxy is None else proxy.rpartition("@")[2]
 
@@ -91,7 +96,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, where: str) -> Failure:
 
 
 def _not_connected(error: httpx2.HTTPError, where: str, proxy: str | None) -> ClusterError:
-    by = f", by the proxy {_named(proxy)}" if proxy else ""
+    by = f", by the proxy {named(proxy)}" if proxy else ""
     cause = _find(error, OSError)
     if isinstance(cause, ssl.SSLError):
         said = f"{where} does not speak TLS as it should{by}: {cause.reason or cause}"
