@@ -28,7 +28,7 @@ def test_a_run_is_cancelled(world: World) -> None:
     world.ok("run", "count", *LONG, *CLUSTER, "--run-id", run_id, "--detach")
     pod = world.running(run_id)
     world.eventually(lambda: "tick 1" in world.printed(name_of(pod)), "output")
-    assert world("cancel", run_id, *CLUSTER).code in (0, 5)
+    assert world("cancel", run_id, *CLUSTER, "--yes").code in (0, 5)
     waited = world("wait", run_id, *CLUSTER)
     assert waited.code == 5, waited.err
     assert world.shown(run_id)["status"] == "cancelled"

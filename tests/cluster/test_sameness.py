@@ -74,7 +74,7 @@ def test_a_run_gets_no_traffic_of_the_service(world: World) -> None:
         assert endpoints == [name_of(one) for one in world.app_pods()]
         assert name_of(pod) not in endpoints
     finally:
-        world("cancel", run_id, *CLUSTER)
+        world("cancel", run_id, *CLUSTER, "--yes")
         world("wait", run_id, *CLUSTER)
 
 
