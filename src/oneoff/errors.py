@@ -36,6 +36,7 @@
     ├── NotCommitted                1   a run that commits once, at its end, could not: nothing of it stayed
     │   └── PartlyCommitted             of several databases the first ones had committed by then
     ├── CommitUnknown               7   the connection was lost in the middle of that commit
+    ├── SyncIncomplete              1   some schedules were applied, and then one could not be
     ├── CommandFailed               1   a command of a framework ended with words and an exit code of its own
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
     ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
@@ -259,6 +260,10 @@ class CommitUnknown(OneoffError):
     """Nobody knows whether the run was committed."""
 
     exit_code = 7
+
+
+class SyncIncomplete(OneoffError):
+    """Some schedules were applied, and not all."""
 
 
 class Interrupted(OneoffError):

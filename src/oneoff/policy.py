@@ -64,7 +64,8 @@ def check_place(environment: EnvironmentSettings, *, here: bool) -> None:
     if environment.kubernetes is not None and not here:
         raise Refused(
             f"{environment.name} is in Kubernetes, and this process is not",
-            next_step=f"`oneoff run TASK --env {environment.name}` starts its Job; in a pod of the app, add --here",
+            next_step=f"`oneoff run TASK --env {environment.name}` starts its Job; "
+            "in a pod of the app, add --here",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -126,6 +127,21 @@ class ClusterContract:
             cluster.apply(CONFIG_MAPS, configuration(name, a="3"))
         assert cluster.apply(CONFIG_MAPS, configuration(name, a="3"), force=True)["data"] == {"a": "3"}
 
+    def test_what_an_object_owns_may_stay(self, cluster: Cluster, name: str) -> None:
+        """It has no owner then."""
+        owner = cluster.create(CONFIG_MAPS, configuration(name))
+        owned = configuration(f"{name}-owned")
+        uid = owner["metadata"]["uid"]
+        owned["metadata"]["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid, "blockOwnerDeletion": True}
+        ]
+        made = cluster.create(CONFIG_MAPS, owned)
+        cluster.delete(CONFIG_MAPS, name, uid=uid, orphan=True)
+        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items)
+        left = cluster.get(CONFIG_MAPS, name_of(owned))["metadata"]
+        assert (left["uid"], "ownerReferences" in left) == (made["metadata"]["uid"], False)
+        cluster.delete(CONFIG_MAPS, name_of(owned), uid=left["uid"])
+
     def test_only_this_very_object_is_deleted(self, cluster: Cluster, name: str) -> None:
         made = cluster.create(CONFIG_MAPS, configuration(name))
         with pytest.raises(ObjectMissing):
@@ -155,6 +171,19 @@ class ClusterContract:
         start = time.monotonic()
         list(cluster.watch(CONFIG_MAPS, of("nothing"), version=cluster.list(CONFIG_MAPS).version, seconds=1))
         assert 0.5 < time.monotonic() - start < 5
+
+    def test_another_thread_can_end_what_is_read(self, cluster: Cluster) -> None:
+        """At once, and only what is read at that moment."""
+        version = cluster.list(CONFIG_MAPS).version
+        watch = cluster.watch(CONFIG_MAPS, of("nothing"), version=version, seconds=60)
+        reader = threading.Thread(target=list, args=[watch], daemon=True)
+        reader.start()
+        time.sleep(1)
+        assert reader.is_alive()
+        cluster.hang_up()
+        reader.join(5)
+        assert not reader.is_alive()
+        assert cluster.list(CONFIG_MAPS, of("nothing")).items == []
 
     def test_a_job_is_followed_and_goes_with_its_pods(self, cluster: Cluster, name: str, image: str) -> None:
         """Its log, with the stamps by which it is read on; then it is deleted with what it owns."""

@@ -13,6 +13,7 @@ from oneoff.cli.manifests import STDIN, read_documents, read_text, wanted
 from oneoff.cli.output import emit, output_option
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
+from oneoff.cli.sync import sync_command
 from oneoff.commands.kube import Rendered, RenderRequest, render, render_live
 from oneoff.errors import Refused, UsageError
 from oneoff.kube.checks import Check
@@ -180,3 +181,6 @@ def preflight_command(
 def _line(check: Check) -> str:
     line = f"{check.state:<8} {check.name:<13} {check.message}"
     return f"{line}\n{'':<22} next: {check.next_step}" if check.next_step else line
+
+
+kube_command.add_command(sync_command)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from types import FrameType
 from typing import Any
 
 import click
 
 from oneoff.cli.lazy import LazyGroup
 from oneoff.cli.session import Session
+from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.version import __version__
 
 COMMANDS = {
@@ -52,5 +56,19 @@ def _run_framed(ctx: click.Context, _: click.Parameter, seen: str | None) -> Non
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Run an app's admin processes: previewed, confirmed, recorded."""
+    _end_when_asked()
     ctx.obj = session = Session(options["app"], dedicated=True)
     ctx.call_on_close(session.close)
+
+
+def _end_when_asked() -> None:
+    """End by SIGTERM also as the first process of a container, before a task is at work and after it.
+
+    The kernel has no default action for that process (pid_namespaces(7)): it would be killed after its grace.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _interrupted)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    os._exit(EXIT_CODES[Status.INTERRUPTED])  # an app that is being imported might catch an exception

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from oneoff.errors import ManifestUnfit
+from oneoff.errors import ManifestUnfit, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from oneoff.commands.releases import Wanted
     from oneoff.kube.releases import Release
 
 STDIN = "-"
+_WORDS = ("running", "target")
 
 
 def read_text(name: str) -> str:
@@ -32,9 +33,19 @@ def read_documents(name: str) -> list[Any]:
 
 
 def wanted(which: str | None) -> Wanted:
-    """What ``--release`` asks for; all but its two words is the name of a manifest."""
-    if which in (None, "running", "target"):
+    """What ``--release`` asks for; all but its two words is the name of a manifest.
+
+    Raises:
+        ManifestUnfit: the manifest cannot be read, or is none.
+        UsageError: it is neither a word nor a file.
+    """
+    if which in (None, *_WORDS):
         return cast("Release | None", which)
+    if which != STDIN and not Path(which).exists():
+        raise UsageError(
+            f"--release {which}: there is no such file{did_you_mean(which, _WORDS)}",
+            next_step="give running, target, or the release's manifest",
+        )
     return read_documents(which)
 
 

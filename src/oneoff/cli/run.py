@@ -202,12 +202,12 @@ def options_of(ctx: click.Context, given: Mapping[str, Any], command: Sequence[s
             tolerance=given["tolerance"],
         ),
         require_level=require_level,
-        command_with=_command_with(ctx, command),
+        command_with=command_with(ctx, command),
         keep_stdout=given["output"] == "json",
     )
 
 
-def _command_with(ctx: click.Context, command: Sequence[str]) -> Callable[[Sequence[str]], str]:
+def command_with(ctx: click.Context, command: Sequence[str] = ()) -> Callable[[Sequence[str]], str]:
     """Makes what was typed into the command that works: with further options, and without an id used up."""
     typed = sys.argv[1 : len(sys.argv) - len(command)]
     if command and typed[-1:] == ["--"]:
@@ -215,11 +215,11 @@ def _command_with(ctx: click.Context, command: Sequence[str]) -> Callable[[Seque
     head = ctx.find_root().info_name or "oneoff"
     tail = ["--", *map(shlex.quote, command)] if command else []
 
-    def command_with(options: Sequence[str]) -> str:
+    def with_options(options: Sequence[str]) -> str:
         again = {"--run-id", *(option.partition(" ")[0] for option in options)}
         return " ".join([head, *map(shlex.quote, _without(again, typed)), *options, *tail])
 
-    return command_with
+    return with_options
 
 
 def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:

@@ -50,6 +50,12 @@ def confirm(
     return how
 
 
+def carried(environment: EnvironmentSettings, reason: str | None) -> tuple[str, ...]:
+    """The options by which a real run that can ask nobody is told that it was confirmed, and why it runs."""
+    confirmed = ("--confirm", environment.name) if environment.protected else ("--yes",)
+    return (*confirmed, *(("--reason", reason) if reason else ()))
+
+
 def _way_out(options: Options, demand: policy.Demand | None, *, reason: bool = False) -> str:
     """The command that would have worked."""
     missing = ["--reason '…'"] if reason else []

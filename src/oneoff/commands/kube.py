@@ -8,18 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.confirmation import carried
 from oneoff.commands.declared import command_task
 from oneoff.commands.releases import Wanted, live
 from oneoff.commands.remote import Remote, kubernetes_of
-from oneoff.errors import InvalidSettings, NotDerivable, ReasonRequired, UsageError
+from oneoff.commands.schedules import schedule_of
+from oneoff.errors import NotDerivable, ReasonRequired, UsageError
 from oneoff.kube.cronjobs import cronjob
 from oneoff.kube.jobs import KINDS, Launch, Made, job
 from oneoff.kube.judging import check_network, check_selectors
-from oneoff.kube.names import cronjob_name
 from oneoff.kube.pinning import is_pinned
 from oneoff.kube.place import Place, look, of_objects
 from oneoff.kube.workload import Workload, find, flattened
-from oneoff.schedules.schedule import CronError, Schedule, schedule
+from oneoff.schedules.schedule import Schedule
 from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.task import Task
@@ -127,7 +128,7 @@ def _rendered(
         launch = _launch(known, environment, request, now)
         made.append(job(workload, where, replace(launch, pinned=source.pinned)))
     if request.wants_schedule:
-        launch = _scheduled(known, environment, request, workload)
+        launch = _scheduled(known, environment, request)
         made.append(cronjob(workload, where, replace(launch, pinned=source.pinned), _schedule(known)))
     checks = [
         *check_selectors(source.place, made[0].derived.template),
@@ -185,22 +186,15 @@ def _launch(known: _Known, environment: EnvironmentSettings, request: RenderRequ
         *(["--confirm", request.confirm] if request.confirm else []),
         *(["--reason", request.reason] if request.reason else []),
     ]
-    return _common(known, environment, request, RunId(run_id), request.actor, given)
+    return _common(known, environment, request, RunId(run_id), given)
 
 
-def _scheduled(
-    known: _Known, environment: EnvironmentSettings, request: RenderRequest, workload: Workload
-) -> Launch:
+def _scheduled(known: _Known, environment: EnvironmentSettings, request: RenderRequest) -> Launch:
     """A schedule carries its confirmation, which is that of whoever applies it: nobody can be asked later."""
     problem = policy.reason_problem(environment, request.reason, dry_run="--dry-run" in request.arguments)
     if problem and known.bare is None:
         raise ReasonRequired(problem, next_step="give one that holds for each run: --reason '…'")
-    given = [
-        *(["--confirm", environment.name] if environment.protected else ["--yes"]),
-        *(["--reason", request.reason] if request.reason else []),
-    ]
-    actor = f"cron:{cronjob_name(workload.name, known.task.name)}"
-    return _common(known, environment, request, None, actor, given, kind="schedule")
+    return _common(known, environment, request, None, carried(environment, request.reason))
 
 
 def _common(
@@ -208,16 +202,13 @@ def _common(
     environment: EnvironmentSettings,
     request: RenderRequest,
     run_id: RunId | None,
-    actor: str,
     given: Sequence[str],
-    kind: str = "human",
 ) -> Launch:
     return Launch(
         task=known.task.name,
         environment=environment.name,
         run_id=run_id,
-        actor=actor,
-        actor_kind=kind,
+        actor=request.actor,
         arguments=(*given, *request.arguments),
         command=known.bare,
         environ=known.task.environ if known.bare else {},
@@ -234,10 +225,7 @@ def _schedule(known: _Known) -> Schedule:
             next_step="the app is not imported here: give --tasks FILE, which `oneoff tasks -o json` prints "
             f"in the release, or a schedule in [tool.oneoff.tasks.{known.task.name}]",
         )
-    try:
-        return schedule(known.task.schedule, known.task.time_zone)
-    except CronError as error:
-        raise InvalidSettings(f"{known.task.name}: schedule {known.task.schedule!r}: {error}") from error
+    return schedule_of(known.task, known.task.schedule)
 
 
 def _about(made: Made, known: _Known) -> list[str]:

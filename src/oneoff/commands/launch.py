@@ -125,7 +125,7 @@ def _made(remote: Remote, request: LaunchRequest, run: Run) -> Made:
 
 def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
     """Everything that would keep it from starting, or do harm, at once."""
-    _check_departures(remote, made)
+    check_departures(remote, made)
     checks = preflight(remote.cluster, request.live, made, remote.where)
     failures = [check for check in checks if check.state == "failure"]
     if failures:
@@ -315,7 +315,8 @@ def _option(known: Sequence[Parameter], name: str) -> str:
     return next(parameter.option for parameter in known if parameter.name == name)
 
 
-def _check_departures(remote: Remote, made: Made) -> None:
+def check_departures(remote: Remote, made: Made) -> None:
+    """Raise Refused where a run would not be the app, and its environment does not allow that."""
     departures = made.derived.departures
     if departures and remote.environment.protected and not remote.where.departures:
         raise Refused(

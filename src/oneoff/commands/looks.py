@@ -8,15 +8,19 @@ from oneoff.audit import event
 from oneoff.errors import OneoffError
 from oneoff.execution.witness import look
 from oneoff.protocols import Services, Store
+from oneoff.runs.intent import SYNCED_BY
 from oneoff.runs.run import Actor
 from oneoff.settings import PERSON_CLAIMS
 from oneoff.types import JSON
+
+_PERSONS = frozenset({*PERSON_CLAIMS, SYNCED_BY})
+"""The claims that name a person."""
 
 
 def with_subjects(actor: Actor, store: Store) -> Actor:
     """The actor with the opaque ids that stand for every name in the audit log."""
     opaque = {
-        name: store.subject(Actor(kind=f"claim {name}", name=value)) if name in PERSON_CLAIMS else value
+        name: store.subject(Actor(kind=f"claim {name}", name=value)) if name in _PERSONS else value
         for name, value in actor.claims.items()
     }
     return replace(actor, subject=store.subject(actor), opaque_claims=opaque)

@@ -45,7 +45,7 @@ class RemoteRun:
     @property
     def bare(self) -> bool:
         """Whether it runs without oneoff, and so without a store."""
-        return RESULT not in (metadata(self.job).get("annotations") or {})
+        return RESULT not in annotations_of(self.job)
 
     @property
     def container(self) -> str:

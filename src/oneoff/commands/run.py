@@ -176,7 +176,7 @@ def _record_of(
         lock=None if options.dry_run else task.lock,
         timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
         launcher=KUBERNETES if intent else services.launcher.name if options.detach else FOREGROUND,
-        launch=intent.launch if intent else None,
+        launch=intent.launch_of(options.run_id) if intent else None,
         rerun_of=request.rerun_of.id if request.rerun_of else None,
         process=services.processes.current(),
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from oneoff.errors import UsageError
-from oneoff.schedules.schedule import CronError, schedule
+from oneoff.errors import InvalidSettings, UsageError
+from oneoff.schedules.schedule import CronError, Schedule, schedule
 from oneoff.tasks.task import Task
 
 
@@ -31,6 +31,14 @@ def upcoming(tasks: Iterable[Task], after: datetime, count: int) -> list[Upcomin
         UsageError: this machine does not know the zone of one.
     """
     return [_upcoming(task, task.schedule, after, count) for task in tasks if task.schedule is not None]
+
+
+def schedule_of(task: Task, expression: str) -> Schedule:
+    """The schedule of a task that was declared elsewhere. Raises InvalidSettings where it is none."""
+    try:
+        return schedule(expression, task.time_zone)
+    except CronError as error:
+        raise InvalidSettings(f"{task.name}: schedule {expression!r}: {error}") from error
 
 
 def _upcoming(task: Task, expression: str, after: datetime, count: int) -> Upcoming:

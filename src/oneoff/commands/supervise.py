@@ -20,9 +20,10 @@ from oneoff.errors import OneoffError, RunNotFound
 from oneoff.execution.failure import in_words
 from oneoff.kube.cluster import EVENTS, JOBS, PODS, Selection
 from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import ENVIRONMENT, RESULT, RUN_ID
+from oneoff.kube.jobs import ENVIRONMENT, RESULT, TASK
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.record import moment, run_of
+from oneoff.kube.record import moment, run_id_of, run_of
+from oneoff.kube.syncing import stamp_of
 from oneoff.kube.verdict import Verdict, verdict
 from oneoff.protocols import Services
 from oneoff.runs.run import Outcome, Run
@@ -91,18 +92,21 @@ def collect(services: Services, remote: Remote, say: Callable[[str], None]) -> l
     found = []
     for job in remote.cluster.list(JOBS, Selection(labels=MANAGED)).items:
         annotations = metadata(job).get("annotations") or {}
-        if RUN_ID not in annotations or RESULT in annotations:
+        if TASK not in annotations or RESULT in annotations:
             continue
         if annotations.get(ENVIRONMENT) != remote.environment.name:
             continue
-        known = _known(services, RunId(annotations[RUN_ID]))
+        run_id = run_id_of(job)
+        known = _known(services, run_id)
         if known is not None and not known.active:
             continue
         decided = _judged(remote, job)
         if not decided.ended:
-            say(f"run {annotations[RUN_ID]} goes on: {decided.status}")
+            say(f"run {run_id} goes on: {decided.status}")
             continue
-        found.append(close(services, known, decided, job) if known else _adopt(services, job, decided))
+        found.append(
+            close(services, known, decided, job) if known else _adopt(services, remote, job, decided)
+        )
     return found
 
 
@@ -121,10 +125,11 @@ def _judged(remote: Remote, job: Object) -> Verdict:
     return verdict(job, pods, events, container=container)
 
 
-def _adopt(services: Services, job: Object, found: Verdict) -> Run:
+def _adopt(services: Services, remote: Remote, job: Object, found: Verdict) -> Run:
     """A run that another store asked for, or none: its Job says who did, and what it was."""
-    run = run_of(job)
-    run = replace(run, actor=with_subjects(run.actor, services.store))
+    run, synced = run_of(job), stamp_of(job)
+    actor = with_subjects(run.actor, services.store)
+    run = replace(run, app=remote.settings.project, actor=actor, reason=synced.reason if synced else None)
     done = replace(ended(run, found, _ended_at(job) or services.clock.now()), fence=1)
     started = replace(run, started_at=moment((job.get("status") or {}).get("startTime")) or run.requested_at)
     done = replace(done, started_at=started.started_at)

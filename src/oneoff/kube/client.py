@@ -23,7 +23,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import PatchType
 
 from oneoff.errors import ClusterError, ClusterUnreachable, OneoffError, VersionGone
-from oneoff.kube.cluster import EVERYTHING, NAMESPACES, Caller, Listing, Resource, Selection
+from oneoff.kube.cluster import EVERYTHING, MANAGER, NAMESPACES, Caller, Listing, Resource, Selection
 from oneoff.kube.connection import kubeconfig, refusals
 from oneoff.kube.connection.credentials import login_of
 from oneoff.kube.connection.kubeconfig import Target
@@ -32,8 +32,6 @@ from oneoff.kube.connection.transport import STREAM, TIMEOUT, Pace, StreamLost, 
 from oneoff.kube.objects import Object
 from oneoff.settings.kubernetes import KubernetesSettings
 
-MANAGER: Final = "oneoff"
-"""Who owns the fields that are applied."""
 SILENCE: Final = 60.0
 """Seconds without a line after which a log that is followed is taken for lost: nothing else tells."""
 
@@ -125,12 +123,14 @@ class KubernetesCluster:
         with _understood():
             return dict(self._lightkube.patch(_kind(resource), name, change, patch_type=PatchType.MERGE))
 
-    def delete(self, resource: Resource, name: str, *, uid: str, grace: int | None = None) -> None:
+    def delete(
+        self, resource: Resource, name: str, *, uid: str, grace: int | None = None, orphan: bool = False
+    ) -> None:
         options: Object = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
             "preconditions": {"uid": uid},
-            "propagationPolicy": "Foreground",
+            "propagationPolicy": "Orphan" if orphan else "Foreground",
         }
         if grace is not None:
             options["gracePeriodSeconds"] = grace

@@ -12,6 +12,9 @@ from typing import Final, Protocol
 
 from oneoff.kube.objects import Object
 
+MANAGER: Final = "oneoff"
+"""Who owns the fields that are applied."""
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -117,13 +120,18 @@ class Cluster(Protocol):
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False
     ) -> Object:
-        """Server-side apply as ``oneoff``. Raises :class:`~oneoff.errors.FieldConflict`."""
+        """Server-side apply as :data:`MANAGER`. Raises :class:`~oneoff.errors.FieldConflict`."""
 
     def patch(self, resource: Resource, name: str, change: Object) -> Object:
         """A JSON merge patch (RFC 7386). Raises :class:`~oneoff.errors.ObjectMissing`."""
 
-    def delete(self, resource: Resource, name: str, *, uid: str, grace: int | None = None) -> None:
+    def delete(
+        self, resource: Resource, name: str, *, uid: str, grace: int | None = None, orphan: bool = False
+    ) -> None:
         """Delete this very object, and what it owns first (propagation ``Foreground``).
+
+        Args:
+            orphan: What it owns stays, and has no owner then (propagation ``Orphan``).
 
         Raises :class:`~oneoff.errors.ObjectMissing` where it is gone or another one has its name.
         """
@@ -159,7 +167,7 @@ class Cluster(Protocol):
         """
 
     def hang_up(self) -> None:
-        """End what other threads read or wait for at this moment: they see ClusterUnreachable.
+        """End what other threads read or wait for at this moment: for them the connection is lost.
 
         What is asked for afterwards is answered as before.
         """

@@ -262,13 +262,12 @@ class _Following:
         found = self._story.verdict(overdue=self._overdue(start_within))
         if found.reason in QUEUED:
             self._waits_since = self._now
+        self._decided_at = (self._decided_at or self._now) if found.ended else None
         self._read_logs()
         if not found.ended:
-            self._decided_at = None
             self._teller.waits(found)
             return found, False
-        self._decided_at = self._decided_at or self._now
-        if self._busy() or self._unsettled():
+        if self._busy() or any(self._unsettled(uid) for uid in self._story.pods):
             return found, False
         self._teller.ended(found)
         return found, True
@@ -280,17 +279,18 @@ class _Following:
             return False
         return self._now - self._waits_since > start_within.total_seconds()
 
-    def _unsettled(self) -> bool:
-        """Whether a pod's last state may still come, which may say more."""
-        assert self._decided_at is not None
-        for uid, pod in self._story.pods.items():
-            if not self._story.may_go_on(uid):
-                continue
-            grace = float((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 30)
-            wait = self._pace.last_state if uid in self._story.gone else grace + self._pace.ending
-            if self._now - self._decided_at < wait:
-                return True
-        return False
+    def _unsettled(self, uid: str) -> bool:
+        """Whether a pod goes on that may say more: for its grace, once it is decided how the Job ended."""
+        if self._decided_at is None or not self._story.may_go_on(uid):
+            return False
+        spec = self._story.pods[uid].get("spec") or {}
+        grace = float(spec.get("terminationGracePeriodSeconds") or 30)
+        wait = self._pace.last_state if uid in self._story.gone else grace + self._pace.ending
+        return self._now - self._decided_at < wait
+
+    def _is_over(self, uid: str) -> bool:
+        """Whether what can be read of a pod's log now is all: its node may be lost, and the pod never end."""
+        return self._story.has_ended(uid) or (self._decided_at is not None and not self._unsettled(uid))
 
     # Its logs.
 
@@ -301,7 +301,7 @@ class _Following:
         for index, lane in self._story.lanes().items():
             known = [uid for uid in lane if uid in self._readers]
             for uid in known:
-                if self._story.has_ended(uid) or not follow:
+                if self._is_over(uid) or not follow:
                     self._readers[uid].end()
             if any(self._readers[uid] not in self._done for uid in known):
                 continue
@@ -316,7 +316,7 @@ class _Following:
         reader = LogReader(self._cluster, name, self._story.speaker(uid), self._inbox)
         self._readers[uid] = reader
         self._prefixes[reader] = f"[{index}] ".encode() if index else b""
-        if self._story.has_ended(uid) or not follow:
+        if self._is_over(uid) or not follow:
             reader.end()
         reader.start()
 
@@ -346,10 +346,6 @@ class _Following:
     def _free_readers(self) -> None:
         """Nothing more comes of a container that has ended: no end, either, if a connection is half open."""
         for uid, reader in self._readers.items():
-            if (
-                reader not in self._done
-                and self._story.has_ended(uid)
-                and reader.silent_for() > self._pace.silence
-            ):
+            if reader not in self._done and self._is_over(uid) and reader.silent_for() > self._pace.silence:
                 reader.heard = time.monotonic()
                 self._cluster.hang_up()

@@ -39,6 +39,8 @@ CANCELLED_BY: Final = f"{PREFIX}cancelled-by"
 CANCEL_REASON: Final = f"{PREFIX}cancel-reason"
 DEPARTURES: Final = f"{PREFIX}departures"
 """In what the run is not the app, one on each line."""
+SCHEDULE: Final = f"{PREFIX}schedule"
+"""The CronJob that a Job is of, by its name; it stays where the CronJob is gone."""
 
 OWN_VARIABLES: Final = frozenset({"ONEOFF_STORE", "ONEOFF_STATE", "ONEOFF_INTENT", "ONEOFF_JOB"})
 """By these a run knows what it is."""
@@ -99,6 +101,10 @@ class Launch:
     """How it was confirmed where it was asked for."""
     about: JSONObject = field(default_factory=dict)
     """What else the launcher knows of the release, for the record."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """What else it says of the actor: see :class:`oneoff.runs.intent.Intent`."""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Further annotations of oneoff's own."""
     arguments: tuple[str, ...] = ()
     """The task's options, and what the pod is told of the confirmation."""
     secrets: Mapping[str, SecretKey] = field(default_factory=dict)
@@ -198,6 +204,7 @@ def _intent(workload: Workload, launch: Launch, derived: Derived, compared: Iden
             "differs": {part: compared.result[part] for part in compared.differs},
             "departures": list(derived.departures),
         },
+        claims=launch.claims,
     )
 
 
@@ -334,4 +341,5 @@ def _annotations(workload: Workload, launch: Launch, image: str) -> dict[str, An
         WORKLOAD: workload.reference,
         **({RUN_ID: launch.run_id} if launch.run_id else {}),
         **({RESULT: "expected"} if launch.command is None else {}),
+        **launch.marks,
     }

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted, ObjectMissing
-from oneoff.kube import pinning, releases
+from oneoff.kube import pinning
 from oneoff.kube.asking import together
 from oneoff.kube.cluster import (
     CONTROLLER_REVISIONS,
@@ -27,7 +27,8 @@ from oneoff.kube.cluster import (
 )
 from oneoff.kube.configuration import read_configuration
 from oneoff.kube.objects import Object, metadata
-from oneoff.kube.releases import Release, Revision
+from oneoff.kube.releases import Release, choose
+from oneoff.kube.standing import Revision, ready, standing
 from oneoff.kube.workload import Workload, container_of, find, flattened, parsed
 from oneoff.settings import KubernetesSettings
 
@@ -77,12 +78,12 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
         raise NotDerivable(
             f"{where} is a release that is not live: nothing of it runs", next_step="--release target"
         )
-    now = releases.standing(workload.source, workload.template, *_revisions(cluster, workload))
-    chosen = releases.choose(where, now, release)
+    now = standing(workload.source, workload.template, *_revisions(cluster, workload))
+    chosen = choose(where, now, release)
     workload = replace(workload, template=chosen.template)
     container = container_of(workload, settings.container)
-    ready = [pod for pod in chosen.pods if releases.ready(pod)]
-    pinned = pinning.pin(where, str(container.get("image") or ""), str(container["name"]), ready)
+    serving = [pod for pod in chosen.pods if ready(pod)]
+    pinned = pinning.pin(where, str(container.get("image") or ""), str(container["name"]), serving)
     around = read_configuration(cluster, workload.template)
     notes = [*_about(workload, chosen, release, now.trouble), pinned.note, *around.notes]
     return Live(

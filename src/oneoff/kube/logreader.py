@@ -23,7 +23,7 @@ from oneoff.kube.inbox import Inbox, Worker
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Seconds between two attempts to read on; the last for good."""
 GIVE_UP: Final = 60.0
-"""Seconds after the end of a container for which its log is asked for, if it cannot be had."""
+"""Seconds without a new line after which the log of a container that has ended is not asked for again."""
 
 _STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ")
 
@@ -101,6 +101,8 @@ class LogReader(Worker):
         """When something came last."""
         self._lines = 0
         """How many have been had."""
+        self._progress_at = self.heard
+        """When the last of them came, or the container had ended."""
         self._cluster = cluster
         self._container = container
         self._place = Place()
@@ -108,18 +110,18 @@ class LogReader(Worker):
         """A last line that has no end yet."""
         self._clean = False
         """Whether what was read last came to its end."""
-        self._ended_at: float | None = None
+        self._ended = False
 
     def end(self) -> None:
         """The container has ended: what can be read now is all."""
-        if self._ended_at is None:
-            self._ended_at = time.monotonic()
+        if not self._ended:
+            self._ended, self._progress_at = True, time.monotonic()
             self.wake()
 
     def work(self) -> None:
         failures, problem = 0, ""
         while True:
-            ended, before, was_clean = self._ended_at is not None, self._lines, self._clean
+            ended, before, was_clean = self._ended, self._lines, self._clean
             try:
                 self._read(follow=not ended)
             except ClusterError as error:
@@ -145,7 +147,7 @@ class LogReader(Worker):
         since = self._place.begin()
         is_new, write = self._place.is_new, self.inbox.write
         for line in self._cluster.log(self.pod, self._container, follow=follow, since=since):
-            self.heard = time.monotonic()
+            self.heard = now = time.monotonic()
             stamp, text = split(line)
             if not line.endswith(b"\n"):
                 self._rest = text  # the connection may have been lost in the middle of it
@@ -153,6 +155,7 @@ class LogReader(Worker):
             self._rest = b""
             if not stamp or is_new(stamp):
                 self._lines += 1
+                self._progress_at = now
                 write(self, text)
         self._clean = True
 
@@ -160,9 +163,9 @@ class LogReader(Worker):
         """Whether there is no use in asking again, and what is missing then."""
         if isinstance(error, ObjectMissing):
             return True, "" if was_clean else "its pod is gone, and with it what was not read of its log"
-        if isinstance(error, LogNotReady) and self._ended_at is not None:
+        if isinstance(error, LogNotReady) and self._ended:
             return True, ""
-        given_up = self._ended_at is not None and time.monotonic() - self._ended_at > GIVE_UP
+        given_up = self._ended and time.monotonic() - self._progress_at > GIVE_UP
         if isinstance(error, NotPermitted) or given_up:
             return True, f"its log cannot be read to its end: {error.message}"
         return False, ""

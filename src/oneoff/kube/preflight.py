@@ -5,6 +5,7 @@ Nothing is created, and no check stops the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
@@ -16,7 +17,7 @@ from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
 from oneoff.kube.objects import name_of
 from oneoff.kube.place import look
-from oneoff.kube.rights import RUNS
+from oneoff.kube.rights import RUNS, Right
 from oneoff.settings import KubernetesSettings
 
 
@@ -31,10 +32,12 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     return [*rights, *judge(place, live.workload, made, settings), *check_creation(cluster, made)]
 
 
-def check_rights(cluster: Cluster) -> list[Check]:
-    """Whether the user may do what a launch needs; first what it cannot do without."""
+def check_rights(
+    cluster: Cluster, rights: Sequence[Right] = RUNS, well: str = "you may launch and follow runs"
+) -> list[Check]:
+    """Whether the user has these rights; first what it cannot do without."""
     step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
-    granted = together(cluster, [partial(right.given, cluster) for right in RUNS])
+    granted = together(cluster, [partial(right.given, cluster) for right in rights])
     checks = [
         Check(
             "rights",
@@ -42,10 +45,10 @@ def check_rights(cluster: Cluster) -> list[Check]:
             f"you may not {right}, and cannot {right.purpose}",
             step,
         )
-        for right, has in zip(RUNS, granted, strict=True)
+        for right, has in zip(rights, granted, strict=True)
         if not has
     ]
-    return checks or [Check("rights", "ok", "you may launch and follow runs")]
+    return checks or [Check("rights", "ok", well)]
 
 
 def check_creation(cluster: Cluster, made: Made) -> list[Check]:

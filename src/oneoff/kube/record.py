@@ -37,13 +37,15 @@ def run_of(job: Object) -> Run:
         task=TaskName(annotations.get(TASK) or "unknown"),
         status=Status.RUNNING,
         requested_at=(intent and intent.requested_at) or created_at(job),
-        actor=Actor(kind=intent.kind, name=intent.actor) if intent else Actor(kind="agent", name=""),
+        actor=Actor(kind=intent.kind, name=intent.actor, claims=intent.claims)
+        if intent
+        else Actor(kind="agent", name=""),
         release=Release(),
         environment=str(annotations.get(ENVIRONMENT)),
         confirmation=intent.confirmation if intent else None,
         command=tuple(str(word).replace("$$", "$") for word in words),
         launcher=KUBERNETES,
-        launch=intent.launch if intent else None,
+        launch=intent.launch_of(run_id) if intent else None,
     )
 
 

@@ -45,7 +45,7 @@ class Right:
     """What cannot be done without it."""
     subresource: str = ""
     needed: bool = True
-    """Without it nothing is launched."""
+    """Without it nothing is done."""
 
     def __str__(self) -> str:
         """As RBAC names it: ``get pods/log``, ``create jobs.batch``."""
@@ -60,6 +60,8 @@ class Right:
         """Whether the user has it. Raises ClusterError."""
         return cluster.may(self.verb, self.resource, subresource=self.subresource)
 
+
+PUBLISH: Final = "publish the catalogue"
 
 LAUNCH: Final = (
     Right("create", JOBS, "launch a run"),
@@ -77,6 +79,10 @@ CANCEL: Final = (Right("delete", JOBS, "cancel a run", needed=False),)
 SYNC: Final = tuple(
     Right(verb, CRONJOBS, "keep schedules as the code has them", needed=False)
     for verb in ("get", "list", "create", "patch", "delete")
+)
+AFTER_SYNC: Final = (
+    Right("patch", JOBS, "tidy up after a schedule that left the code", needed=False),
+    *(Right(verb, CONFIG_MAPS, PUBLISH, needed=False) for verb in ("create", "patch")),
 )
 PREFLIGHT: Final = (
     Right("get", NAMESPACES, "see whether the namespace takes a run", needed=False),
@@ -109,7 +115,7 @@ def by_verb(kind: str | None) -> dict[str, tuple[Right, ...]]:
         "launch": (*LAUNCH, *_reading(kind)),
         "follow": FOLLOW,
         "cancel": CANCEL,
-        "sync": SYNC,
+        "sync": (*SYNC, *AFTER_SYNC),
         "preflight": PREFLIGHT,
     }
 

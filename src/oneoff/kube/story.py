@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from oneoff.kube.cluster import JOBS, PODS, Listing
-from oneoff.kube.objects import Object, metadata, name_of, named
-from oneoff.kube.verdict import Verdict, index_of, verdict
+from oneoff.kube.objects import Object, metadata, named
+from oneoff.kube.verdict import Verdict, age_of, index_of, verdict
 from oneoff.kube.watching import Seen
 
 
@@ -47,7 +47,7 @@ class Story:
         self.gone = self.pods.keys() - {uid_of(pod) for pod in pods.items}
 
     def _add(self, pods: Iterable[Object]) -> None:
-        for pod in sorted(pods, key=lambda pod: (str(metadata(pod).get("creationTimestamp")), name_of(pod))):
+        for pod in sorted(pods, key=lambda pod: age_of(pod, self.container)):
             known = self.pods.get(uid_of(pod))
             self.pods[uid_of(pod)] = pod if known is None else _newer(known, pod)
 

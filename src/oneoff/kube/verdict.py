@@ -101,7 +101,7 @@ def verdict(
         deleted: The Job is gone.
         overdue: It has had its time to start; what keeps it from starting is then its end.
     """
-    known = sorted(pods, key=lambda pod: _age(pod, container))
+    known = sorted(pods, key=lambda pod: age_of(pod, container))
     seen = _Seen(job, known, list(events), container, deleted, overdue)
     seen = replace(seen, pods=[pod for pod in known if not _turned_away(seen, pod)])
     counted: dict[str, int] = {}
@@ -111,7 +111,7 @@ def verdict(
     return replace(_decide(seen), attempts=max(counted.values(), default=0), shards=shards)
 
 
-def _age(pod: Object, container: str) -> tuple[str, ...]:
+def age_of(pod: Object, container: str) -> tuple[str, ...]:
     """Later pods have greater ones; of those of the same second, the one that ended first was the first."""
     ended = (_task(pod, container).get("terminated") or {}).get("finishedAt")
     return str(metadata(pod).get("creationTimestamp")), str(ended or "going"), name_of(pod)
@@ -244,7 +244,8 @@ def _waiting(seen: _Seen, last: Object | None) -> Verdict:
 def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
     """What keeps it from starting, in a word and in a sentence; empty where nothing does."""
     if last is None:
-        return _from_events(seen, seen.job, lambda event: event.get("reason") == "FailedCreate")
+        failed = [one for one in _events_on(seen, seen.job) if one.get("reason") == "FailedCreate"]
+        return _told(failed[-1]) if failed else ("", "")
     unscheduled = _condition(last, "PodScheduled", status="False")
     if unscheduled is not None and unscheduled.get("reason"):
         return str(unscheduled["reason"]), str(unscheduled.get("message") or "")
@@ -253,7 +254,21 @@ def _obstacle(seen: _Seen, last: Object | None) -> tuple[str, str]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in CANNOT_START | {"CrashLoopBackOff"}:
             return str(waiting["reason"]), f"{one['name']}: {waiting.get('message') or waiting['reason']}"
-    return _from_events(seen, last, _hinders)
+    newest = _events_on(seen, last)[-1:]  # an image that was pulled, a volume that was mounted is no obstacle
+    if newest and _hinders(newest[0]):
+        return _told(newest[0])
+    return _initializing(last) or ("", "")
+
+
+def _initializing(pod: Object) -> tuple[str, str] | None:
+    """The init container that the task waits for: one that has not ended, or a sidecar that is not ready."""
+    specs = (pod.get("spec") or {}).get("initContainers")
+    for one in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        stays = (named(specs, one["name"]) or {}).get("restartPolicy") == "Always"
+        if (one.get("state") or {}).get("running") and not (stays and one.get("started")):
+            done = "has not started yet" if stays else "has not ended yet"
+            return "PodInitializing", f"the init container {one['name']} {done}"
+    return None
 
 
 def _hinders(event: Object) -> bool:
@@ -262,12 +277,12 @@ def _hinders(event: Object) -> bool:
     return warns or event.get("reason") == "Pulling"
 
 
-def _from_events(seen: _Seen, thing: Object, tells: Callable[[Object], bool]) -> tuple[str, str]:
-    for event in reversed(seen.events):
-        about = event.get("involvedObject") or {}
-        if about.get("name") == name_of(thing) and tells(event):
-            return str(event.get("reason") or ""), str(event.get("message") or "")
-    return "", ""
+def _told(event: Object) -> tuple[str, str]:
+    return str(event.get("reason") or ""), str(event.get("message") or "")
+
+
+def _events_on(seen: _Seen, thing: Object) -> list[Object]:
+    return [one for one in seen.events if (one.get("involvedObject") or {}).get("name") == name_of(thing)]
 
 
 def _of_pod(seen: _Seen, last: Object | None) -> Verdict:

@@ -8,13 +8,19 @@ app can: it says who is at work, and decides nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from oneoff.runs.slot import slot_named
 from oneoff.types import JSONObject, RunId, from_rfc3339, rfc3339
 
 KUBERNETES = "kubernetes"
 """The launcher of a run whose process is a pod."""
+
+SYNCED_BY = "synced_by"
+"""The claim of a schedule's run that says who applied the schedule, and so confirmed each of its runs."""
+SYNCED_AT = "synced_at"
 
 _FORMAT = "oneoff.dev/intent"
 
@@ -33,7 +39,15 @@ class Intent:
     confirmation: str | None = None
     """How it was confirmed where it was asked for."""
     launch: JSONObject | None = None
-    """Of which workload and image it was made, and in what it differs from the app."""
+    """Of which workload and image it was made, and in what it differs from the app; of which schedule."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """What else the launcher says of the actor: :data:`SYNCED_BY`, :data:`SYNCED_AT`."""
+
+    def launch_of(self, run_id: RunId | None) -> JSONObject | None:
+        """The same for one run, with the slot where the run is one of a schedule's."""
+        schedule = (self.launch or {}).get("schedule")
+        slot = slot_named(schedule, run_id) if isinstance(schedule, str) and run_id else None
+        return {**(self.launch or {}), "slot": rfc3339(slot.at)} if slot else self.launch
 
 
 def write_intent(intent: Intent) -> str:
@@ -42,7 +56,7 @@ def write_intent(intent: Intent) -> str:
         {
             "format": _FORMAT,
             "run": intent.run_id,
-            "actor": {"kind": intent.kind, "name": intent.actor},
+            "actor": {"kind": intent.kind, "name": intent.actor, "claims": dict(intent.claims)},
             "requested_at": rfc3339(intent.requested_at) if intent.requested_at else None,
             "confirmation": intent.confirmation,
             "launch": intent.launch,
@@ -69,6 +83,7 @@ def read_intent(text: str) -> Intent | None:
             requested_at=from_rfc3339(at) if at else None,
             confirmation=found["confirmation"],
             launch=launch if isinstance(launch, dict) else None,
+            claims={name: str(value) for name, value in (actor.get("claims") or {}).items()},
         )
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None

@@ -32,7 +32,8 @@ def current_actor(claims: Mapping[str, str], intent: Intent | None = None) -> Ac
     name inside of a pod.
     """
     if intent is not None:
-        return Actor(kind=intent.kind, name=intent.actor, claims={**claims, "user": _user_name()})
+        said = {**claims, **intent.claims, "user": _user_name()}
+        return Actor(kind=intent.kind, name=intent.actor, claims=said)
     kind = "ci" if _CI & claims.keys() else "human"
     return Actor(kind=kind, name=_user_name(), claims=dict(claims))
 

@@ -9,7 +9,7 @@ CONFIRMED = ("--env", "production", "--confirm", "production")
 
 def test_a_run_is_asked_first(live: Shop) -> None:
     """It ends at its next safe point, and the app's log has who asked for it, and why."""
-    started = live("run", "count", *CONFIRMED, "--pause", "30", "--run-id", "r1", "--detach")
+    started = live("run", "count", *CONFIRMED, "--up-to", "99", "--pause", "2", "--run-id", "r1", "--detach")
     assert started.code == 0, started.err
     live.cluster.wait(lambda: any(job["status"].get("ready") for job in live.jobs()))
     ended = live("cancel", "r1", *CONFIRMED, "--reason", "wrong table", "-o", "json")

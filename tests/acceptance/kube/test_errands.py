@@ -382,6 +382,24 @@ def test_lost_answers_and_a_second_pod(errands: Errands) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("oneoff/>\\noneoff/1|[]\\noneoff/=0 2\\n", "did not come whole: its log was cut"),
+        ("oneoff/>\\noneoff/1|[]\\n", "did not come whole: its log was cut"),
+        ("oneoff/>\\noneoff/1|[\\noneoff/=137 1\\n", "did not answer to the end"),
+    ],
+)
+def test_half_an_answer_is_none(errands: Errands, log: str, words: str) -> None:
+    """A line is missing, or the end is, or the verb was killed before its own."""
+    code = "137" if "137" in log else "0"
+    errands.configure(f"{STORE}, program = ['sh', '-c', \"\"\"printf '{log}'; exit {code}\"\"\"]")
+    ended = errands("runs", "--env", "staging")
+    assert (ended.code, ended.out) == (3, "")
+    assert words in ended.err
+
+
+@pytest.mark.slow
 def test_a_pod_that_is_killed(errands: Errands) -> None:
     """Half an answer is none."""
     errands.live.image.joinpath("admin.py").write_text(f"{TASKS}\n{SLOW}")

@@ -6,6 +6,7 @@ import json
 from copy import deepcopy
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.kubernetes.shop import DIGEST, LAPTOP, NAMESPACE, Shop
@@ -94,6 +95,13 @@ def test_a_rollout_is_told_with_the_choice(live: Shop) -> None:
     assert (given.code, given.json[0]["message"]) == (0, "deployment/web: no digest is known"), given.out
 
 
+def test_a_release_that_is_neither_a_word_nor_a_file(live: Shop) -> None:
+    """A typing mistake is no manifest."""
+    refused = live("kube", "preflight", "--env", "staging", "--release", "runing")
+    assert refused.code == 2
+    assert "--release runing: there is no such file (did you mean 'running'?)" in refused.err
+
+
 def test_the_live_release_is_rendered(live: Shop) -> None:
     """As the Job that a launch would create, by its digest; nothing is created."""
     shown = live("kube", "render", "purge", "--env", "staging", "--run-id", "r1", "--yes")
@@ -120,6 +128,7 @@ def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     assert "note: deployment/web is in the middle of a rollout: the run is of revision 2" in target.err
 
 
+@pytest.mark.slow  # four commands
 def test_what_is_not_there_is_named(live: Shop) -> None:
     """A workload, a container, a namespace, a context: with the next step, and nothing created."""
     for changed, words in (

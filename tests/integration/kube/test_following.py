@@ -331,6 +331,7 @@ def test_without_the_right_to_watch_it_is_looked_up(fake: FakeKubernetes, cluste
 def test_without_the_right_to_events_or_logs_it_is_said_once(fake: FakeKubernetes, cluster: Cluster) -> None:
     fake.access.deny(resource="events")
     fake.access.deny(resource="pods/log")
+    fake.faults.start_delay(20)
     run = followed(cluster, job("j", "sleep 0.3; exit 4"))
     assert run.verdict().exit_code == 4
     assert [("events" in text, "log" in text) for text in run.said] == [(True, False), (False, True)]

@@ -231,7 +231,17 @@ def test_the_settings_of_a_cronjob() -> None:
     assert fields["ONEOFF_JOB"] == {
         "fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}
     }
-    assert inner["template"]["metadata"]["annotations"]["oneoff.dev/actor"] == "cron:x"
+    assert inner["template"]["metadata"]["annotations"]["oneoff.dev/actor"] == "cron:web-purge"
+
+
+@pytest.mark.parametrize(
+    ("expression", "kept"), [("0 2 * * *", 3), ("0 * * * *", 72), ("* * * * *", 100), ("@monthly", 3)]
+)
+def test_jobs_of_a_bare_command_stay_until_they_are_collected(expression: str, kept: int) -> None:
+    """Three days of them, if that is not too many: nothing else tells of their runs."""
+    spec = a_cronjob(expression, command=("true",))["spec"]
+    assert spec["successfulJobsHistoryLimit"] == kept
+    assert spec["failedJobsHistoryLimit"] == max(kept, 5)
 
 
 @pytest.mark.parametrize(

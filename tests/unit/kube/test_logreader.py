@@ -113,6 +113,15 @@ def test_a_stamp_may_have_a_zone() -> None:
     assert place.begin() == "2026-11-22T22:59:59Z"
 
 
+def test_a_place_remembers_the_last_seconds_alone() -> None:
+    """However long the log is."""
+    place = Place()
+    for number in range(100_000):
+        assert place.is_new(stamp(number * 10_000_000).encode())
+    assert place.begin() == stamp(998_000_000_000)[:19] + "Z"
+    assert sum(place._again.values()) <= 300
+
+
 def test_what_has_no_stamp_is_the_kubelets_own() -> None:
     assert split(b"2026-11-23T01:00:00.5Z one two\n") == (b"2026-11-23T01:00:00.5Z", b"one two\n")
     assert split(b"2026-11-23T01:00:00.5Z \n") == (b"2026-11-23T01:00:00.5Z", b"\n")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.releases import Standing, bare, choose, standing
+from oneoff.kube.releases import choose
+from oneoff.kube.standing import Standing, bare, standing
 
 Object = dict[str, Any]
 UNSEEN = "was changed a moment ago, and its controller has not looked at it yet"
@@ -215,6 +216,17 @@ def test_rollouts_of_argo(status: Object, trouble: str, running: str | None) -> 
     else:
         assert choose("rollout/web", now, "running").number == running
     assert choose("rollout/web", now, "target").template == template("shop:2")
+
+
+def test_a_change_that_argo_has_not_seen_has_no_pods() -> None:
+    """Else the image of the change would be pinned to the digest of what runs."""
+    kept = [replica_set(2, "shop:2", 2, tool="rollout.argoproj.io")]
+    source = workload("Rollout", "shop:3", status={"stableRS": "h2", "currentPodHash": "h2"})
+    now = stands(source, kept, NEW)
+    assert now.trouble == ROLLOUT
+    assert choose("rollout/web", now, "running").pods == tuple(NEW)
+    target = choose("rollout/web", now, "target")
+    assert (target.template, target.pods) == (template("shop:3"), ())
 
 
 def test_what_a_controller_adds_is_taken_away() -> None:

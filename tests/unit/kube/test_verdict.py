@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oneoff.kube.cronjobs import Slot, slot_of
+from oneoff.kube.cronjobs import slot_of
 from oneoff.kube.jobs import RESULT, RUN_ID
 from oneoff.kube.verdict import Verdict, verdict
 from oneoff.runs.lastwords import MAX_BYTES, LastWords, last_words, read_last_words
 from oneoff.runs.run import Outcome
+from oneoff.runs.slot import Slot
 from oneoff.runs.status import Status
 from tests import recorded
 from tests.records import make_run
@@ -311,3 +312,26 @@ def test_an_event_tells_why_a_pod_waits(kind: str, reason: str, told: str) -> No
     assert (waiting.status, waiting.reason, waiting.unfinished) == (Status.LAUNCHED, told, False)
     late = verdict(job, [pod], [event], container="task", overdue=True)
     assert (late.status, late.reason, late.unfinished) == (Status.REFUSED, told, True)
+    over = {"type": "Normal", "reason": "Pulled", "message": "it is there", "involvedObject": about}
+    assert verdict(job, [pod], [event, over], container="task").reason == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "started", "told"),
+    [
+        (None, False, "the init container fetch has not ended yet"),
+        ("Always", False, "the init container fetch has not started yet"),
+        ("Always", True, ""),
+    ],
+)
+def test_an_init_container_may_be_what_a_pod_waits_for(policy: str | None, started: bool, told: str) -> None:
+    """One that runs on; a sidecar only until it is ready."""
+    ((_, job),) = recorded.last_states("job-image-missing", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-image-missing", "pods").values()
+    pod["spec"]["initContainers"] = [{"name": "fetch", "restartPolicy": policy}]
+    running = {"running": {"startedAt": "2026-11-23T01:14:00Z"}}
+    pod["status"]["initContainerStatuses"] = [{"name": "fetch", "state": running, "started": started}]
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "PodInitializing"}}
+    late = verdict(job, [pod], container="task", overdue=True)
+    assert late.reason == ("PodInitializing" if told else "")
+    assert late.message == (told or "it did not start in time, and nothing says why")
