@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.remote import Remote
-from oneoff.commands.syncplan import Item, Plan, SyncRequest, plan
+from oneoff.commands.syncplan import Item, Plan, SyncRequest, apply, plan
 from oneoff.errors import (
     ClusterError,
     ClusterUnreachable,
@@ -21,17 +20,14 @@ from oneoff.errors import (
     Refused,
     SyncIncomplete,
 )
-from oneoff.kube.cluster import CRONJOBS, JOBS, Cluster, Selection
+from oneoff.kube.cluster import CRONJOBS, JOBS, Selection
 from oneoff.kube.cronjobs import schedule_of
 from oneoff.kube.derive import MANAGED
 from oneoff.kube.jobs import KEPT_FOR
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import metadata, name_of
 from oneoff.kube.syncing import Stamp
 from oneoff.tasks.task import Task
 from oneoff.types import TaskName
-
-ATTEMPTS: Final = 3
-"""How often an apply is sent whose answer was lost: a second one changes nothing."""
 
 
 def sync(remote: Remote, request: SyncRequest, show: Callable[[Plan], None]) -> Plan:
@@ -99,19 +95,9 @@ def _carry_out(remote: Remote, request: SyncRequest, found: Plan, stamp: Stamp) 
                 _remove(remote, item)
             else:
                 assert item.make is not None
-                _apply(remote.cluster, item, item.make(stamp), force=request.adopt)
+                apply(remote.cluster, item.resource, item.make(stamp), force=request.adopt)
         except OneoffError as error:
             raise _incomplete(request, todo[:number], item, todo[number + 1 :], error) from error
-
-
-def _apply(cluster: Cluster, item: Item, wanted: Object, *, force: bool) -> None:
-    for attempt in range(ATTEMPTS):
-        try:
-            cluster.apply(item.resource, wanted, force=force)
-            return
-        except ClusterUnreachable:
-            if attempt == ATTEMPTS - 1:
-                raise
 
 
 def _remove(remote: Remote, item: Item) -> None:

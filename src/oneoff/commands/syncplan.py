@@ -6,6 +6,7 @@ The server itself says what would come out, by a dry run of each apply; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
@@ -18,7 +19,7 @@ from oneoff.kube import syncing
 from oneoff.kube.asking import together
 from oneoff.kube.catalogue import catalogue_map, key_of, published
 from oneoff.kube.checks import Check
-from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Resource
+from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Cluster, Resource
 from oneoff.kube.jobs import Made
 from oneoff.kube.judging import judge
 from oneoff.kube.live import Live
@@ -35,6 +36,9 @@ from oneoff.types import rfc3339
 Action = Literal["created", "changed", "unchanged", "deleted", "conflict", "left"]
 """``conflict``: it would take something from somebody; ``left``: it left the code, and is to be taken away by
 whoever rendered and applied it."""
+
+ATTEMPTS: Final = 3
+"""How often an apply is sent whose answer was lost: a second one changes nothing."""
 
 _RIGHTS: Final = (
     *(replace(right, needed=True) for right in SYNC),
@@ -133,6 +137,16 @@ def plan(remote: Remote, request: SyncRequest) -> Plan:
     _refuse(sorted(comparing.failures, key=lambda check: check.name))
     notes += [note for one in objects for note in _about(one)]
     return Plan(items=items, notes=tuple(dict.fromkeys(notes)), stamp=stamp)
+
+
+def apply(
+    cluster: Cluster, resource: Resource, wanted: Object, *, force: bool, dry_run: bool = False
+) -> Object:
+    """Server-side apply, also where answers get lost. Raises FieldConflict and the other ClusterErrors."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ClusterUnreachable):
+            return cluster.apply(resource, wanted, dry_run=dry_run, force=force)
+    return cluster.apply(resource, wanted, dry_run=dry_run, force=force)
 
 
 def _stamp(remote: Remote, request: SyncRequest) -> Stamp:
@@ -257,7 +271,7 @@ class _Comparing:
         if more:
             return replace(item, action="conflict", why=f"others have added {', '.join(more)}")
         try:
-            then = self._remote.cluster.apply(item.resource, wanted, dry_run=True, force=adopt)
+            then = apply(self._remote.cluster, item.resource, wanted, dry_run=True, force=adopt)
         except FieldConflict as error:
             return replace(item, action="conflict", why=error.message)
         except ClusterUnreachable:

@@ -337,13 +337,13 @@ def test_what_was_applied_is_said_and_a_second_sync_goes_on(three: Shop) -> None
     assert "not done: oneoff-catalogue-web (created)" in stopped.err
     assert there(three).keys() == {"web-broken", "web-nightly", "web-slow"}
     three.cluster.resources.admit.pop()
+    three.cluster.faults.lose_next_answer(method="PATCH", path="*/web-weekly*")
     assert actions(three(*CONFIRMED, "-o", "json")) == {
         "web-broken": "unchanged",
         "web-nightly": "unchanged",
         "web-slow": "unchanged",
         "web-weekly": "created",
     }
-    three.cluster.faults.lose_next_answer(method="PATCH", path="*dryRun*")
     assert three(*SHOWN).code == 0
 
 
@@ -416,3 +416,22 @@ def test_what_cannot_be_scheduled(live: Shop) -> None:
     assert "an image without oneoff: add --bare" in without.err
     alone = live(*SYNC, "--exit-code")
     assert (alone.code, "add --dry-run" in alone.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_quota_that_is_full_now_is_a_note(live: Shop) -> None:
+    """When the schedule is due, it may not be."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
+    live.cluster.load(
+        [
+            quota
+            | {"spec": {"hard": {"pods": "2"}}, "status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}}
+            | {"metadata": {"name": "small", "namespace": NAMESPACE, "uid": "q", "resourceVersion": "1"}}
+        ]
+    )
+    found = live("kube", "sync", "--env", "staging", "--bare", "--dry-run")
+    assert (found.code, found.out) == (0, "no task has a schedule\n"), found.err
+    live.laptop.write(oneoff_toml=BARE)
+    found = live("kube", "sync", "--env", "staging", "--bare", "--dry-run")
+    assert (found.code, "created  web-db-migrate" in found.out) == (0, True), found.err
+    assert "note: ResourceQuota small has 2 of 2 pods in use" in found.err
