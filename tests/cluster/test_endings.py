@@ -84,10 +84,6 @@ def test_a_user_with_a_role_and_no_more(world: World, tmp_path: Path) -> None:
     """The Role of the example is enough to launch; what is missing is named, a quota by the Event."""
     role, *_ = [one for one in yaml.safe_load_all(ACCESS.read_text()) if one["kind"] == "Role"]
     role["metadata"] = {"name": "launcher"}
-    for rule in role["rules"]:
-        rule["resourceNames"] = [world.namespace] if rule.pop("resourceNames", None) else []
-        if not rule["resourceNames"]:
-            del rule["resourceNames"]
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "launcher"}}
     with (
         world.there(SERVICE_ACCOUNTS, account),
