@@ -11,7 +11,6 @@ import click
 
 from oneoff.cli.lazy import LazyGroup
 from oneoff.cli.session import Session
-from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.version import __version__
 
 COMMANDS = {
@@ -71,4 +70,6 @@ def _end_when_asked() -> None:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
+    from oneoff.runs.status import EXIT_CODES, Status
+
     os._exit(EXIT_CODES[Status.INTERRUPTED])  # an app that is being imported might catch an exception

@@ -49,10 +49,10 @@ def _of_release(found: Live) -> Check:
     )
 
 
-def _made(remote: Remote, name: str | None, found: Live) -> Made:
+def _made(remote: Remote, wanted: str | None, found: Live) -> Made:
+    name = task_name(wanted or ANY_TASK)
     declared = {task_name(key): command_task(key, one) for key, one in remote.settings.tasks.items()}
-    task = declared.get(task_name(name or ANY_TASK))
-    task = task or Task(name=task_name(name or ANY_TASK))
+    task = declared.get(name) or Task(name=name)
     launch = Launch(
         task=task.name,
         environment=remote.environment.name,

@@ -62,8 +62,8 @@ _UNDISTURBED: Final = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
-_NEVER_REPEATED: Final = [2, 3]
-"""Exit codes of a run that was not understood, or refused: the same again comes to the same."""
+_NEVER_REPEATED: Final = [2, 3, 5]
+"""Exit codes of a run that was not understood, refused or cancelled: nobody wants the same again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def test_the_settings_of_a_job() -> None:
     assert spec["podReplacementPolicy"] == "Failed"
     assert spec["ttlSecondsAfterFinished"] == 3 * 86_400
     (rule,) = spec["podFailurePolicy"]["rules"]
-    assert rule["onExitCodes"] == {"containerName": "app", "operator": "In", "values": [2, 3]}
+    assert rule["onExitCodes"] == {"containerName": "app", "operator": "In", "values": [2, 3, 5]}
     assert a_job().object["spec"]["activeDeadlineSeconds"] == 86_400 + 600
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
