@@ -23,7 +23,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "cluster":
         yield from _real(request, folder)
         return
-    with FakeKubernetes(folder / "cluster", speed=20) as fake:
+    with FakeKubernetes(folder / "cluster", speed=5) as fake:
         fake.deployments.start()
         fake.node.image_env["PORT"] = "0"  # other tests may have that of the app
         fake.faults.image_missing("registry.invalid/*")

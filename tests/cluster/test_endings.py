@@ -35,18 +35,24 @@ def test_a_run_is_cancelled(world: World) -> None:
 
 
 def test_an_evicted_run_is_reported_and_not_repeated(world: World) -> None:
-    """Nobody can tell how far a task came that cannot resume."""
+    """Nobody can tell how far a task came that cannot resume: it is not started again, and its record says why."""
     run_id = world.run_id("evict")
-    world.ok("run", "count", *LONG, *CLUSTER, "--run-id", run_id, "--detach")
-    pod = world.running(run_id)
-    world.eventually(lambda: "tick 1" in world.printed(name_of(pod)), "output")
-    head = {"name": name_of(pod), "namespace": world.namespace}
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": head}
-    world.post(f"pods/{name_of(pod)}/eviction", eviction)
-    waited = world("wait", run_id, *CLUSTER)
-    assert waited.code == 75, f"{waited.code}\n{waited.out}\n{waited.err}"
+
+    def evict(_: object) -> None:
+        (pod,) = world.pods(run_id)
+        head = {"name": name_of(pod), "namespace": world.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": head}
+        world.post(f"pods/{name_of(pod)}/eviction", eviction)
+
+    arguments = ("run", "count", *LONG, *CLUSTER, "--run-id", run_id)
+    ended = world.interfered(*arguments, after="tick 1", interfere=evict)
+    assert ended.code == 75, f"{ended.code}\n{ended.out}\n{ended.err}"
     assert world.shown(run_id)["status"] == "interrupted"
-    assert {name_of(one) for one in world.pods(run_id)} <= {name_of(pod)}
+    (job,) = world.jobs(run_id)
+    assert job["status"]["failed"] == 1
+    assert not [pod for pod in world.pods(run_id) if pod["status"]["phase"] in ("Pending", "Running")]
+    # Its pod is gone with all that it said: who comes late is told no more than is known.
+    assert world("wait", run_id, *CLUSTER).code in (7, 75)
 
 
 def test_a_task_runs_out_of_its_time(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,26 @@ pytestmark = pytest.mark.timeout(1500)
 CLUSTER = ("--env", "cluster")
 
 
-def test_a_run_is_launched_and_followed(world: World) -> None:
-    """From the first line to the last, with the exit code and the record of it."""
-    run_id = world.run_id("follow")
-    ended = world.ok("run", "count", "--up-to", "20", "--pause", "0.1", *CLUSTER, "--run-id", run_id)
+def test_a_run_is_launched_and_followed(world: World, tmp_path: Path) -> None:
+    """From the first line to the last, with the exit code and the record of it; nothing stays on the laptop."""
+    here, run_id = world.on_another_laptop(tmp_path), world.run_id("follow")
+    ended = here.ok("run", "count", "--up-to", "20", "--pause", "0.1", *CLUSTER, "--run-id", run_id)
     ticks = [line for line in ended.out.splitlines() if line.startswith("tick")]
     assert ticks == [f"tick {number}" for number in range(20)]
     run = world.shown(run_id)
     assert (run["status"], run["launcher"]) == ("succeeded", "kubernetes")
     assert run["actor"]["name"] == world.admin.whoami().name
     assert (run["launch"]["namespace"], run["launch"]["workload"]) == (world.namespace, "deployment/web")
-    assert not (world.laptop.root / ".oneoff").exists()
+    assert not (here.laptop.root / ".oneoff").exists()
 
 
 def test_a_run_that_was_let_go_is_come_back_to(world: World) -> None:
     """Ctrl-C lets go of it; logs, wait and runs find it again."""
     run_id = world.run_id("detach")
     arguments = ("run", "count", "--up-to", "8", "--pause", "1", *CLUSTER, "--run-id", run_id)
-    left = world.interrupted(*arguments, after="tick 1")
+    left = world.interfered(
+        *arguments, after="tick 1", interfere=lambda process: process.send_signal(signal.SIGINT)
+    )
     assert left.code == 130, left.err
     assert run_id in left.err
     assert world.running(run_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -93,17 +92,9 @@ class World:
         assert ended.code == 0, f"oneoff {' '.join(arguments)}: {ended.code}\n{ended.out}\n{ended.err}"
         return ended
 
-    def interrupted(self, *arguments: str, after: str) -> Ended:
-        """Run it until it has printed a line, and press Ctrl-C then."""
-        process = subprocess.Popen(
-            [ONEOFF, *arguments],
-            cwd=self.laptop.root,
-            env=self.laptop.environ({"KUBECONFIG": self.kubeconfig}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def interfered(self, *arguments: str, after: str, interfere: Callable[[Any], None]) -> Ended:
+        """Run it until it has printed a line, do something to its process or elsewhere, and wait for its end."""
+        process = self.laptop.start(*arguments, environ={"KUBECONFIG": self.kubeconfig})
         try:
             assert process.stdout is not None
             seen = ""
@@ -111,7 +102,7 @@ class World:
                 line = process.stdout.readline()
                 assert line, f"{after!r} never came:\n{seen}{process.communicate()[1]}"
                 seen += line
-            process.send_signal(signal.SIGINT)
+            interfere(process)
             out, err = process.communicate(timeout=self.patience)
             return Ended(process.returncode, seen + out, err)
         finally:
@@ -271,7 +262,7 @@ def inhabited(
         image=image,
         pull=None if fake else os.environ.get("ONEOFF_TEST_IMAGE_PULL"),
         patience=60 if fake else 300,
-        haste=40 if fake else 20,
+        haste=20 if fake else 30,
         fake=fake,
         records=None if store_url else f"/tmp/{namespace}",
     )
