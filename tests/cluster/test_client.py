@@ -8,7 +8,7 @@ from oneoff.kube.cluster import Cluster
 from tests.cluster.world import World
 from tests.contract.cluster_contract import ClusterContract
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 class TestCluster(ClusterContract):

@@ -14,7 +14,7 @@ CLUSTER = ("--env", "cluster")
 
 
 def test_a_run_is_launched_and_followed(world: World, tmp_path: Path) -> None:
-    """From the first line to the last, with the exit code and the record of it; nothing stays on the laptop."""
+    """From the first line to the last, with the record of it; nothing stays on the laptop."""
     here, run_id = world.on_another_laptop(tmp_path), world.run_id("follow")
     ended = here.ok("run", "count", "--up-to", "20", "--pause", "0.1", *CLUSTER, "--run-id", run_id)
     ticks = [line for line in ended.out.splitlines() if line.startswith("tick")]

@@ -80,7 +80,7 @@ def test_what_somebody_else_changed_is_not_taken(world: World, schedule: Object)
     assert refused.code == 3, f"{refused.code}\n{refused.out}\n{refused.err}"
     assert "somebody-else" in refused.out + refused.err
     assert world.admin.get(CRONJOBS, name)["spec"]["schedule"] == "0 4 * * *"
-    world.ok("kube", "sync", *CLUSTER, "--yes", "--adopt", name)
+    world.ok("kube", "sync", *CLUSTER, "--yes", "--adopt")
     assert world.admin.get(CRONJOBS, name)["spec"]["schedule"] == "* * * * *"
 
 

@@ -93,7 +93,7 @@ class World:
         return ended
 
     def interfered(self, *arguments: str, after: str, interfere: Callable[[Any], None]) -> Ended:
-        """Run it until it has printed a line, do something to its process or elsewhere, and wait for its end."""
+        """Run it until it has printed a line, do something to its process or elsewhere, and await its end."""
         process = self.laptop.start(*arguments, environ={"KUBECONFIG": self.kubeconfig})
         try:
             assert process.stdout is not None
@@ -187,7 +187,8 @@ class World:
         """What happened in the namespace, for whoever reads of a failure."""
         said = [f"namespace {self.namespace}"]
         with suppress(OneoffError):
-            for event in self.admin.list(EVENTS).items[-_SHOWN:]:
+            events = sorted(self.admin.list(EVENTS).items, key=lambda one: str(one.get("lastTimestamp")))
+            for event in events[-_SHOWN:]:
                 about = event["involvedObject"]
                 said.append(
                     f"event {about.get('kind')}/{about.get('name')}: {event.get('reason')}: "

@@ -1,13 +1,13 @@
 """The page "From laptop to cluster", played from an empty cluster on.
 
-Every command of the page is executed in its order, in a copy of the example, by somebody who has the rights of
-its Roles and no more. What stands in for the world outside:
+Every command of the page is executed in its order, in a copy of the example, by somebody who has the rights
+of its Roles and no more. What stands in for the world outside:
 
-* ``kubectl`` is the `Kubectl` below over the fake cluster, and applies the example's own manifests. Pods of the
-  app and of runs are processes of this machine; the image is a folder with what the Dockerfile copies, and its
-  variables.
-* PostgreSQL is a real one, set up by the page's own ``setup.sql``; its host in a URL is replaced by its socket.
-* ``docker``, ``kind`` and ``pip`` are not run: what `docker build` names has to be there.
+* ``kubectl`` is the `Kubectl` below over the fake cluster, and applies the example's own manifests. Pods of
+  the app and of runs are processes of this machine; the image is a folder with what the Dockerfile copies,
+  and its variables.
+* PostgreSQL is a real one, set up by the page's own ``setup.sql``; its host in a URL is replaced by a socket.
+* ``docker``, ``kind`` and ``pip`` are not run: what ``docker build`` names has to be there.
 """
 
 from __future__ import annotations
