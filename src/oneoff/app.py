@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from oneoff.errors import InvalidDeclaration
 from oneoff.tasks.registry import Registry, task_name
@@ -43,6 +43,7 @@ class App(Registry):
         timeout: timedelta | float | None = None,
         schedule: str | None = None,
         time_zone: str = "UTC",
+        nature: Literal["one-shot", "migration"] = "one-shot",
     ) -> Callable[[F], F]: ...
 
     def task(
@@ -56,6 +57,7 @@ class App(Registry):
         timeout: timedelta | float | None = None,
         schedule: str | None = None,
         time_zone: str = "UTC",
+        nature: Literal["one-shot", "migration"] = "one-shot",
     ) -> F | Callable[[F], F]:
         """Register a function, sync or async, as a task; the function itself stays as it is.
 
@@ -67,6 +69,7 @@ class App(Registry):
             schedule: When it runs by itself: five fields of cron, or ``@daily`` and the like, as a Kubernetes
                 CronJob reads them.
             time_zone: The schedule's zone, such as ``Europe/Berlin``.
+            nature: A ``migration`` gets at least 60 s to stop where its process is a pod, else it is 30.
 
         Raises:
             InvalidDeclaration: the signature, a name or the schedule cannot work, or the name is taken.
@@ -87,6 +90,7 @@ class App(Registry):
                     timeout=timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout,
                     schedule=schedule,
                     time_zone=time_zone,
+                    nature=nature,
                     function=function,
                     takes_context=takes_context,
                 )

@@ -30,7 +30,7 @@ UNWELL = 1
 def doctor_command(ctx: click.Context, /, environment: str | None, output: str) -> None:
     """Check that everything needed is in place; exits with 1 where something is not."""
     findings = examine(ctx.obj) if environment is None else _of_environment(ctx.obj, environment)
-    emit([asdict(finding) for finding in findings], lambda: "\n".join(map(_line, findings)), output)
+    emit([asdict(finding) for finding in findings], lambda: _lines(findings), output)
     ctx.exit(0 if all(finding.ok for finding in findings) else UNWELL)
 
 
@@ -40,14 +40,19 @@ def _of_environment(session: Session, environment: str) -> list[Finding]:
     return examine_environment(lambda: session.remote(environment))
 
 
-def _line(finding: Finding) -> str:
+def _lines(findings: list[Finding]) -> str:
+    width = 10 if all(len(finding.name) < 12 for finding in findings) else 20
+    return "\n".join(_line(finding, width) for finding in findings)
+
+
+def _line(finding: Finding, width: int) -> str:
     mark = "ok " if finding.ok else "BAD"
-    line = f"{mark}  {finding.name:<10} {finding.message}"
+    line = f"{mark}  {finding.name:<{width}} {finding.message}"
     if not finding.next_step:
         return line
     if "\n" in finding.next_step:  # a document, to be copied
         return f"{line}\n\n{finding.next_step.rstrip()}"
-    return f"{line}\n     {'':<10} next: {finding.next_step}"
+    return f"{line}\n     {'':<{width}} next: {finding.next_step}"
 
 
 @click.command("release", cls=ErrandCommand)

@@ -6,11 +6,13 @@ is compared and comes back with the end. See :mod:`oneoff.kube.frames`.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -25,7 +27,7 @@ OPTION: Final = "--framed"
 NOTHING_SEEN: Final = "-"
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 _LEFT_OPEN: Final = 2.0
-"""Seconds that what the command started may still print, after its end."""
+"""Seconds of silence after the command's end, for as long as something that it started has its streams."""
 
 
 def run_framed(seen: str) -> int:
@@ -74,7 +76,8 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], out: _Frames) -> int:
             reader.start()
         code = process.wait()
         for reader in readers:
-            reader.join(_LEFT_OPEN)
+            while reader.is_alive() and out.silent_for() < _LEFT_OPEN:
+                reader.join(_LEFT_OPEN)
     return code if code >= 0 else 128 - code
 
 
@@ -83,27 +86,50 @@ class _Frames:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._begun: dict[Stream, list[bytes]] = {1: [], 2: []}
+        """What has come of a line so far."""
         self._count = 0
         self._ended = False
+        self._last = time.monotonic()
         self._write(FIRST_FRAME)
 
     def copy(self, stream: Stream, pipe: IO[bytes]) -> None:
-        for line in pipe:
+        while chunk := os.read(pipe.fileno(), 1 << 16):
             with self._lock:
                 if self._ended:
                     return
-                for frame in frames(stream, line):
-                    self._count += 1
-                    self._write(frame)
+                self._take(stream, chunk)
+                self._last = time.monotonic()
+
+    def silent_for(self) -> float:
+        """Seconds since the last of it was written; whoever reads it may be slow."""
+        with self._lock:
+            return time.monotonic() - self._last
 
     def end(self, code: int, note: str) -> None:
         with self._lock:
             self._ended = True
+            for stream, begun in self._begun.items():
+                if begun:
+                    self._line(stream, b"".join(begun))
             self._write(last_frame(code, self._count, note))
+
+    def _take(self, stream: Stream, chunk: bytes) -> None:
+        for line in io.BytesIO(chunk):
+            self._begun[stream].append(line)
+            if line.endswith(b"\n"):
+                self._line(stream, b"".join(self._begun[stream]))
+                self._begun[stream].clear()
+
+    def _line(self, stream: Stream, line: bytes) -> None:
+        for frame in frames(stream, line):
+            self._count += 1
+            self._write(frame)
 
     def _write(self, text: bytes) -> None:
         with suppress(OSError):  # nobody reads it: the command goes on all the same
-            os.write(1, text)
+            while text:
+                text = text[os.write(1, text) :]
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def kube_command() -> None:
     "--image", metavar="IMAGE", help="In place of the workload's own: a departure, which is recorded."
 )
 @click.option(
-    "--kind", type=click.Choice(list(KINDS)), default="one-shot", help="one-shot, if nothing is said."
+    "--nature", type=click.Choice(list(KINDS)), help="The task's own, else one-shot, if nothing is said."
 )
 @click.option("--yes", is_flag=True, help="Answer the task's question with yes.")
 @click.option("--confirm", metavar="ENV", help="Confirm for a protected environment, by its name.")

@@ -20,6 +20,7 @@ def command_task(name: str, settings: CommandSettings) -> Task:
         timeout=settings.timeout,
         schedule=settings.schedule,
         time_zone=settings.time_zone,
+        nature=settings.nature,
         command=settings.command,
         dry_run_command=settings.dry_run_command,
         runner=settings.runner,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from oneoff.commands import errands
 from oneoff.commands.remote import Remote
-from oneoff.errors import ClusterError, CredentialsRefused, NotPermitted, OneoffError
+from oneoff.errors import ClusterError, CredentialsRefused, NotPermitted, OneoffError, Refused, UsageError
 from oneoff.kube.cluster import NAMESPACES
 from oneoff.kube.rights import Right, by_verb, role
 from oneoff.kube.workload import parsed
@@ -28,14 +31,19 @@ def examine_environment(connect: Callable[[], Remote]) -> list[Finding]:
     try:
         remote = connect()
     except ClusterError as error:
-        rest = [_unseen(name, "environment") for name in (*list(_PROBES)[1:], "rights")]
+        rest = [_unseen(name, "environment") for name in (*list(_PROBES)[1:], "rights", _POD)]
         return [_bad("environment", error), *rest]
     found: dict[str, Finding] = {}
     for name, (look, needs) in _PROBES.items():
         bad = [need for need in needs if not found[need].ok]
         found[name] = _unseen(name, bad[0]) if bad else _look(name, look, remote)
     bad = [need for need in _RIGHTS_NEED if not found[need].ok]
-    return [*found.values(), *([_unseen("rights", bad[0])] if bad else _rights(remote))]
+    if bad:
+        return [*found.values(), _unseen("rights", bad[0]), _unseen(_POD, bad[0])]
+    rights = _rights(remote)
+    told = [*found.values(), *rights]
+    bad = [one.name for one in told if one.name in _POD_NEEDS and not one.ok]
+    return [*told, *([_unseen(_POD, bad[0])] if bad else _in_a_pod(remote))]
 
 
 def _look(name: str, look: Callable[[Remote], Finding], remote: Remote) -> Finding:
@@ -112,6 +120,19 @@ def _rights(remote: Remote) -> list[Finding]:
     return [*findings, *([_role(remote, missing)] if missing else [])]
 
 
+def _in_a_pod(remote: Remote) -> list[Finding]:
+    """What doctor finds in a pod of the release: whether the store can be reached from there, above all."""
+    try:
+        answer = errands.run(remote, ["doctor", "-o", "json"])
+        findings = [Finding(**one) for one in json.loads(answer.stdout)]
+    except (Refused, UsageError) as error:
+        return [_bad(_POD, error)]
+    except (TypeError, ValueError):
+        said = answer.stderr.decode(errors="replace").strip()
+        return [Finding(name=_POD, ok=False, message=f"doctor did not answer there: {said}")]
+    return [replace(one, name=f"{_POD} {one.name}") for one in findings]
+
+
 def _of_verb(name: str, rights: Sequence[Right], lacking: Sequence[Right]) -> Finding:
     if not lacking:
         return Finding(name=name, ok=True, message=f"you may {_listed(rights)}")
@@ -146,4 +167,6 @@ _PROBES: dict[str, tuple[Callable[[Remote], Finding], tuple[str, ...]]] = {
     "namespace": (_namespace, ("cluster", "user")),
 }
 """What is looked at, and without which findings it cannot be: each fault is told once."""
+_POD = "in a pod"
+_POD_NEEDS = frozenset({"namespace", "launch", "follow"})
 _RIGHTS_NEED = ("environment", "cluster", "user")

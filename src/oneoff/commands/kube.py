@@ -46,7 +46,8 @@ class RenderRequest:
     confirm: str | None = None
     reason: str | None = None
     image: str | None = None
-    kind: str = "one-shot"
+    nature: str | None = None
+    """In place of the task's own, where nobody knows it."""
     actor: str = ""
 
 
@@ -213,7 +214,7 @@ def _common(
         command=known.bare,
         environ=known.task.environ if known.bare else {},
         timeout=known.task.timeout,
-        kind=KINDS[request.kind],
+        kind=KINDS[request.nature or known.task.nature],
         image=request.image,
     )
 

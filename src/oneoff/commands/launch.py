@@ -272,7 +272,7 @@ def launch_of(remote: Remote, request: LaunchRequest, run: Run) -> Launch:
         again=request.again.id if request.again else None,
         environ={**(task.environ if request.bare else {}), **request.variables},
         timeout=task.timeout,
-        kind=KINDS["one-shot"],
+        kind=KINDS[task.nature],
         image=request.image,
         pinned=request.live.image,
     )

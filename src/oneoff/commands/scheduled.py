@@ -11,7 +11,7 @@ from oneoff.commands.remote import Remote
 from oneoff.commands.schedules import schedule_of
 from oneoff.errors import NotDerivable
 from oneoff.kube.cronjobs import cronjob
-from oneoff.kube.jobs import Launch, Made
+from oneoff.kube.jobs import KINDS, Launch, Made
 from oneoff.kube.live import Live
 from oneoff.kube.syncing import SYNCED, Stamp
 from oneoff.runs.intent import SYNCED_AT, SYNCED_BY
@@ -80,6 +80,7 @@ def made(remote: Remote, live: Live, one: Scheduled, stamp: Stamp) -> Made:
         command=task.command if one.bare else None,
         environ=task.environ if one.bare else {},
         timeout=task.timeout,
+        kind=KINDS[task.nature],
         pinned=live.image,
     )
     found = cronjob(live.workload, remote.where, launch, one.schedule)

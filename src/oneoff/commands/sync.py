@@ -96,7 +96,7 @@ def _carry_out(remote: Remote, request: SyncRequest, found: Plan, stamp: Stamp) 
             else:
                 assert item.make is not None
                 apply(remote.cluster, item.resource, item.make(stamp), force=request.adopt)
-        except OneoffError as error:
+        except (OneoffError, KeyboardInterrupt) as error:
             raise _incomplete(request, todo[:number], item, todo[number + 1 :], error) from error
 
 
@@ -117,9 +117,14 @@ def _remove(remote: Remote, item: Item) -> None:
 
 
 def _incomplete(
-    request: SyncRequest, done: Sequence[Item], at: Item, left: Sequence[Item], error: OneoffError
+    request: SyncRequest,
+    done: Sequence[Item],
+    at: Item,
+    left: Sequence[Item],
+    error: OneoffError | KeyboardInterrupt,
 ) -> SyncIncomplete:
-    unknown = isinstance(error, ClusterUnreachable)
+    unknown = isinstance(error, ClusterUnreachable | KeyboardInterrupt)
+    why, step = (error.message, error.next_step) if isinstance(error, OneoffError) else ("interrupted", "")
     rows = [
         ("done", done),
         ("perhaps done" if unknown else "not done", [at]),
@@ -131,7 +136,7 @@ def _incomplete(
         if items
     ]
     return SyncIncomplete(
-        "\n".join([f"{at.name} could not be {at.action}: {error.message}", *lines]),
-        next_step=f"{error.next_step + '; ' if error.next_step else ''}"
-        f"the same again goes on from there: {request.options.command_with([])}",
+        "\n".join([f"{at.name} could not be {at.action}: {why}", *lines]),
+        next_step=f"{step + '; ' if step else ''}the same again goes on from there: "
+        + request.options.command_with([]),
     )

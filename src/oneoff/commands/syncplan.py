@@ -14,7 +14,15 @@ from typing import Final, Literal
 from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.scheduled import Scheduled, made, scheduled
-from oneoff.errors import ClusterError, ClusterUnreachable, FieldConflict, NotDerivable, ObjectMissing
+from oneoff.errors import (
+    ClusterError,
+    ClusterUnreachable,
+    FieldConflict,
+    ManifestUnfit,
+    NotDerivable,
+    NotPermitted,
+    ObjectMissing,
+)
 from oneoff.kube import syncing
 from oneoff.kube.asking import together
 from oneoff.kube.catalogue import catalogue_map, key_of, published
@@ -22,13 +30,14 @@ from oneoff.kube.checks import Check
 from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Cluster, Resource
 from oneoff.kube.jobs import Made
 from oneoff.kube.judging import judge
-from oneoff.kube.live import Live
+from oneoff.kube.live import RESOURCES, Live
 from oneoff.kube.names import cronjob_name
 from oneoff.kube.objects import Object, name_of
 from oneoff.kube.place import look
 from oneoff.kube.preflight import check_rights
 from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC, Right
 from oneoff.kube.syncing import Stamp
+from oneoff.kube.workload import parsed
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task
 from oneoff.types import rfc3339
@@ -135,7 +144,7 @@ def plan(remote: Remote, request: SyncRequest) -> Plan:
     if request.catalogue is not None and _may_publish(rights):
         items += comparing.catalogue(request.catalogue)
     _refuse(sorted(comparing.failures, key=lambda check: check.name))
-    notes += [note for one in objects for note in _about(one)]
+    notes += [*(note for one in objects for note in _about(one)), *comparing.forsaken()]
     return Plan(items=items, notes=tuple(dict.fromkeys(notes)), stamp=stamp)
 
 
@@ -187,11 +196,7 @@ def _may_publish(rights: Iterable[Check]) -> bool:
 def _about(one: Made) -> list[str]:
     name = name_of(one.object)
     return [
-        *(
-            f"{name}: {change.path}: {change.reason}"
-            for change in one.derived.changes
-            if change.action == "kept"
-        ),
+        *(f"{change.path}: {change.reason}" for change in one.derived.changes if change.action == "kept"),
         *(f"{name}: not the app: {departure}" for departure in one.derived.departures),
         *(
             [f"{name}: differs from the app: {', '.join(one.identity.differs)}"]
@@ -235,6 +240,31 @@ class _Comparing:
             if name not in known and self._ours(one)
         ]
 
+    def forsaken(self) -> list[str]:
+        """What still runs of a workload of this environment that is gone, in words."""
+        others: dict[str, list[str]] = {}
+        for name, one in sorted(self._there.items()):
+            workload = syncing.workload_of(one, self._remote.environment.name)
+            if workload not in (None, self._request.live.workload.reference) and syncing.was_synced(one):
+                others.setdefault(str(workload), []).append(name)
+        space = self._remote.cluster.namespace
+        return [
+            f"{workload} is gone, and its schedules still run: if it has another name now, "
+            f"kubectl -n {space} delete cronjob {' '.join(names)}"
+            for workload, names in others.items()
+            if self._is_gone(workload)
+        ]
+
+    def _is_gone(self, workload: str) -> bool:
+        try:
+            kind, name = parsed(workload)
+            self._remote.cluster.get(RESOURCES[kind], name)
+        except ObjectMissing:
+            return True
+        except (ManifestUnfit, NotPermitted):
+            return False
+        return False
+
     def catalogue(self, tasks: Sequence[Task]) -> list[Item]:
         """The release's tasks, for whoever lacks the app; none where no digest says whose they are."""
         live, where = self._request.live, self._remote.where
@@ -252,8 +282,8 @@ class _Comparing:
         return [self._tried(item, wanted)]
 
     def _ours(self, there: Object) -> bool:
-        reference = self._request.live.workload.reference
-        return syncing.is_of(there, self._remote.environment.name, reference)
+        workload = syncing.workload_of(there, self._remote.environment.name)
+        return workload == self._request.live.workload.reference
 
     def _removed(self, name: str, there: Object) -> Item:
         item = Item(resource=CRONJOBS, name=name, action="deleted", there=there)

@@ -51,11 +51,11 @@ def stamp_of(thing: Object) -> Stamp | None:
         return None
 
 
-def is_of(cronjob: Object, environment: str, workload: str) -> bool:
-    """Whether oneoff made it for this workload of this environment; another's may stand beside it."""
-    labels, annotations = metadata(cronjob).get("labels") or {}, _annotations(cronjob)
-    of = {ENVIRONMENT: environment, WORKLOAD: workload}
-    return MANAGED.items() <= labels.items() and of.items() <= annotations.items()
+def workload_of(cronjob: Object, environment: str) -> str | None:
+    """The workload of this environment that oneoff made it for; None where it is another's."""
+    annotations = _annotations(cronjob)
+    ours = _managed(cronjob) and annotations.get(ENVIRONMENT) == environment
+    return annotations.get(WORKLOAD) if ours else None
 
 
 def was_synced(cronjob: Object) -> bool:
@@ -66,7 +66,7 @@ def was_synced(cronjob: Object) -> bool:
 def whose(cronjob: Object) -> str:
     """Whom it belongs to, in words: another workload or environment, or whoever has set its fields."""
     annotations = _annotations(cronjob)
-    if MANAGED.items() <= (metadata(cronjob).get("labels") or {}).items() and ENVIRONMENT in annotations:
+    if _managed(cronjob) and ENVIRONMENT in annotations:
         return f"belongs to {annotations.get(WORKLOAD)} of the environment {annotations[ENVIRONMENT]}"
     return made_by(cronjob)
 
@@ -129,15 +129,17 @@ def difference(there: Object, then: Object) -> str:
     return found
 
 
-def _applied(cronjob: Object) -> Object:
-    head = {key: metadata(cronjob).get(key) or {} for key in ("labels", "annotations")}
-    return {"metadata": head, "spec": cronjob.get("spec") or {}}
+def _applied(thing: Object) -> Object:
+    """All that an apply may set."""
+    head = {key: metadata(thing).get(key) or {} for key in ("labels", "annotations")}
+    rest = {key: value for key, value in thing.items() if key not in ("metadata", "status")}
+    return {**rest, "metadata": head}
 
 
 def _readable(cronjob: Object, *, notes: bool) -> Object:
     """What is applied, with the launcher's words by their names."""
     found = deepcopy(_applied(cronjob))
-    template = found["spec"].get("jobTemplate") or {}
+    template = (found.get("spec") or {}).get("jobTemplate") or {}
     pod = metadata((template.get("spec") or {}).get("template") or {})
     for head in (found["metadata"], metadata(template), pod):
         annotations = head.get("annotations") or {}
@@ -154,6 +156,10 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _managed(thing: Object) -> bool:
+    return MANAGED.items() <= (metadata(thing).get("labels") or {}).items()
 
 
 def _annotations(thing: Object) -> Mapping[str, str]:

@@ -78,6 +78,8 @@ class CommandSettings:
     schedule: str | None = None
     """When it runs by itself."""
     time_zone: str = "UTC"
+    nature: str = "one-shot"
+    """``one-shot`` or ``migration``: how long its pod gets to stop, at least."""
     runner: bool = True
     """Whether oneoff is in the image; else the bare command is run, and watched from outside."""
     environ: Mapping[str, str] = field(default_factory=dict)

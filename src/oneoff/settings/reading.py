@@ -40,8 +40,8 @@ _ENVIRONMENT = {
 }
 _COMMAND = frozenset(
     {
-        *("command", "confirm", "dry_run_command", "environ", "help", "lock", "runner", "schedule"),
-        *("time_zone", "timeout"),
+        *("command", "confirm", "dry_run_command", "environ", "help", "lock", "nature", "runner"),
+        *("schedule", "time_zone", "timeout"),
     }
 )
 
@@ -194,6 +194,7 @@ def _command(name: str, table: dict[str, Any]) -> CommandSettings:
         timeout=values.get(table, "timeout", values.seconds, where),
         schedule=values.get(table, "schedule", values.text, where),
         time_zone=values.get(table, "time_zone", values.text, where) or CommandSettings.time_zone,
+        nature=values.get(table, "nature", values.nature, where) or CommandSettings.nature,
         runner=values.get(table, "runner", values.boolean, where) is not False,
         environ=values.get(table, "environ", values.variables, where) or {},
     )

@@ -123,6 +123,12 @@ def variables(value: Any) -> dict[str, str]:
     return value
 
 
+def nature(value: Any) -> str:
+    if value not in ("one-shot", "migration"):
+        raise ValueError('"one-shot" or "migration" is wanted')
+    return str(value)
+
+
 def seconds(value: Any) -> timedelta:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError("a number of seconds above 0 is wanted")

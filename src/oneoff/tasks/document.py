@@ -20,6 +20,7 @@ def to_document(task: Task) -> JSONObject:
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
         "schedule": task.schedule,
         "time_zone": task.time_zone if task.schedule else None,
+        "nature": task.nature,
         "command": list(task.command) if task.command else None,
         "runner": task.runner,
         "origin": task.origin or None,

@@ -20,10 +20,12 @@ from oneoff.tasks.limits import Limits
 from oneoff.tasks.parameters import OPTION, Parameter, read_one
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.schema import bound_words
-from oneoff.tasks.task import Task
+from oneoff.tasks.task import NATURES, Task
 from oneoff.types import JSON, JSONObject
 
 NEXT_STEP: Final = "`oneoff tasks -o json` prints it, in the release that is to run"
+_AROUND: Final = {"anyOf", "$defs", "description", "default", "writeOnly"}
+"""What ``schema`` puts around a value that may be null."""
 
 
 def tasks_of(document: object) -> list[Task]:
@@ -74,6 +76,7 @@ def _task(entry: JSONObject) -> Task:
         timeout=_timeout(_field(entry, "timeout_seconds", int, float, None)),
         schedule=_field(entry, "schedule", str, None),
         time_zone=_field(entry, "time_zone", str, None) or "UTC",
+        nature=_field(entry, "nature", str, None) or NATURES[0],
         command=None if command is None else _texts(entry, "command"),
         runner=_field(entry, "runner", bool),
         origin=_field(entry, "origin", str, None) or "",
@@ -92,7 +95,7 @@ def _parameter(option: JSONObject, schema: JSONObject, *, required: bool) -> Par
     name, multiple = _field(option, "parameter", str), _field(option, "repeated", bool)
     several, nullable = _without_null(schema)
     value = _object(_field(several, "items", dict), "items") if multiple else several
-    kind = SECRET if schema.get("writeOnly") else _kind(option, value)
+    kind = SECRET if schema.get("writeOnly") else _kind(option, value, schema.get("$defs"))
     parameter = Parameter(
         name=name,
         option=_option(option),
@@ -118,14 +121,14 @@ def _option(option: JSONObject) -> str:
 
 
 def _without_null(schema: JSONObject) -> tuple[JSONObject, bool]:
-    """The schema of what is not null, and whether null is allowed beside it."""
-    allowed = schema.get("anyOf")
-    if isinstance(allowed, list) and len(allowed) == 2 and allowed[1] == {"type": "null"}:
+    """The schema of what is not null, and whether null is allowed beside it; a model may say so of itself."""
+    allowed, ours = schema.get("anyOf"), schema.keys() <= _AROUND
+    if ours and isinstance(allowed, list) and len(allowed) == 2 and allowed[1] == {"type": "null"}:
         return _object(allowed[0], "anyOf"), True
     return schema, False
 
 
-def _kind(option: JSONObject, schema: JSONObject) -> Kind:
+def _kind(option: JSONObject, schema: JSONObject, definitions: JSON) -> Kind:
     name, metavar = _field(option, "kind", str), _field(option, "metavar", str)
     if name in PLAIN:
         return PLAIN[name]
@@ -134,7 +137,8 @@ def _kind(option: JSONObject, schema: JSONObject) -> Kind:
         return names_kind([_member(member) for member in members], metavar)
     if name == "literal":
         return literal_kind(_field(schema, "enum", list))
-    return _lenient(name, metavar)
+    own = {key: value for key, value in schema.items() if key not in ("default", "description")}
+    return _lenient(name, metavar, {**own, "$defs": definitions} if definitions is not None else own)
 
 
 def _member(member: JSONObject) -> Member:
@@ -143,7 +147,7 @@ def _member(member: JSONObject) -> Member:
     )
 
 
-def _lenient(name: str, metavar: str) -> Kind:
+def _lenient(name: str, metavar: str, schema: JSONObject) -> Kind:
     """Takes whatever there is; the app judges it."""
 
     def same(value: Any) -> Any:
@@ -158,7 +162,7 @@ def _lenient(name: str, metavar: str) -> Kind:
         thaw=same,
         accept=same,
         freeze=same,
-        describe=lambda _: {},
+        describe=lambda _: dict(schema),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from oneoff.tasks.parameters import Parameter
 from oneoff.types import TaskName
 
+NATURES = ("one-shot", "migration")
+"""How careful whoever runs a task's process elsewhere has to be; both are never repeated by a cluster."""
 RAW = TaskName("exec")
 """The task that stands in the records for a raw command; no app's task may be called so."""
 
@@ -32,6 +34,8 @@ class Task:
     """When it runs by itself: cron, as Kubernetes reads it."""
     time_zone: str = "UTC"
     """The zone of the schedule, by its name in the IANA database."""
+    nature: str = NATURES[0]
+    """One of :data:`NATURES`."""
     function: Callable[..., Any] | None = None
     takes_context: bool = False
     """Whether the function's first argument is the Context."""

@@ -271,6 +271,9 @@ def test_others_are_left_alone(live: Shop) -> None:
         ("worker-old", {"workload": "deployment/worker"}),
     ):
         copied(live, name, about)
+    found = live(*SYNC, "--dry-run")
+    assert "web-old" not in found.out + found.err
+    assert "deployment/worker is gone, and its schedules still run" in found.err
     assert shown(live).keys() == {"web-nightly"}
     staging = live("kube", "sync", "--env", "staging", "--yes")
     assert staging.code == 3

@@ -33,13 +33,22 @@ def test_all_is_well(live: Shop) -> None:
     ended = live("doctor", "--env", "production")
     assert ended.code == 0, ended.err
     lines = [line.split(maxsplit=2) for line in ended.out.splitlines()]
-    assert {mark for mark, _, _ in lines} == {"ok"}
-    by_name = {name: message for _, name, message in lines}
+    assert {mark for mark, _, _ in lines} == {"ok", "next:"}
+    by_name = {name: message for mark, name, message in lines if mark == "ok"}
     assert by_name["environment"] == "production, protected: deployment/web in shop, context fake"
     assert by_name["cluster"] == "Kubernetes 1.36"
     assert by_name["user"] == "admin (system:masters, system:authenticated)"
     assert by_name["launch"] == "you may create/get jobs.batch, get deployments.apps, list replicasets.apps"
     assert "role" not in by_name
+    assert f"ok   in a pod store       {live.store}, 0 runs active" in ended.out.splitlines()
+
+
+def test_a_store_that_no_pod_reaches_is_told(live: Shop) -> None:
+    """In the words of the pod's own doctor."""
+    live.deploy(env=[{"name": "ONEOFF_STORE", "value": "postgresql://nobody@127.0.0.1:1/none"}])
+    found = told(live, code=1)
+    assert not found["in a pod store"][0]
+    assert "cannot be reached" in found["in a pod store"][1]
     assert not any(path for method, path in live.cluster.server.requests if "secrets" in path)
 
 
@@ -107,6 +116,7 @@ def test_what_is_wrong_is_a_finding(live: Shop, fault: str, bad: str, words: str
     ]
     assert [name for name, (ok, _, _) in found.items() if not ok] == [bad, *unseen]
     assert ("rights" in unseen) == (bad != "namespace")
+    assert "in a pod" in unseen
 
 
 def break_it(live: Shop, fault: str) -> None:

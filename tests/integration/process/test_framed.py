@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def speak(ctx: oneoff.Context, code: int = 0) -> None:
     os.write(1, b"no end")
     if code:
         raise SystemExit(code)
+
+
+@admin.task
+def much(ctx: oneoff.Context, lines: int) -> None:
+    for number in range(lines):
+        print(f"{number:099}")
 
 
 @admin.task
@@ -100,6 +107,23 @@ def test_a_signal_is_passed_on(project: Project) -> None:
         process.send_signal(signal.SIGTERM)
         log += process.stdout.read()
     assert (process.returncode, read(log.encode()).exit_code) == (75, 75)
+
+
+def test_a_reader_that_is_slow_gets_all_of_it(project: Project) -> None:
+    """The command ends long before its output is read: nothing of it is left out."""
+    with project.start("--framed", "-", "run", "much", "--lines", "2000") as process:
+        assert process.stdout is not None
+        time.sleep(5)
+        found = read(process.stdout.read().encode())
+    assert (found.exit_code, len(found.stdout)) == (0, 200_000)
+
+
+def test_what_the_command_leaves_behind_is_not_waited_for(project: Project) -> None:
+    """A child with the same streams; what came before its end counts, also without an end of line."""
+    started = time.monotonic()
+    found, _ = framed(project, "exec", "--", "sh", "-c", "sleep 20 & printf 'no end'")
+    assert (found.stdout, found.exit_code) == (b"no end", 0)
+    assert time.monotonic() - started < 15
 
 
 def test_what_was_seen_elsewhere_is_compared(project: Project, tmp_path: Path) -> None:

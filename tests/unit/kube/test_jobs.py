@@ -21,6 +21,7 @@ from oneoff.kube.place import of_objects
 from oneoff.kube.selectors import counted_by, selects
 from oneoff.schedules.schedule import schedule
 from oneoff.settings import KubernetesSettings, SecretKey
+from oneoff.tasks.task import NATURES
 from oneoff.types import RUN_ID, RunId
 from tests import recorded
 from tests.unit.kube.samples import VERSIONS, found, workload
@@ -294,3 +295,8 @@ def test_who_would_count_the_run() -> None:
         if one["kind"] == "Service":
             del one["spec"]["selector"]
     assert counted_by(headless, app) == ["PodDisruptionBudget web"]
+
+
+def test_every_nature_of_a_task_has_its_kind_of_job() -> None:
+    """Whatever a task may be declared as."""
+    assert tuple(KINDS) == NATURES

@@ -54,15 +54,15 @@ def a_cronjob(**annotations: str) -> dict[str, Any]:
     ],
 )
 def test_a_cronjob_is_of_one_workload_in_one_environment(environment: str, workload: str, ours: bool) -> None:
-    assert syncing.is_of(a_cronjob(), environment, workload) is ours
+    assert (syncing.workload_of(a_cronjob(), environment) == workload) is ours
 
 
 def test_labels_alone_make_no_cronjob_ours() -> None:
     """Nor do annotations: what else somebody has put beside ours is theirs."""
     foreign = a_cronjob()
     foreign["metadata"]["labels"] = {"app": "web"}
-    assert not syncing.is_of(foreign, "production", "deployment/web")
-    assert not syncing.is_of({"metadata": {"labels": dict(MANAGED)}}, "production", "deployment/web")
+    assert syncing.workload_of(foreign, "production") is None
+    assert syncing.workload_of({"metadata": {"labels": dict(MANAGED)}}, "production") is None
 
 
 def test_what_was_rendered_is_whoevers_who_applied_it() -> None:
@@ -128,6 +128,12 @@ def test_what_the_server_notes_is_no_difference() -> None:
     other["spec"]["schedule"] = "0 3 * * *"
     assert not syncing.same(one, other)
     assert '-  schedule: "0 2 * * *"\n+  schedule: "0 3 * * *"\n' in syncing.difference(one, other)
+
+
+def test_the_content_of_a_config_map_is_compared() -> None:
+    one = {"kind": "ConfigMap", "metadata": {"name": "a"}, "binaryData": {"x": "MQ=="}}
+    assert syncing.same(one, deepcopy(one))
+    assert not syncing.same(one, {**one, "binaryData": {"x": "Mg=="}})
 
 
 def test_notes_of_oneoff_are_shown_where_nothing_else_differs() -> None:

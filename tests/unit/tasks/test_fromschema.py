@@ -218,6 +218,16 @@ def test_all_of_a_task() -> None:
     assert tasks_of([to_document(plain)]) == [plain]
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [EVERY_KIND, SECRETS, *((one(hint),) for hint in (*HINTS.values(), Pair, list[Route], Window | None))],
+)
+def test_the_document_can_be_handed_on(parameters: tuple[Parameter, ...]) -> None:
+    """Whoever has read it writes the same again, also of a model whose class is not there."""
+    document = to_document(Task(name=TaskName("t"), parameters=parameters, function=print))
+    assert [to_document(task) for task in tasks_of([document])] == [document]
+
+
 def entry(**changes: Any) -> dict[str, Any]:
     """The document of a task, with something in it changed."""
     document: dict[str, Any] = to_document(
