@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: help demo test check format chaos bench bench-large lock clean
+.PHONY: help demo test test-cluster check format chaos bench bench-large lock clean
 help:
 	@echo "make demo    load 336,776 real flights, preview a purge, run it, read the audit log"
 	@echo "make test    the whole test suite, with a real PostgreSQL"
+	@echo "make test-cluster  what needs a real cluster: KUBECONFIG=… ONEOFF_TEST_IMAGE=… make test-cluster"
 	@echo "make check   format, lint, types, layers"
 	@echo "make chaos   the long forms of the kill and fault tests"
 	@echo "make bench   speed, as paired ratios, with 100,000 runs where many are wanted"
@@ -26,6 +27,10 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+# What has to be set, and where it goes: tests/cluster/__init__.py.
+test-cluster: $(READY)
+	@$(BIN)/python -m pytest tests/cluster -m cluster
 
 check: $(READY)
 	@$(BIN)/ruff format --check .

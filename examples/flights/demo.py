@@ -31,7 +31,7 @@ NEXT = (
     ("a preview of another task", "oneoff run merge-carriers --source FL --into WN --dry-run"),
     (
         "the same purge, refused in production",
-        "oneoff run purge-flights --before 2013-03-01 --env production",
+        "oneoff run purge-flights --before 2013-03-01 --env production --here",
     ),
     ("a task that is no Python", "oneoff run check-data"),
 )

@@ -1,11 +1,12 @@
-"""Who asks, and what they may: bearer tokens and a list of denials."""
+"""Who asks, and what they may: bearer tokens, a list of denials, and Roles for those who need one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.kubernetes import answers
+from tests.kubernetes import answers, roles
 from tests.kubernetes.kinds import Kind, Object
+from tests.kubernetes.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,14 @@ class Denial:
 
 
 class Access:
-    """Everybody with a known token may do everything, save what is denied; nobody else may do anything."""
+    """Everybody with a known token may do everything, save what is denied; nobody else may do anything.
 
-    def __init__(self) -> None:
+    A service account, and whoever is in ``ruled``, may do what Roles permit them, and no more.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.ruled: set[str] = set()
         self.users: dict[str, User] = {"admin-token": ADMIN}
         self.denials: list[Denial] = []
         self.expired: set[str] = set()
@@ -86,8 +92,14 @@ class Access:
             raise answers.unauthorized()
         return self.users[token]
 
-    def allowed(self, user: User, verb: str, group: str, resource: str, namespace: str) -> bool:
+    def allowed(
+        self, user: User, verb: str, group: str, resource: str, namespace: str, name: str = ""
+    ) -> bool:
         if user == ANONYMOUS:
+            return False
+        ruled = user.name in self.ruled or user.name.startswith(roles.SERVICE_ACCOUNT)
+        place = ((group, resource), namespace, name)
+        if ruled and not roles.permit(self._storage, user.name, user.groups, verb, *place):
             return False
         return not any(denial.covers(user.name, verb, group, resource, namespace) for denial in self.denials)
 
@@ -96,5 +108,5 @@ class Access:
     ) -> None:
         """Refused with 403 where the user may not."""
         what = kind.plural + (f"/{subresource}" if subresource else "")
-        if not self.allowed(user, verb, kind.group, what, namespace):
+        if not self.allowed(user, verb, kind.group, what, namespace, name):
             raise answers.forbidden(user.name, verb, kind, namespace, name, subresource)

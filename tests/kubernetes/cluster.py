@@ -19,6 +19,7 @@ from tests.kubernetes.certificates import Certificates
 from tests.kubernetes.clock import Clock
 from tests.kubernetes.controller import JobController
 from tests.kubernetes.cronjobs import CronJobs
+from tests.kubernetes.deployments import Deployments
 from tests.kubernetes.eviction import EVICTED, disrupt
 from tests.kubernetes.faults import Faults
 from tests.kubernetes.http import ApiServer, Parts
@@ -44,7 +45,7 @@ class FakeKubernetes:
         self.clock = Clock(speed)
         self.kinds = Kinds()
         self.storage = Storage(self.kinds)
-        self.access = Access()
+        self.access = Access(self.storage)
         self.faults = Faults()
         self.resources = Resources(self.storage)
         self.node = Node(self.storage, self.clock, self.faults, scratch / "pods")
@@ -53,6 +54,7 @@ class FakeKubernetes:
         self.node.removal = self.removal
         self.jobs = JobController(self.resources, self.removal, self.clock, self.faults)
         self.cronjobs = CronJobs(self.resources, self.removal)
+        self.deployments = Deployments(self.resources, self.removal)
         parts = Parts(self.resources, self.access, self.removal, self.kubelet, self.clock, self.faults)
         self._tls = tls
         self.server = ApiServer(parts, None if tls is None else tls.context())
@@ -69,6 +71,7 @@ class FakeKubernetes:
         self.server.stop()
         self.jobs.stop()
         self.cronjobs.stop()
+        self.deployments.stop()
         self.kubelet.stop()
         self.removal.stop()
 

@@ -181,8 +181,10 @@ class _Handler(BaseHTTPRequestHandler):
         route = routes.find(self.parts.resources.storage.kinds, self.command, path, watches=watches)
         if route is None:
             raise Refused(404, "NotFound", "the server could not find the requested resource", {})
-        self.parts.access.check(user, route.verb, route.kind, route.namespace, route.name, route.subresource)
-        if route.verb in ("create", "update") and route.subresource != "eviction":
+        # Who asks for a namespace is asked for rights inside of it.
+        place = route.name if route.kind.kind == "Namespace" else route.namespace
+        self.parts.access.check(user, route.verb, route.kind, place, route.name, route.subresource)
+        if route.verb in ("create", "update") and route.subresource not in ("eviction", "token"):
             _check_body(route, body)
         caller = Caller(user, _program(self.headers.get("User-Agent", "")), self.query)
         return self._serve_route(route, body, caller)
@@ -213,6 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
                     _CREATED,
                     evict(resources.storage, self.parts.removal, namespace, name, body, caller.dry_run),
                 )
+            case "create", "token":
+                resources.get(kind, namespace, name)
+                account = f"system:serviceaccount:{namespace}:{name}"
+                token = self.parts.access.add(account, "system:serviceaccounts")
+                self._send(_CREATED, {**body, "status": {"token": token}})
             case "watch", _:
                 self._watch(route)
             case "list", _:

@@ -86,7 +86,7 @@ BUILT_IN = (
     Kind("", "v1", "services", "Service", True, _STATUS, ("svc",)),
     Kind("", "v1", "configmaps", "ConfigMap", short=("cm",), zero=_PLAIN),
     Kind("", "v1", "secrets", "Secret", zero=_PLAIN),
-    Kind("", "v1", "serviceaccounts", "ServiceAccount", short=("sa",), zero=_PLAIN),
+    Kind("", "v1", "serviceaccounts", "ServiceAccount", True, ("token",), ("sa",), _PLAIN),
     Kind("", "v1", "resourcequotas", "ResourceQuota", True, _STATUS, ("quota",)),
     Kind("", "v1", "limitranges", "LimitRange", short=("limits",)),
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, _STATUS, ("pvc",)),
@@ -100,6 +100,9 @@ BUILT_IN = (
     Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, _STATUS, ("pdb",)),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", short=("netpol",)),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, _STATUS, ("hpa",)),
+    Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", zero=_PLAIN),
+    Kind("rbac.authorization.k8s.io", "v1", "roles", "Role", zero=_PLAIN),
+    Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", zero=_PLAIN),
     Kind("argoproj.io", "v1alpha1", "rollouts", "Rollout", True, _STATUS),
 )
 

@@ -46,6 +46,8 @@ class Node:
     """The command of an image, for containers that name none."""
     image_env: dict[str, str] = field(default_factory=dict)
     """Variables that every image brings."""
+    folders: dict[str, Path] = field(default_factory=dict)
+    """Where an image's processes start, for containers that name no folder."""
     image_ids: dict[str, str] = field(default_factory=dict)
     """``repository@sha256:…`` for images that were pulled; all others were side-loaded."""
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(12))
@@ -279,7 +281,9 @@ class Pod:
         with self.node.storage.lock:
             self._check()
             try:
-                container.process = Process(argv, env, _folder(place), self.woken.set)
+                container.process = Process(
+                    argv, env, _folder(place, self.node.folders.get(image)), self.woken.set
+                )
             except OSError as error:
                 container.state = {"terminated": _terminated(128, "StartError", str(error), timestamp(), "")}
                 self._kubelet.say(self.pod, "Failed", f"Error: {error}", warn=True, container=container.name)
@@ -404,11 +408,11 @@ def _terminated(code: int, reason: str, message: str, started: str, container_id
     return ended | ({"message": message} if message else {}) | {"containerID": container_id}
 
 
-def _folder(place: Place) -> Path:
+def _folder(place: Place, of_image: Path | None) -> Path:
     """Where the process starts: the container's own folder, or the image's if this machine has it."""
     wanted = place.container.get("workingDir")
     if not wanted:
-        return place.root
+        return of_image or place.root
     if Path(wanted).is_dir():
         return Path(wanted)
     place.at(wanted).mkdir(parents=True, exist_ok=True)

@@ -65,8 +65,9 @@ class Place:
         for mount in self.container.get("volumeMounts") or []:
             volume = self._volumes.get(mount["name"], {})
             target = self.at(mount["mountPath"])
-            if "emptyDir" in volume:
-                shared = self._shared / mount["name"]
+            if "emptyDir" in volume or "hostPath" in volume:
+                on_node = (volume.get("hostPath") or {}).get("path")
+                shared = Path(on_node) if on_node else self._shared / mount["name"]
                 shared.mkdir(parents=True, exist_ok=True)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.exists():

@@ -85,7 +85,7 @@ def review(access: Access, user: User, path: list[str], body: Object) -> Object 
             resource = asked.get("resource", "")
             if asked.get("subresource"):
                 resource += f"/{asked['subresource']}"
-            place = (asked.get("group", ""), resource, asked.get("namespace", ""))
+            place = (asked.get("group", ""), resource, asked.get("namespace", ""), asked.get("name", ""))
             allowed = access.allowed(user, asked.get("verb", ""), *place)
             answer = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
             return answer | {"metadata": {}, "spec": body["spec"], "status": {"allowed": allowed}}

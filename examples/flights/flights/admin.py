@@ -52,7 +52,7 @@ def merge_carriers(ctx: oneoff.Context, source: CarrierCode, into: CarrierCode) 
     ctx.effect("tell the people on duty", notify.tell, f"merged {source} into {into}: {moved:,} flights")
 
 
-@admin.task(lock="flights")
+@admin.task(lock="flights", schedule="30 4 * * *", time_zone="America/New_York")
 def recompute_delays(
     ctx: oneoff.Context,
     include_diverted: Annotated[bool, oneoff.Param(help="Also flights that landed elsewhere first.")] = False,

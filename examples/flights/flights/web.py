@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flask import Flask, Response, jsonify, render_template, request
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from flights import db, reports
 
@@ -31,5 +31,12 @@ def create_app(engine: Engine = db.engine) -> Flask:
     def carriers() -> Response:
         with engine.connect() as tx:
             return jsonify([asdict(carrier) for carrier in reports.punctuality(tx)])
+
+    @app.get("/ready")
+    def ready() -> str:
+        """Whether the database answers: asked by whatever sends visitors here."""
+        with engine.connect() as tx:
+            tx.execute(text("SELECT 1"))
+        return "ready\n"
 
     return app

@@ -162,6 +162,9 @@ def _ended(seen: _Seen, finished: Object, last: Object | None) -> Verdict:
     reason, message = str(finished.get("reason") or ""), str(finished.get("message") or "")
     failed = _last_to(_has_failed, seen) or last
     if failed is None:
+        if (seen.job.get("status") or {}).get("failed"):  # evicted, say: a pod that is gone says no more
+            gone = "its pod has failed and is gone: nobody knows here how far it came"
+            return Verdict(status=Status.LOST, reason=reason, message=gone)
         return Verdict(status=Status.REFUSED, reason=reason, message=message)
     found = _of_pod(seen, failed)
     if found.words is not None:

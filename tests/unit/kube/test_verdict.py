@@ -7,6 +7,7 @@ import pytest
 
 from oneoff.kube.cronjobs import slot_of
 from oneoff.kube.jobs import RESULT, RUN_ID
+from oneoff.kube.objects import Object
 from oneoff.kube.verdict import Verdict, verdict
 from oneoff.runs.lastwords import MAX_BYTES, LastWords, last_words, read_last_words
 from oneoff.runs.run import Outcome
@@ -223,6 +224,16 @@ def test_a_pod_that_the_cluster_took_away() -> None:
     evicted[1]["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = 0
     found = verdict(job, [evicted[1]], container="task")
     assert (found.status, found.reason) == (Status.INTERRUPTED, "EvictionByEvictionAPI")
+
+
+def test_a_pod_that_failed_and_is_gone() -> None:
+    """It has run, perhaps, so nothing may be repeated; what never had a pod has not."""
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "limit"}
+    job: Object = {"metadata": {"name": "j"}, "status": {"conditions": [failed], "failed": 1}}
+    gone = verdict(job, [], [], container="task")
+    assert (gone.status, gone.reason) == (Status.LOST, "BackoffLimitExceeded")
+    del job["status"]["failed"]
+    assert verdict(job, [], [], container="task").status is Status.REFUSED
 
 
 def test_an_init_container_that_failed() -> None:

@@ -1,0 +1,21 @@
+"""The client, against a real API server: the contract that the fake is held to as well."""
+
+from __future__ import annotations
+
+import pytest
+
+from oneoff.kube.cluster import Cluster
+from tests.cluster.world import World
+from tests.contract.cluster_contract import ClusterContract
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+class TestCluster(ClusterContract):
+    @pytest.fixture
+    def cluster(self, world: World) -> Cluster:
+        return world.admin
+
+    @pytest.fixture
+    def image(self, world: World) -> str:
+        return world.image

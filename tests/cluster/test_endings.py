@@ -1,0 +1,135 @@
+"""Runs that do not end by themselves: cancelled, evicted, out of time, never started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from oneoff.kube.objects import Object, name_of
+from tests.cluster.world import BINDINGS, QUOTAS, ROLES, SERVICE_ACCOUNTS, World
+
+pytestmark = pytest.mark.timeout(1500)
+CLUSTER = ("--env", "cluster")
+HASTY = ("--env", "hasty")
+LONG = ("--up-to", "600", "--pause", "0.5")
+ACCESS = Path(__file__).parents[2] / "examples" / "flights" / "deploy" / "access.yaml"
+
+
+@contextmanager
+def limited(world: World, name: str) -> Iterator[None]:
+    """No pod may be made in the block: a quota that is in force."""
+    spec = {"hard": {"pods": "0"}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec}
+    with world.there(QUOTAS, quota):
+        if world.fake is None:
+            world.eventually(lambda: world.admin.get(QUOTAS, name).get("status", {}).get("hard"), "quota")
+        yield
+
+
+def test_a_run_is_cancelled(world: World) -> None:
+    """It gets its grace to stop, and its record says that it was cancelled."""
+    run_id = world.run_id("cancel")
+    world.ok("run", "count", *LONG, *CLUSTER, "--run-id", run_id, "--detach")
+    pod = world.running(run_id)
+    world.eventually(lambda: "tick 1" in world.printed(name_of(pod)), "output")
+    assert world("cancel", run_id, *CLUSTER, "--yes").code in (0, 5)
+    waited = world("wait", run_id, *CLUSTER)
+    assert waited.code == 5, waited.err
+    assert world.shown(run_id)["status"] == "cancelled"
+
+
+def test_an_evicted_run_is_reported_and_not_repeated(world: World) -> None:
+    """Nobody can tell how far a task came that cannot resume: it is not started again."""
+    run_id = world.run_id("evict")
+
+    def evict(_: object) -> None:
+        (pod,) = world.pods(run_id)
+        head = {"name": name_of(pod), "namespace": world.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": head}
+        world.post(f"pods/{name_of(pod)}/eviction", eviction)
+
+    arguments = ("run", "count", *LONG, *CLUSTER, "--run-id", run_id)
+    ended = world.interfered(*arguments, after="tick 1", interfere=evict)
+    assert ended.code == 75, f"{ended.code}\n{ended.out}\n{ended.err}"
+    assert world.shown(run_id)["status"] == "interrupted"
+    world.eventually(lambda: world.jobs(run_id)[0]["status"].get("failed") == 1, "end of the Job")
+    assert not [pod for pod in world.pods(run_id) if pod["status"]["phase"] in ("Pending", "Running")]
+    # Its pod is gone with all that it said: who comes late is told no more than is known.
+    assert world("wait", run_id, *CLUSTER).code in (7, 75)
+
+
+def test_a_task_runs_out_of_its_time(world: World) -> None:
+    """The process in the pod ends it, and says so."""
+    ended = world("run", "dawdle", *CLUSTER, "-o", "json")
+    assert (ended.code, ended.json["status"]) == (6, "timed_out"), ended.err
+
+
+def test_a_bare_command_runs_out_of_its_time(world: World) -> None:
+    """The Job's deadline ends it: the time of the task and that of the start."""
+    ended = world("run", "db-stall", *HASTY, "-o", "json")
+    assert (ended.code, ended.json["status"]) == (6, "timed_out"), ended.err
+
+
+def test_an_image_that_cannot_be_had(world: World) -> None:
+    """The run is given up in the time that a start may take, with the reason; its Job is gone."""
+    run_id = world.run_id("image")
+    ended = world("run", "count", *HASTY, "--image", "registry.invalid/none:1", "--run-id", run_id)
+    assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"
+    assert "Image" in ended.err
+    world.eventually(lambda: not world.jobs(run_id), "end of the Job")
+
+
+def test_a_quota_that_is_used_up_is_told_before(world: World) -> None:
+    """Nothing is created."""
+    run_id = world.run_id("quota")
+    with limited(world, "none"):
+        ended = world("run", "count", *CLUSTER, "--run-id", run_id)
+        assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"
+        assert "none" in ended.err
+        assert not world.jobs(run_id)
+
+
+def test_a_user_with_a_role_and_no_more(world: World, tmp_path: Path) -> None:
+    """The Role of the example is enough to launch; what is missing is named, a quota by the Event."""
+    role, *_ = [one for one in yaml.safe_load_all(ACCESS.read_text()) if one["kind"] == "Role"]
+    role["metadata"] = {"name": "launcher"}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "launcher"}}
+    with (
+        world.there(SERVICE_ACCOUNTS, account),
+        world.there(BINDINGS, _binding("launcher", world.namespace)),
+    ):
+        config = world.as_service_account("launcher", tmp_path)
+        refused = world("run", "count", *CLUSTER, kubeconfig=config)
+        assert refused.code == 3, f"{refused.code}\n{refused.err}"
+        assert "deployments" in refused.err
+        with world.there(ROLES, role):
+            run_id = world.run_id("role")
+            world.eventually(lambda: world("tasks", *CLUSTER, kubeconfig=config).code == 0, "right")
+            world.ok("run", "count", *CLUSTER, "--run-id", run_id, kubeconfig=config)
+            name = world.shown(run_id)["actor"]["name"]
+            assert name == f"system:serviceaccount:{world.namespace}:launcher"
+            assert world("kube", "sync", *CLUSTER, "--yes", kubeconfig=config).code == 3
+        for rule in role["rules"]:  # who cannot see the quota
+            rule["resources"] = [one for one in rule["resources"] if one != "resourcequotas"]
+        with world.there(ROLES, role):
+            look = ("kube", "preflight", *CLUSTER)
+            world.eventually(lambda: "may launch" in world(*look, kubeconfig=config).out, "right")
+            with limited(world, "unseen"):
+                ended = world("run", "db-migrate", *HASTY, kubeconfig=config)
+            assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"
+            assert "exceeded quota: unseen" in ended.err
+
+
+def _binding(name: str, namespace: str) -> Object:
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": reference,
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
