@@ -16,9 +16,9 @@ from oneoff.cli.session import Session, ShowingGroup, tell
 from oneoff.cli.sync import sync_command
 from oneoff.commands.kube import Rendered, RenderRequest, render, render_live
 from oneoff.errors import Refused, UsageError
-from oneoff.kube.checks import Check
-from oneoff.kube.difference import difference
-from oneoff.kube.jobs import KINDS
+from oneoff.kube.checks.check import Check
+from oneoff.kube.derivation.difference import difference
+from oneoff.kube.derivation.jobs import KINDS
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
 from oneoff.runs.document import to_document

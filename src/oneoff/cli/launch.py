@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP cli
     from oneoff.commands.launch import Launched
     from oneoff.commands.options import Options
     from oneoff.commands.remote import Remote
-    from oneoff.kube.live import Live
+    from oneoff.kube.release.live import Live
 
 _SECRET = re.compile(r"secret:([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)

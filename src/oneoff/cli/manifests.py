@@ -10,7 +10,7 @@ from oneoff.errors import ManifestUnfit, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from oneoff.commands.releases import Wanted
-    from oneoff.kube.releases import Release
+    from oneoff.kube.release.releases import Release
 
 STDIN = "-"
 _WORDS = ("running", "target")

@@ -10,7 +10,7 @@ from oneoff.cli.manifests import wanted
 from oneoff.cli.output import emit, output_option, table
 from oneoff.cli.session import Session, tell
 from oneoff.errors import ErrandFailed, UsageError
-from oneoff.kube.cluster import CRONJOBS
+from oneoff.kube.api.cluster import CRONJOBS
 from oneoff.types import JSONObject
 
 if TYPE_CHECKING:  # loaded where something is applied

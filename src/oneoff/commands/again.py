@@ -7,7 +7,7 @@ import json
 from oneoff.commands import errands
 from oneoff.commands.remote import Remote
 from oneoff.errors import RunNotFound
-from oneoff.kube.live import Live
+from oneoff.kube.release.live import Live
 from oneoff.runs.document import from_document
 from oneoff.runs.run import Run
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from oneoff.commands import errands
 from oneoff.commands.remote import Remote
 from oneoff.errors import ClusterError, CredentialsRefused, NotPermitted, OneoffError, Refused, UsageError
-from oneoff.kube.cluster import NAMESPACES
-from oneoff.kube.rights import Right, by_verb, role
-from oneoff.kube.workload import parsed
+from oneoff.kube.api.cluster import NAMESPACES
+from oneoff.kube.checks.rights import Right, by_verb, role
+from oneoff.kube.release.workload import parsed
 from oneoff.kube.yamltext import dump
 from oneoff.protocols import Finding
 

@@ -23,16 +23,16 @@ from oneoff.errors import (
     ObjectExists,
     ObjectMissing,
 )
-from oneoff.kube import frames
+from oneoff.kube.api.cluster import JOBS, SERVICES
 from oneoff.kube.catalogue import key_of, published
-from oneoff.kube.cluster import JOBS, SERVICES
-from oneoff.kube.errand import Errand, errand_job
-from oneoff.kube.following import follow
-from oneoff.kube.live import Live, read
+from oneoff.kube.derivation.errand import Errand, errand_job
+from oneoff.kube.following.follow import frames
+from oneoff.kube.following.follow import follow
+from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.releases import Release
+from oneoff.kube.release.live import Live, read
+from oneoff.kube.release.releases import Release
 from oneoff.kube.selectors import counted_by
-from oneoff.kube.verdict import Verdict
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import new_run_id
@@ -110,7 +110,7 @@ def serving(remote: Remote) -> Live:
     """The release to ask. In the middle of a rollout any that serves knows the store.
 
     Raises:
-        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.live.read`.
+        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.release.live.read`.
     """
     try:
         return read(remote.cluster, remote.where)

@@ -14,12 +14,12 @@ from oneoff.commands.releases import Wanted, live
 from oneoff.commands.remote import Remote, kubernetes_of
 from oneoff.commands.schedules import schedule_of
 from oneoff.errors import NotDerivable, ReasonRequired, UsageError
-from oneoff.kube.cronjobs import cronjob
-from oneoff.kube.jobs import KINDS, Launch, Made, job
-from oneoff.kube.judging import check_network, check_selectors
-from oneoff.kube.pinning import is_pinned
-from oneoff.kube.place import Place, look, of_objects
-from oneoff.kube.workload import Workload, find, flattened
+from oneoff.kube.checks.judging import check_network, check_selectors
+from oneoff.kube.checks.place import Place, look, of_objects
+from oneoff.kube.derivation.cronjobs import cronjob
+from oneoff.kube.derivation.jobs import KINDS, Launch, Made, job
+from oneoff.kube.release.pinning import is_pinned
+from oneoff.kube.release.workload import Workload, find, flattened
 from oneoff.schedules.schedule import Schedule
 from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.tasks.registry import task_name
@@ -107,7 +107,7 @@ def render_live(remote: Remote, request: RenderRequest, wanted: Wanted) -> Rende
 
     Raises:
         UsageError: what was asked for does not go together.
-        ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.live`.
+        ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.release.live`.
     """
     known = _known(remote.settings, request)
     found = live(remote, wanted)

@@ -27,13 +27,13 @@ from oneoff.errors import (
     Refused,
     UsageError,
 )
-from oneoff.kube.cluster import JOBS
-from oneoff.kube.following import follow
-from oneoff.kube.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
-from oneoff.kube.live import Live
+from oneoff.kube.api.cluster import JOBS
+from oneoff.kube.checks.preflight import preflight
+from oneoff.kube.derivation.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
+from oneoff.kube.following.follow import follow
+from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.preflight import preflight
-from oneoff.kube.verdict import Verdict
+from oneoff.kube.release.live import Live
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Outcome, Release, Run
 from oneoff.runs.status import Status

@@ -6,10 +6,10 @@ from oneoff.commands.declared import command_task
 from oneoff.commands.releases import Wanted, live
 from oneoff.commands.remote import Remote
 from oneoff.errors import NotDerivable
-from oneoff.kube.checks import Check
-from oneoff.kube.jobs import Launch, Made, job
-from oneoff.kube.live import Live
-from oneoff.kube.preflight import check_rights, preflight
+from oneoff.kube.checks.check import Check
+from oneoff.kube.checks.preflight import check_rights, preflight
+from oneoff.kube.derivation.jobs import Launch, Made, job
+from oneoff.kube.release.live import Live
 from oneoff.tasks.registry import task_name
 from oneoff.tasks.task import Task
 from oneoff.types import new_run_id

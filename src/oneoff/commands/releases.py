@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from oneoff.commands.remote import Remote
-from oneoff.kube.live import Live, of_manifest, read
-from oneoff.kube.releases import Release
+from oneoff.kube.release.live import Live, of_manifest, read
+from oneoff.kube.release.releases import Release
 
 Wanted = Release | list[Any] | None
 """``running``, ``target``, the documents of a manifest; None demands that the first two are the same."""
@@ -16,7 +16,7 @@ def live(remote: Remote, wanted: Wanted) -> Live:
     """The release to run.
 
     Raises:
-        ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.live`.
+        ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.release.live`.
     """
     if isinstance(wanted, list):
         return of_manifest(remote.cluster, remote.where, wanted)

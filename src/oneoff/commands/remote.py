@@ -10,7 +10,7 @@ from functools import cached_property
 from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.witness import Sighting
 from oneoff.errors import UsageError
-from oneoff.kube.cluster import Caller, Cluster
+from oneoff.kube.api.cluster import Caller, Cluster
 from oneoff.protocols import Asker, Clock, Witness
 from oneoff.settings import EnvironmentSettings, KubernetesSettings, Settings
 

@@ -14,14 +14,22 @@ from oneoff.commands.options import Options
 from oneoff.commands.remote import Remote
 from oneoff.commands.runs import LATEST
 from oneoff.errors import ClusterError, Interrupted, ObjectMissing, RunNotFound, UsageError
-from oneoff.kube import following
-from oneoff.kube.cluster import JOBS, Selection
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, KEPT_FOR, RESULT, RUN_ID, TASK
+from oneoff.kube.api.cluster import JOBS, Selection
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import (
+    CANCEL_REASON,
+    CANCELLED_BY,
+    ENVIRONMENT,
+    KEPT_FOR,
+    RESULT,
+    RUN_ID,
+    TASK,
+)
+from oneoff.kube.following.follow import follow as following
+from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.record import created_at, run_id_of, run_of
-from oneoff.kube.verdict import Verdict
 from oneoff.runs.run import Run
 from oneoff.tasks.task import Task
 

@@ -10,9 +10,9 @@ from oneoff.commands.launch import check_departures
 from oneoff.commands.remote import Remote
 from oneoff.commands.schedules import schedule_of
 from oneoff.errors import NotDerivable
-from oneoff.kube.cronjobs import cronjob
-from oneoff.kube.jobs import KINDS, Launch, Made
-from oneoff.kube.live import Live
+from oneoff.kube.derivation.cronjobs import cronjob
+from oneoff.kube.derivation.jobs import KINDS, Launch, Made
+from oneoff.kube.release.live import Live
 from oneoff.kube.syncing import SYNCED, Stamp
 from oneoff.runs.intent import SYNCED_AT, SYNCED_BY
 from oneoff.schedules.schedule import Schedule

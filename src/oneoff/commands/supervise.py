@@ -18,13 +18,13 @@ from oneoff.commands.looks import with_subjects
 from oneoff.commands.remote import Remote
 from oneoff.errors import OneoffError, RunNotFound
 from oneoff.execution.failure import in_words
-from oneoff.kube.cluster import EVENTS, JOBS, PODS, Selection
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import ENVIRONMENT, RESULT, TASK
+from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Selection
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import ENVIRONMENT, RESULT, TASK
+from oneoff.kube.following.verdict import Verdict, verdict
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.kube.record import moment, run_id_of, run_of
 from oneoff.kube.syncing import stamp_of
-from oneoff.kube.verdict import Verdict, verdict
 from oneoff.protocols import Services
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status

@@ -20,10 +20,10 @@ from oneoff.errors import (
     Refused,
     SyncIncomplete,
 )
-from oneoff.kube.cluster import CRONJOBS, JOBS, Selection
-from oneoff.kube.cronjobs import schedule_of
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import KEPT_FOR
+from oneoff.kube.api.cluster import CRONJOBS, JOBS, Selection
+from oneoff.kube.derivation.cronjobs import schedule_of
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import KEPT_FOR
 from oneoff.kube.objects import metadata, name_of
 from oneoff.kube.syncing import Stamp
 from oneoff.tasks.task import Task

@@ -24,20 +24,20 @@ from oneoff.errors import (
     ObjectMissing,
 )
 from oneoff.kube import syncing
-from oneoff.kube.asking import together
+from oneoff.kube.api.cluster import CONFIG_MAPS, CRONJOBS, Cluster, Resource
 from oneoff.kube.catalogue import catalogue_map, key_of, published
-from oneoff.kube.checks import Check
-from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, Cluster, Resource
-from oneoff.kube.jobs import Made
-from oneoff.kube.judging import judge
-from oneoff.kube.live import RESOURCES, Live
+from oneoff.kube.checks.asking import together
+from oneoff.kube.checks.check import Check
+from oneoff.kube.checks.judging import judge
+from oneoff.kube.checks.place import look
+from oneoff.kube.checks.preflight import check_rights
+from oneoff.kube.checks.rights import AFTER_SYNC, PUBLISH, SYNC, Right
+from oneoff.kube.derivation.jobs import Made
 from oneoff.kube.names import cronjob_name
 from oneoff.kube.objects import Object, name_of
-from oneoff.kube.place import look
-from oneoff.kube.preflight import check_rights
-from oneoff.kube.rights import AFTER_SYNC, PUBLISH, SYNC, Right
+from oneoff.kube.release.live import RESOURCES, Live
+from oneoff.kube.release.workload import parsed
 from oneoff.kube.syncing import Stamp
-from oneoff.kube.workload import parsed
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task
 from oneoff.types import rfc3339

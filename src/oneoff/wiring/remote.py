@@ -25,7 +25,7 @@ def remote(
     named = settings.environment_named(environment)
     where = kubernetes_of(named)
     with _needing_lightkube():
-        from oneoff.kube.client import connect  # after the checks: it loads a whole HTTP client
+        from oneoff.kube.api.client import connect  # after the checks: it loads a whole HTTP client
     cluster = connect(where)
     place = place_of(cluster.context, cluster.namespace, where.workload)
     return Remote(
