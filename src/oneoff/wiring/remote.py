@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from oneoff.commands.remote import Remote, kubernetes_of, place_of
+from oneoff.commands.cluster.remote import Remote, kubernetes_of, place_of
 from oneoff.errors import UsageError
 from oneoff.protocols import Asker
 from oneoff.settings import Settings

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from oneoff.kube.checks.check import network, podsecurity
+from oneoff.kube.checks import network, podsecurity
 from oneoff.kube.checks.rights import LAUNCH
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.kube.selectors import counted_by

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from oneoff.errors import ClusterError, ClusterUnreachable, LogNotReady, NotPermitted, ObjectMissing
 from oneoff.kube.api.cluster import Cluster
-from oneoff.kube.following.follow import logreader
+from oneoff.kube.following import logreader
 from oneoff.kube.following.inbox import Inbox, Lines
 from oneoff.kube.following.logreader import LogReader, Place, Read, split
 

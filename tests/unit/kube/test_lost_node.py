@@ -10,7 +10,7 @@ import pytest
 
 from oneoff.errors import ClusterUnreachable
 from oneoff.kube.api.cluster import JOBS, Cluster, Listing, Resource, Selection
-from oneoff.kube.following.follow import logreader
+from oneoff.kube.following import logreader
 from oneoff.kube.following.follow import follow
 from oneoff.kube.objects import Object
 from oneoff.runs.status import Status

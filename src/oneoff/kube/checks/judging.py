@@ -18,7 +18,7 @@ from oneoff.kube.api.cluster import (
     QUOTAS,
     SERVICES,
 )
-from oneoff.kube.checks.check import network, podsecurity, quotas
+from oneoff.kube.checks import network, podsecurity, quotas
 from oneoff.kube.checks.check import Check
 from oneoff.kube.checks.place import Place
 from oneoff.kube.derivation.jobs import RESULT, Made

@@ -20,7 +20,7 @@ from oneoff.kube.api.cluster import (
     Cluster,
     Resource,
 )
-from oneoff.kube.checks.check import podsecurity
+from oneoff.kube.checks import podsecurity
 from oneoff.kube.checks.asking import together
 from oneoff.kube.checks.check import Check, not_looked_at
 from oneoff.kube.objects import Object, metadata, name_of, namespace_of

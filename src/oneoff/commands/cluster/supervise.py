@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from oneoff.audit import event
 from oneoff.commands.attend import attend
-from oneoff.commands.launch import Launched, LaunchRequest, ended, prepare, put, record_of
+from oneoff.commands.cluster.launch import Launched, LaunchRequest, ended, prepare, put, record_of
+from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.looks import with_subjects
-from oneoff.commands.remote import Remote
 from oneoff.errors import OneoffError, RunNotFound
 from oneoff.execution.failure import in_words
 from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Selection
@@ -34,7 +34,7 @@ _JOB_NAME: Final = "batch.kubernetes.io/job-name"
 
 
 def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launched:
-    """As :func:`oneoff.commands.launch.launch`, with the intent recorded here before the Job is there.
+    """As :func:`oneoff.commands.cluster.launch.launch`, with the intent recorded before the Job is there.
 
     Raises:
         StoreUnavailable: it cannot be recorded, so nothing is launched.

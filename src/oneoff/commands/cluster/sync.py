@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from oneoff.commands.cluster.remote import Remote
+from oneoff.commands.cluster.syncplan import Item, Plan, SyncRequest, apply, plan
 from oneoff.commands.confirmation import confirm
-from oneoff.commands.remote import Remote
-from oneoff.commands.syncplan import Item, Plan, SyncRequest, apply, plan
 from oneoff.errors import (
     ClusterError,
     ClusterUnreachable,
@@ -37,7 +37,7 @@ def sync(remote: Remote, request: SyncRequest, show: Callable[[Plan], None]) -> 
         NotConfirmed, ReasonRequired: with the command that would work.
         Refused: others have what would be changed, and nothing said that it is to be adopted.
         SyncIncomplete: it was begun, and could not be ended.
-        NotDerivable, ClusterError: see :func:`oneoff.commands.syncplan.plan`; nothing is changed.
+        NotDerivable, ClusterError: see :func:`oneoff.commands.cluster.syncplan.plan`; nothing is changed.
     """
     found = plan(remote, request)
     show(found)

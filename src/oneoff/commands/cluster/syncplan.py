@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
+from oneoff.commands.cluster.remote import Remote
+from oneoff.commands.cluster.scheduled import Scheduled, made, scheduled
 from oneoff.commands.options import Options
-from oneoff.commands.remote import Remote
-from oneoff.commands.scheduled import Scheduled, made, scheduled
 from oneoff.errors import (
     ClusterError,
     ClusterUnreachable,

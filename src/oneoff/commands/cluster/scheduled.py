@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from oneoff.commands.cluster.launch import check_departures
+from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.confirmation import carried
-from oneoff.commands.launch import check_departures
-from oneoff.commands.remote import Remote
 from oneoff.commands.schedules import schedule_of
 from oneoff.errors import NotDerivable
 from oneoff.kube.derivation.cronjobs import cronjob

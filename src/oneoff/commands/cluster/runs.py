@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
+from oneoff.commands.cluster.launch import ended
+from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.confirmation import confirm
-from oneoff.commands.launch import ended
 from oneoff.commands.options import Options
-from oneoff.commands.remote import Remote
 from oneoff.commands.runs import LATEST
 from oneoff.errors import ClusterError, Interrupted, ObjectMissing, RunNotFound, UsageError
 from oneoff.kube.api.cluster import JOBS, Selection
@@ -25,7 +25,7 @@ from oneoff.kube.derivation.jobs import (
     RUN_ID,
     TASK,
 )
-from oneoff.kube.following.follow import follow as following
+from oneoff.kube.following import follow as following
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from oneoff.commands import errands
-from oneoff.commands.remote import Remote
+from oneoff.commands.cluster import errands
+from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import ClusterError, CredentialsRefused, NotPermitted, OneoffError, Refused, UsageError
 from oneoff.kube.api.cluster import NAMESPACES
 from oneoff.kube.checks.rights import Right, by_verb, role

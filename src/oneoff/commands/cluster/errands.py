@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from oneoff.audit.witness import Sighting
-from oneoff.commands.catalogues import Catalogues
-from oneoff.commands.remote import Remote
+from oneoff.commands.cluster.catalogues import Catalogues
+from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import (
     ClusterError,
     ClusterUnreachable,
@@ -26,7 +26,7 @@ from oneoff.errors import (
 from oneoff.kube.api.cluster import JOBS, SERVICES
 from oneoff.kube.catalogue import key_of, published
 from oneoff.kube.derivation.errand import Errand, errand_job
-from oneoff.kube.following.follow import frames
+from oneoff.kube.following import frames
 from oneoff.kube.following.follow import follow
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.effects import check as check_effects
 from oneoff.commands.options import Options
-from oneoff.commands.remote import Remote
 from oneoff.errors import (
     AlreadyStarted,
     ClusterError,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from oneoff.commands import errands
-from oneoff.commands.remote import Remote
+from oneoff.commands.cluster import errands
+from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import RunNotFound
 from oneoff.kube.release.live import Live
 from oneoff.runs.document import from_document

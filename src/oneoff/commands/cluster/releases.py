@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oneoff.commands.remote import Remote
+from oneoff.commands.cluster.remote import Remote
 from oneoff.kube.release.live import Live, of_manifest, read
 from oneoff.kube.release.releases import Release
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from oneoff.commands.cluster.releases import Wanted, live
+from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.declared import command_task
-from oneoff.commands.releases import Wanted, live
-from oneoff.commands.remote import Remote
 from oneoff.errors import NotDerivable
 from oneoff.kube.checks.check import Check
 from oneoff.kube.checks.preflight import check_rights, preflight

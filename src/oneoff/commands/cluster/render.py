@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.cluster.releases import Wanted, live
+from oneoff.commands.cluster.remote import Remote, kubernetes_of
 from oneoff.commands.confirmation import carried
 from oneoff.commands.declared import command_task
-from oneoff.commands.releases import Wanted, live
-from oneoff.commands.remote import Remote, kubernetes_of
 from oneoff.commands.schedules import schedule_of
 from oneoff.errors import NotDerivable, ReasonRequired, UsageError
 from oneoff.kube.checks.judging import check_network, check_selectors
