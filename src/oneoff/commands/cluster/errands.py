@@ -13,14 +13,13 @@ from typing import Final
 
 from oneoff.audit.witness import Sighting
 from oneoff.commands.cluster.catalogues import Catalogues
+from oneoff.commands.cluster.creating import create
 from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import (
     ClusterError,
-    ClusterUnreachable,
     ErrandFailed,
     NotDerivable,
     NotPermitted,
-    ObjectExists,
     ObjectMissing,
 )
 from oneoff.kube.api.cluster import JOBS, SERVICES
@@ -39,8 +38,6 @@ from oneoff.types import new_run_id
 
 _ROLLING: Final[tuple[Release, ...]] = ("running", "target")
 """Which release is asked during a rollout; where several serve, neither is the running one."""
-_ATTEMPTS: Final = 3
-"""How often a Job is created whose answer was lost."""
 _SHOWN: Final = 20
 """Lines of what a pod has printed that an error shows."""
 _NOT_FOUND: Final = frozenset({126, 127, 128})
@@ -146,7 +143,7 @@ def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
 
 def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes, Verdict]:
     """The log of the Job, and how it ended; it is gone then, however this goes."""
-    job = _create(remote, wanted)
+    job, _ = create(remote.cluster, wanted)
     log: list[bytes] = []
     try:
         verdict = follow(
@@ -161,22 +158,6 @@ def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes,
         with suppress(ClusterError):  # then it goes by itself, some minutes after its end
             remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
     return b"".join(log), verdict
-
-
-def _create(remote: Remote, wanted: Object) -> Object:
-    """Its name is of this errand alone, so what is there under it is what was asked for."""
-    lost: ClusterUnreachable | None = None
-    for _ in range(_ATTEMPTS):
-        try:
-            return remote.cluster.create(JOBS, wanted)
-        except ObjectExists:
-            return remote.cluster.get(JOBS, name_of(wanted))
-        except ClusterUnreachable as error:
-            lost = error
-            with suppress(ObjectMissing):
-                return remote.cluster.get(JOBS, name_of(wanted))
-    assert lost is not None
-    raise lost
 
 
 def _check_traffic(remote: Remote, wanted: Object) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
+from oneoff.commands.cluster.creating import create
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.effects import check as check_effects
@@ -19,10 +21,8 @@ from oneoff.commands.options import Options
 from oneoff.errors import (
     AlreadyStarted,
     ClusterError,
-    ClusterUnreachable,
     Interrupted,
     NotDerivable,
-    ObjectExists,
     ObjectMissing,
     Refused,
     UsageError,
@@ -45,8 +45,6 @@ from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID as RUN_ID_FORM
 from oneoff.types import JSONObject, RunId
 
-ATTEMPTS: Final = 3
-"""How often a Job is created whose answer was lost, and which is not there."""
 _MEASURED: Final[dict[bool | None, list[str]]] = {None: [], True: ["--effects"], False: ["--no-effects"]}
 
 
@@ -55,7 +53,6 @@ class LaunchRequest:
     """One wish to run a task of a release."""
 
     run_id: RunId
-
     task: Task
     """As the release's catalogue has it, or the settings for one that is run bare."""
     texts: Mapping[str, Any] = field(default_factory=dict)
@@ -139,8 +136,9 @@ def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
 
 def put(remote: Remote, run: Run, made: Made) -> Launched:
     """Create the Job of a run that is confirmed."""
-    created, before = create(remote, run.id, made.object)
-    return Launched(run=run, job=created, container=made.derived.container, before=before)
+    created, before = create(remote.cluster, made.object)
+    job = _ours(created, made.object, run.id)
+    return Launched(run=run, job=job, container=made.derived.container, before=before)
 
 
 def attend_launched(
@@ -199,6 +197,11 @@ def _check_options(request: LaunchRequest) -> None:
         raise UsageError(
             "--break-glass does not reach into Kubernetes: what it notes would be lost with the pod",
             next_step="bring the store back, or run the task where its notes stay, with --here",
+        )
+    if options.effects.expect is not None and Path(options.effects.expect).is_file():
+        raise UsageError(
+            "--expect FILE does not reach a pod",
+            next_step="name the dry run whose report it is by its id: its record is in the environment's store",
         )
     check_effects(options.effects, task, dry_run=options.dry_run, elsewhere=False)
     if request.bare and options.dry_run:
@@ -327,38 +330,8 @@ def check_departures(remote: Remote, made: Made) -> None:
         )
 
 
-def create(remote: Remote, run_id: RunId, wanted: Object) -> tuple[Object, bool]:
-    """The Job in the cluster, and whether it was there before; made once, however often answers get lost.
-
-    Its name follows from the run's id, so a second one cannot be made.
-
-    Raises:
-        AlreadyStarted: another Job has the name, or the run of this id is of something else.
-    """
-    lost: ClusterUnreachable | None = None
-    for _ in range(ATTEMPTS):
-        try:
-            return remote.cluster.create(JOBS, wanted), False
-        except ObjectExists:
-            found = _found(remote, wanted)
-            if found is not None:
-                return _ours(found, wanted, run_id), lost is None
-        except ClusterUnreachable as error:
-            lost = error
-            found = _found(remote, wanted)
-            if found is not None:
-                return _ours(found, wanted, run_id), False
-    raise lost or ClusterUnreachable(f"the Job {name_of(wanted)} comes and goes")
-
-
-def _found(remote: Remote, wanted: Object) -> Object | None:
-    try:
-        return remote.cluster.get(JOBS, name_of(wanted))
-    except ObjectMissing:
-        return None
-
-
 def _ours(found: Object, wanted: Object, run_id: RunId) -> Object:
+    """The Job that is there, if it is that of this very wish."""
     annotations = metadata(found).get("annotations") or {}
     if annotations.get(RUN_ID) != run_id:
         raise AlreadyStarted(
