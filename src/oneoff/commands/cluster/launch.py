@@ -201,7 +201,7 @@ def _check_options(request: LaunchRequest) -> None:
     if options.effects.expect is not None and Path(options.effects.expect).is_file():
         raise UsageError(
             "--expect FILE does not reach a pod",
-            next_step="name the dry run whose report it is by its id: its record is in the environment's store",
+            next_step="name the dry run whose report it is by its id, which the environment's store knows",
         )
     check_effects(options.effects, task, dry_run=options.dry_run, elsewhere=False)
     if request.bare and options.dry_run:
