@@ -6,11 +6,12 @@ see `test_stored`, `test_answers` and `test_replay`. The modules, from the botto
 
 * `kinds`, `answers`, `clock`, `certificates`: words and errors, time, TLS;
 * `storage`, `selectors`, `fields`, `apply`: objects and revisions, who owns which field;
-* `defaults`, `validation`, `admission`, `access`: what the server fills in and refuses, who may;
+* `defaults`, `validation`, `admission`, `access`, `roles`: what the server fills in and refuses, who may;
 * `resources`, `removal`, `eviction`, `watch`, `logs`, `reviews`: the verbs;
 * `routes`, `http`: the wire;
 * `processes`, `status`, `pods`: the scheduler and the kubelet;
 * `counting`, `controller`, `cronjobs`, `events`: Jobs and CronJobs;
+* `deployments`: Deployments whose pods run, and endpoints, where a test starts it;
 * `faults`: what goes wrong; `cluster` puts all together.
 
 `wire`, `objects` and `states` are for the fake's own tests.

@@ -54,3 +54,9 @@ def test_a_limit_that_makes_no_sense_is_put_right(engine: Engine, limit: str) ->
     answer = client(engine).get(f"/api/routes?limit={limit}")
     assert answer.status_code == 200
     assert answer.get_json()
+
+
+def test_it_is_ready_when_its_database_answers(engine: Engine) -> None:
+    """Also before there is any data: whoever loads it needs an app that has settled."""
+    Base.metadata.drop_all(engine)
+    assert client(engine).get("/ready").status_code == 200
