@@ -96,8 +96,11 @@ FROM
 -- name: in_index
 oneoff.audit_index AS found JOIN oneoff.audit_event AS event ON event.seq = found.seq WHERE
 
+-- The upper bound excludes nothing. Without one the server expects a third of the log there, and starts parallel workers
+-- for fewer than 256 events; between two bounds it expects a two-hundredth.
 -- name: in_tail
-oneoff.audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1) AND
+oneoff.audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1)
+AND found.seq <= 9223372036854775807 AND
 
 -- name: in_tables
 oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS found ON found.seq = counted.seq WHERE
