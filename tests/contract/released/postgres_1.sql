@@ -165,6 +165,7 @@ SELECT subject FROM oneoff.actor WHERE name = %(name)s;
 -- The whole log is read without the tables: most events have none. The fourth column says whether the index has the
 -- event as it is, or does not reach it yet. What a binary cursor fetches comes as it is, and
 -- nothing is written in digits and read again; both statements go in one message, in one transaction.
+-- Both tables are told where the page begins: the server would merge it with the index from the first event on.
 -- name: scan_events
 DECLARE page BINARY NO SCROLL CURSOR FOR
 SELECT event.seq, body, hashes,
@@ -174,7 +175,8 @@ SELECT event.seq, body, hashes,
           (event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status, event.measured),
        event_id, event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status,
        event.measured
-FROM oneoff.audit_event AS event LEFT JOIN oneoff.audit_index AS filed ON filed.seq = event.seq
+FROM oneoff.audit_event AS event LEFT JOIN oneoff.audit_index AS filed
+    ON filed.seq = event.seq AND filed.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
 WHERE event.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY event.seq LIMIT %(limit)s;
 FETCH ALL FROM page;
 
