@@ -54,7 +54,7 @@ bench-large: $(READY)
 
 # The lock holds hashes and no address of a registry.
 lock:
-	uv pip compile pyproject.toml --extra postgres --extra signing --extra kubernetes --group dev \
+	uv pip compile pyproject.toml --extra postgres --extra signing --extra fast --extra kubernetes --group dev \
 	    --python-version 3.11 --universal --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 

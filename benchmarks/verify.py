@@ -22,6 +22,7 @@ from tests.postgres import serve
 from benchmarks.fill import START, fill, fill_postgres
 from oneoff.audit.receipt import make
 from oneoff.audit.verify import verify
+from oneoff.decoding import decode
 from oneoff.protocols import EventQuery, RunQuery, Store
 from oneoff.runs.status import ACTIVE, Status
 
@@ -59,7 +60,7 @@ def _verify(store: Store) -> bool:
     hashing = [_hashing(bodies)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    found = verify(store.events(), store.checkpoint, lambda _: False)
+    found = verify(store.events(), store.checkpoint, lambda _: False, decode=decode)
     seconds = time.perf_counter() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     hashing.append(_hashing(bodies))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from oneoff.audit.event import Event, Observer, StoredEvent
+from oneoff.audit.event import Event, Observer, StoredEvent, decode
 from oneoff.audit.merkle import Checkpoint, Place
 from oneoff.audit.witness import Sighting
 from oneoff.dryrun.seams import Confinement, Databases, Guard
@@ -21,6 +21,7 @@ from oneoff.types import JSONObject, RunId, rfc3339
 if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
     from oneoff.audit.evidence import Statement
     from oneoff.audit.note import Note, VerifyKey
+    from oneoff.audit.verify import Decode
 
 
 class Clock(Protocol):
@@ -379,6 +380,8 @@ class Services:
     """Tells the person at work something, beside the result."""
     keys: Callable[[], Keys]
     """Loaded when a signature is wanted."""
+    decoder: Callable[[], Decode] = lambda: decode
+    """What reads the events of a log that is verified, loaded when one is."""
     anchors: Sequence[Anchor] = ()
     """Each is given the checkpoint after every run."""
     sub_logs: SubLogs | None = None

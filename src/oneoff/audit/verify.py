@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from oneoff.audit.event import COLUMNS, StoredEvent, beside, decode
 from oneoff.audit.merkle import EMPTY_ROOT, HASH_BYTES, Checkpoint, completed, node_hash
@@ -19,6 +19,7 @@ from oneoff.types import JSON, JSONObject, RunId
 
 _TYPE, _RUN_ID, _STATUS = map(COLUMNS.index, ("type", "run_id", "status"))
 _LOST = Status.LOST.value
+Decode: TypeAlias = Callable[[bytes], JSONObject]
 PROBLEM_LIMIT = 20
 """How many problems are kept in words; the others are counted."""
 
@@ -96,6 +97,7 @@ def verify(
     *,
     kept: Iterable[Checkpoint] = (),
     pruned: Iterable[bytes] = (),
+    decode: Decode = decode,
 ) -> Verification:
     """Check leaves, places, index columns, tree, and that every start has its outcome.
 
@@ -111,6 +113,7 @@ def verify(
             events still (the consistency of RFC 6962 §2.1.2, by computing the earlier roots again).
         pruned: the hashes of the events before the first one that is kept, in order, each as
             :attr:`StoredEvent.hashes` has them. The log itself has to say that they were pruned.
+        decode: reads the bytes of an event as :func:`oneoff.audit.event.decode` does.
     """
     expected = checkpoint()
     reading = _Reading(expected=expected, kept=sorted(set(kept), key=_size))
@@ -121,7 +124,7 @@ def verify(
     except StoreCorrupted as error:
         reading.problem(f"the hashes of the pruned events cannot be read: {error}")
     reading.begin()
-    reading.read(events)
+    reading.read(events, decode)
     reading.end()
     size = reading.size
     if size < expected.size:
@@ -170,7 +173,7 @@ class _Reading:
         """Here the events begin."""
         self.start = Checkpoint(self.size, self.root())
 
-    def read(self, events: Iterable[StoredEvent]) -> None:
+    def read(self, events: Iterable[StoredEvent], decode: Decode) -> None:
         """All events that are kept, each looked at by itself and in its place."""
         # Once for each event of the log: that is where the time goes.
         leaf_hash, expected = sha256(b"\x00").copy, self.size

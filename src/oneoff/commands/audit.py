@@ -138,6 +138,7 @@ def _compute(services: Services, kept: Iterable[Checkpoint]) -> Verification:
             accounted=lambda run_id: _accounted(services, run_id),
             kept=kept,
             pruned=_pruned(store, start),
+            decode=services.decoder(),
         )
         if store.start() == start:  # else it was pruned while it was read
             return found

@@ -30,6 +30,7 @@ from oneoff.wiring.system import SystemClock, current_actor, current_release
 
 if TYPE_CHECKING:
     from oneoff.audit.note import VerifyKey
+    from oneoff.audit.verify import Decode
 
 
 def local_services(
@@ -93,6 +94,7 @@ def around(
         release=current_release(settings.root, settings.version),
         say=say,
         keys=lambda: keys_of(settings),
+        decoder=_decoder,
         anchors=_anchors(settings),
         witness=FileWitness(settings.user_dir, settings.place, say) if settings.user_dir else None,
     )
@@ -103,6 +105,12 @@ def keys_of(settings: Settings) -> Keys:
     from oneoff.signing import KeyFile
 
     return KeyFile(settings.audit.key)
+
+
+def _decoder() -> Decode:
+    from oneoff.decoding import decode
+
+    return decode
 
 
 def make_key(name: str, path: Path) -> VerifyKey:
