@@ -18,9 +18,9 @@ from pathlib import Path
 from tests.kubernetes import FakeKubernetes
 from tests.kubernetes.objects import job
 
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import JOBS
-from oneoff.kube.following import follow
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import JOBS
+from oneoff.kube.following.follow import follow
 from oneoff.runs.status import Status
 from oneoff.settings.kubernetes import KubernetesSettings
 

@@ -51,10 +51,12 @@ def test_no_filter_sorts_or_reads_everything(tmp_path: Path, monkeypatch: pytest
         assert not any(plan in ("SCAN run", "SCAN event") for plan in plans), (words, plans)
 
 
-def test_a_table_and_a_time_are_one_range_of_one_index(
-    postgres: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In PostgreSQL, too: by the events' own time, the server would read all events of that time."""
+def test_the_plans_of_postgresql(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table and a time are one range of one index: by the events' own, all of that time would be read.
+
+    The server expects the log's tail to be short: else it starts workers for it, or compiles its plan. A page
+    of the log is read from its first event on, in the index, too.
+    """
     store, asked = fill_postgres(postgres, "large_log", 300), list[tuple[str, Any]]()
 
     def ask(statement: str, values: Any) -> list[Any]:
@@ -73,6 +75,21 @@ def test_a_table_and_a_time_are_one_range_of_one_index(
             scan = next(at for at, line in enumerate(plan) if "audit_event_table counted" in line)
             condition = " ".join(plan[scan : scan + 2])
             assert "name = " in condition and '"time" ' in condition, plan
+        for words in ("log, all", "log, actor", "log, until"):
+            asked.clear()
+            with monkeypatch.context() as patched:
+                patched.setattr(store._link, "ask", ask)
+                filters(300)[words](store)
+            statement, values = asked[-1]
+            plan = [line for (line,) in store._link.ask(f"EXPLAIN {statement}", values)]
+            [tail] = [line for line in plan if "on audit_event found" in line]
+            assert int(tail.partition("rows=")[2].split()[0]) <= 900 / 100, plan
+        page = store.statements["scan_events"].partition("FOR\n")[2].partition(";")[0]
+        merging = "".join(f"SET LOCAL enable_{way} = off;" for way in ("hashjoin", "nestloop", "seqscan"))
+        plan = [
+            line for (line,) in store._link.ask(f"{merging} EXPLAIN {page}", {"start": 800, "limit": 2000})
+        ]
+        assert sum("Index Cond: (seq >= GREATEST('800'" in line for line in plan) == 2, plan
     finally:
         store.close()
         postgres.execute("DROP DATABASE large_log WITH (FORCE)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oneoff.kube.cluster import Cluster
+from oneoff.kube.api.cluster import Cluster
 from tests.cluster.world import World
 from tests.contract.cluster_contract import ClusterContract
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oneoff.kube.cluster import JOBS, Selection
+from oneoff.kube.api.cluster import JOBS, Selection
 from oneoff.kube.objects import metadata, name_of
 from tests.cluster.world import SLICES, World
 

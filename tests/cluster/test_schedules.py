@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oneoff.kube.cluster import CRONJOBS, JOBS
+from oneoff.kube.api.cluster import CRONJOBS, JOBS
 from oneoff.kube.objects import Object, metadata, name_of
 from tests.cluster.world import World
 
@@ -89,7 +89,7 @@ def _there(world: World, name: str) -> bool:
 
 
 def _ended(world: World, job: str) -> Object | None:
-    from oneoff.kube.cluster import PODS, Selection
+    from oneoff.kube.api.cluster import PODS, Selection
 
     of_job = Selection(labels={"batch.kubernetes.io/job-name": job})
     phases = ("Succeeded", "Failed")

@@ -18,8 +18,8 @@ from typing import Any, Final
 import yaml
 
 from oneoff.errors import ClusterError, OneoffError
-from oneoff.kube.client import KubernetesCluster, connect
-from oneoff.kube.cluster import (
+from oneoff.kube.api.client import KubernetesCluster, connect
+from oneoff.kube.api.cluster import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from oneoff.errors import ClusterError, FieldConflict, LogNotReady, ObjectExists, ObjectMissing
-from oneoff.kube.cluster import (
+from oneoff.kube.api.cluster import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     JOBS,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import Cluster
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import Cluster
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.contract.cluster_contract import ClusterContract
 from tests.kubernetes import FakeKubernetes

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from oneoff.kube.cluster import JOBS, Cluster
-from oneoff.kube.following import PACE, Pace, follow
-from oneoff.kube.verdict import Verdict
+from oneoff.kube.api.cluster import JOBS, Cluster
+from oneoff.kube.following.follow import PACE, Pace, follow
+from oneoff.kube.following.verdict import Verdict
 from tests.kubernetes.kinds import Object
 
 BRISK = replace(PACE, starting=0.1, running=2.0, least=0.02, silence=1.0, ending=1.0)

@@ -35,7 +35,7 @@ def doctor_command(ctx: click.Context, /, environment: str | None, output: str) 
 
 
 def _of_environment(session: Session, environment: str) -> list[Finding]:
-    from oneoff.commands.doctor_cluster import examine_environment
+    from oneoff.commands.cluster.doctor import examine_environment
 
     return examine_environment(lambda: session.remote(environment))
 

@@ -15,8 +15,8 @@ from click.core import ParameterSource
 from oneoff.cli.session import Session, nobody_listening
 
 if TYPE_CHECKING:  # an HTTP client, loaded where it is wanted
-    from oneoff.commands.errands import Answer
-    from oneoff.commands.remote import Remote
+    from oneoff.commands.cluster.errands import Answer
+    from oneoff.commands.cluster.remote import Remote
 
 ENV: Final = "environment"
 
@@ -61,7 +61,7 @@ class ErrandCommand(click.Command):
         return words(ctx, ctx.params)
 
     def ask(self, remote: Remote, argv: Sequence[str]) -> Answer:
-        from oneoff.commands import errands
+        from oneoff.commands.cluster import errands
 
         return errands.run(remote, argv, needs_store=self.needs_store, accepts=self.accepts)
 

@@ -1,7 +1,7 @@
 """``oneoff --framed``: the same command line, with both of its streams and its end on standard output.
 
 An errand's process: whoever reads its log is elsewhere, and knows what they saw last of the audit log, which
-is compared and comes back with the end. See :mod:`oneoff.kube.frames`.
+is compared and comes back with the end. See :mod:`oneoff.kube.following.frames`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 
 from oneoff.audit.witness import Sighting
 from oneoff.errors import OneoffError
-from oneoff.kube.frames import FIRST_FRAME, Stream, frames, last_frame
+from oneoff.kube.following.frames import FIRST_FRAME, Stream, frames, last_frame
 
 OPTION: Final = "--framed"
 NOTHING_SEEN: Final = "-"

@@ -14,11 +14,11 @@ from oneoff.cli.output import emit, output_option
 from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
 from oneoff.cli.sync import sync_command
-from oneoff.commands.kube import Rendered, RenderRequest, render, render_live
+from oneoff.commands.cluster.render import Rendered, RenderRequest, render, render_live
 from oneoff.errors import Refused, UsageError
-from oneoff.kube.checks import Check
-from oneoff.kube.difference import difference
-from oneoff.kube.jobs import KINDS
+from oneoff.kube.checks.check import Check
+from oneoff.kube.derivation.difference import difference
+from oneoff.kube.derivation.jobs import KINDS
 from oneoff.kube.objects import name_of
 from oneoff.kube.yamltext import dump
 from oneoff.runs.document import to_document
@@ -149,7 +149,7 @@ def _document(rendered: Rendered) -> JSONObject:
 @click.pass_obj
 def collect_command(session: Session, /, environment: str | None, output: str) -> None:
     """Record runs of bare commands that ended while nobody watched."""
-    from oneoff.commands.supervise import collect
+    from oneoff.commands.cluster.supervise import collect
 
     found = collect(session.services, session.remote(environment), tell)
     emit(
@@ -171,7 +171,7 @@ def preflight_command(
     ctx: click.Context, /, task: str | None, environment: str | None, release: str | None, output: str
 ) -> None:
     """Say what would keep a run from starting, and launch none; exits with 3 where something would."""
-    from oneoff.commands.preflight import examine
+    from oneoff.commands.cluster.preflight import examine
 
     checks = examine(ctx.obj.remote(environment), task, wanted(release))
     emit([asdict(check) for check in checks], lambda: "\n".join(map(_line, checks)), output)

@@ -28,10 +28,10 @@ from oneoff.types import RunId, new_run_id
 if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP client
     from collections.abc import Iterator
 
-    from oneoff.commands.launch import Launched
+    from oneoff.commands.cluster.launch import Launched
+    from oneoff.commands.cluster.remote import Remote
     from oneoff.commands.options import Options
-    from oneoff.commands.remote import Remote
-    from oneoff.kube.live import Live
+    from oneoff.kube.release.live import Live
 
 _SECRET = re.compile(r"secret:([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
@@ -53,7 +53,7 @@ def command_of(session: Session, given: Mapping[str, Any], name: str) -> click.C
 
 def run_again(ctx: click.Context, given: dict[str, Any]) -> NoReturn:
     """``rerun`` of a run whose record is in the environment's own store."""
-    from oneoff.commands.again import earlier_run
+    from oneoff.commands.cluster.again import earlier_run
 
     session = cast(Session, ctx.find_object(Session))
     remote = session.remote(given["environment"])
@@ -97,13 +97,13 @@ class _Wanted:
 
 def _wanted(remote: Remote, given: Mapping[str, Any]) -> _Wanted:
     from oneoff.cli.manifests import wanted
-    from oneoff.commands.releases import live
+    from oneoff.commands.cluster.releases import live
 
     return _Wanted(remote, live(remote, wanted(given["release"])))
 
 
 def _task(remote: Remote, live: Live, name: str) -> Task:
-    from oneoff.commands.errands import catalogue
+    from oneoff.commands.cluster.errands import catalogue
 
     known = {task.name: task for task in catalogue(remote, live)}
     found = known.get(task_name(name))
@@ -144,7 +144,7 @@ def perform(
 ) -> NoReturn:
     """Launch, follow, say how it ended, and exit as it did."""
     from oneoff.cli.run import options_of
-    from oneoff.commands import launch, supervise
+    from oneoff.commands.cluster import launch, supervise
 
     remote, session = wanted.remote, cast(Session, ctx.find_object(Session))
     options = options_of(ctx, given, task.command or () if task.name == RAW else ())

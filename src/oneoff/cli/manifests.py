@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from oneoff.errors import ManifestUnfit, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from oneoff.commands.releases import Wanted
-    from oneoff.kube.releases import Release
+    from oneoff.commands.cluster.releases import Wanted
+    from oneoff.kube.release.releases import Release
 
 STDIN = "-"
 _WORDS = ("running", "target")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from oneoff.cli.launch import letting_go
-from oneoff.commands import remoteruns
+from oneoff.commands.cluster import runs as remoteruns
+from oneoff.commands.cluster.remote import Remote
+from oneoff.commands.cluster.runs import Cancel
 from oneoff.commands.options import Options
-from oneoff.commands.remote import Remote
-from oneoff.commands.remoteruns import Cancel
 from oneoff.errors import Refused, UsageError
 from oneoff.runs.run import Run
 
@@ -41,7 +41,7 @@ def _ask(remote: Remote, reason: str | None, run: Run) -> bool:
 
     Where it cannot be asked, its pod is told by a signal, as its Job goes.
     """
-    from oneoff.commands import errands
+    from oneoff.commands.cluster import errands
 
     try:
         answer = errands.run(remote, ["cancel", run.id, *(["--reason", reason] if reason else [])])

@@ -13,8 +13,8 @@ import click
 from oneoff.errors import AppBroken, Interrupted, OneoffError, UsageError
 
 if TYPE_CHECKING:
+    from oneoff.commands.cluster.remote import Remote
     from oneoff.commands.emergency import Emergency
-    from oneoff.commands.remote import Remote
     from oneoff.protocols import Asker, Finding, Keys, Services
     from oneoff.runs.run import Actor, Release
     from oneoff.settings import Settings

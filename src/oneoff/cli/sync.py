@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from oneoff.cli.manifests import wanted
 from oneoff.cli.output import emit, output_option, table
 from oneoff.cli.session import Session, tell
-from oneoff.commands.options import Options
-from oneoff.commands.sync import sync
-from oneoff.commands.syncplan import Item, Plan, SyncRequest
 from oneoff.errors import ErrandFailed, UsageError
-from oneoff.kube.cluster import CRONJOBS
+from oneoff.kube.api.cluster import CRONJOBS
 from oneoff.types import JSONObject
+
+if TYPE_CHECKING:  # loaded where something is applied
+    from oneoff.commands.cluster.syncplan import Item, Plan, SyncRequest
+    from oneoff.commands.options import Options
 
 DIFFERS = 10
 """Exit code of a dry run with ``--exit-code`` that found a difference."""
@@ -49,6 +50,8 @@ def sync_command(
     Shows first what differs, and asks once: whoever applies a schedule confirms each of its runs.
     """
     from oneoff.cli.run import command_with
+    from oneoff.commands.cluster.sync import sync
+    from oneoff.commands.options import Options
 
     options = Options(environment=environment, command_with=command_with(ctx), **given)
     if exit_code and not options.dry_run:
@@ -68,8 +71,9 @@ def sync_command(
 def _request(
     session: Session, options: Options, *, adopt: bool, bare: bool, release: str | None
 ) -> SyncRequest:
-    from oneoff.commands.errands import catalogue
-    from oneoff.commands.releases import live
+    from oneoff.commands.cluster.errands import catalogue
+    from oneoff.commands.cluster.releases import live
+    from oneoff.commands.cluster.syncplan import SyncRequest
 
     remote = session.remote(options.environment)
     serves = live(remote, wanted(release))

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from oneoff.errors import NotPermitted, ObjectMissing, UsageError
-from oneoff.kube.cluster import CONFIG_MAPS, Cluster
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import PREFIX, RELEASE, WORKLOAD
-from oneoff.kube.live import Live
+from oneoff.kube.api.cluster import CONFIG_MAPS, Cluster
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import PREFIX, RELEASE, WORKLOAD
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, digest, metadata
-from oneoff.kube.workload import container_of
+from oneoff.kube.release.live import Live
+from oneoff.kube.release.workload import container_of
 from oneoff.settings import KubernetesSettings
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from oneoff.kube.jobs import ENVIRONMENT, INTENT, RUN_ID, TASK
+from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, RUN_ID, TASK
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Release, Run

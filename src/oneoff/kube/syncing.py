@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from typing import Any, Final
 
-from oneoff.kube.cluster import MANAGER
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import ENVIRONMENT, INTENT, PREFIX, WORKLOAD
+from oneoff.kube.api.cluster import MANAGER
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, PREFIX, WORKLOAD
 from oneoff.kube.objects import Object, canonical, metadata, name_of
 from oneoff.kube.yamltext import dump
 

@@ -30,7 +30,8 @@ from oneoff.runs.document import (
 from oneoff.runs.run import Actor, Progress, Run
 from oneoff.stores import postgres_failures as failures
 from oneoff.stores import queries, refusals
-from oneoff.stores.postgres_link import Link, Row
+from oneoff.stores.postgres_call import Row
+from oneoff.stores.postgres_link import Link
 from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 
 VERSION = 1

@@ -9,7 +9,8 @@ from oneoff.errors import OneoffError
 from oneoff.protocols import Finding
 from oneoff.stores import queries
 from oneoff.stores.postgres_admin import MINIMUM_SERVER
-from oneoff.stores.postgres_link import Link, Row
+from oneoff.stores.postgres_call import Row
+from oneoff.stores.postgres_link import Link
 
 CLOCK_SECONDS = 5.0
 """A difference between the clocks that is told: times in the log come from the machine that runs."""

@@ -22,9 +22,8 @@ from psycopg import conninfo, pq
 
 from oneoff.errors import StoreUnavailable
 from oneoff.stores import postgres_failures as failures
+from oneoff.stores.postgres_call import Calls, Row
 from oneoff.types import without_login
-
-Row = tuple[Any, ...]
 
 PATIENCE_SECONDS = 5.0
 """How long a server that was there may take to restart or to be failed over, before that is an error."""
@@ -77,6 +76,8 @@ class Link:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._connection: StoreConnection | None = None
+        self._calls: Calls | None = None
+        """By the present connection."""
         self._had_one = False
         self._told = 0
         """How many changes the present connection was sent."""
@@ -100,15 +101,17 @@ class Link:
             StoreUnavailable: nothing was changed.
         """
         with self._using() as connection:
+            calls = self._calls
+            assert calls is not None
             self._told += 1
             if self._told == _MANY:
-                connection.prepare_threshold = 0 if _is_direct(connection) else None
+                calls.prepares = _is_direct(connection)
             try:
-                return psycopg.Cursor(connection).execute(statement.encode(), values).fetchall()
+                return calls.call(statement, values)
             except psycopg.Error as error:
                 if error.sqlstate not in _IN_THE_WAY:
                     raise
-                connection.prepare_threshold = None
+                calls.prepares = False
         return self._send(_WRITE, statement, values)
 
     def close(self) -> None:
@@ -169,6 +172,7 @@ class Link:
             )
         except psycopg.Error as error:
             raise failures.unreachable(error, self.place) from error
+        self._calls = Calls(self._connection.pgconn)
         self._had_one = True
         self._told = 0
         return self._connection

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oneoff.audit.event import COLUMNS, Event, StoredEvent, written
 from oneoff.audit.merkle import HASH_BYTES, Checkpoint, Growth, Place, last_leaf, leaf_hash, peaks, root_at
@@ -35,6 +35,8 @@ _SQL = queries.load("sqlite.sql")
 _FORGOTTEN_AT_ONCE = 1_000
 """Events deleted in one transaction: some tens of milliseconds, and others may write in between."""
 
+_INSERT_EVENT = _SQL["insert_event"]
+_ID, _TIME = map(COLUMNS.index, ("id", "time"))
 _PLACES = ("in_index", "in_tail")
 
 _Row = tuple[Any, ...]
@@ -143,7 +145,7 @@ class SqliteStore:
 
     def record(self, event: Event) -> None:
         entry = _entry(event)
-        if self._known is not None and not entry["measured"]:
+        if self._known is not None and not entry.tables:
             with self._using() as connection:
                 if self._placed(connection, entry, self._known):  # one statement, and one transaction
                     return
@@ -336,7 +338,7 @@ class SqliteStore:
             raise refusals.lock_held(run.lock, self._run(holder)) from None
         return rows[0] if rows else None
 
-    def _append(self, connection: sqlite3.Connection, entry: Mapping[str, Any]) -> None:
+    def _append(self, connection: sqlite3.Connection, entry: _Entry) -> None:
         """Give an event the next place, in a transaction."""
         if self._known is not None and self._placed(connection, entry, self._known):
             return
@@ -349,23 +351,23 @@ class SqliteStore:
                 self.path, f"its head counts {size} events, and event {size - 1} is missing"
             )
 
-    def _placed(self, connection: sqlite3.Connection, entry: Mapping[str, Any], end: _End) -> bool:
+    def _placed(self, connection: sqlite3.Connection, entry: _Entry, end: _End) -> bool:
         """Give an event the next place, unless the log does not end so any more."""
-        made = end.growth.next(entry["leaf"])
-        placed = {**entry, "seq": end.growth.size, "before": end.last_id, "hashes": made}
+        seq, made = end.growth.size, end.growth.next(entry.leaf)
+        values = (*entry.columns, made, entry.body, seq, end.last_id)
         try:
-            if connection.execute(_SQL["insert_event"], placed).rowcount != 1:
+            if connection.execute(_INSERT_EVENT, values).rowcount != 1:
                 return False
         except sqlite3.IntegrityError as error:
-            if connection.execute(_SQL["select_event_id"], entry).fetchone():
-                raise refusals.event_recorded(entry["id"]) from None
-            what = f"event {placed['seq']} stands beyond the audit log's head"
-            raise failures.damaged(self.path, what) from error
-        if entry["measured"]:
-            connection.execute(_SQL["insert_event_tables"], placed)
+            if connection.execute(_SQL["select_event_id"], {"id": entry.id}).fetchone():
+                raise refusals.event_recorded(entry.id) from None
+            raise failures.damaged(self.path, f"event {seq} stands beyond the audit log's head") from error
+        if entry.tables:
+            which = {"seq": seq, "time": entry.time, "tables": json.dumps(entry.tables)}
+            connection.execute(_SQL["insert_event_tables"], which)
         # A transaction that fails after all leaves this ahead of the log: the next insert finds none like it.
         end.growth.take(made)
-        end.last_id = entry["id"]
+        end.last_id = entry.id
         return True
 
     def _head(self, head: _Row | None) -> tuple[int, int]:
@@ -398,11 +400,28 @@ class _End:
     """Of the last event; None where there is none."""
 
 
-def _entry(event: Event) -> dict[str, Any]:
-    """The row of an event, but for its place; made before the transaction, to keep that short."""
-    body, beside = written(event)
-    entry: dict[str, Any] = dict(zip(COLUMNS, beside, strict=True))
-    return {**entry, "tables": json.dumps(entry["tables"]), "body": body, "leaf": leaf_hash(body)}
+class _Entry(NamedTuple):
+    """An event's row, but for its place."""
+
+    columns: tuple[Any, ...]
+    """Those of :data:`COLUMNS` that are in its own table, in that order."""
+    tables: Any
+    body: bytes
+    leaf: bytes
+
+    @property
+    def id(self) -> str:
+        return str(self.columns[_ID])
+
+    @property
+    def time(self) -> str:
+        return str(self.columns[_TIME])
+
+
+def _entry(event: Event) -> _Entry:
+    """Made before the transaction, to keep that short."""
+    body, (*columns, tables) = written(event)
+    return _Entry(tuple(columns), tables, body, leaf_hash(body))
 
 
 def _everywhere(conditions: str, order: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from oneoff.commands.remote import Remote, kubernetes_of, place_of
+from oneoff.commands.cluster.remote import Remote, kubernetes_of, place_of
 from oneoff.errors import UsageError
 from oneoff.protocols import Asker
 from oneoff.settings import Settings
@@ -25,7 +25,7 @@ def remote(
     named = settings.environment_named(environment)
     where = kubernetes_of(named)
     with _needing_lightkube():
-        from oneoff.kube.client import connect  # after the checks: it loads a whole HTTP client
+        from oneoff.kube.api.client import connect  # after the checks: it loads a whole HTTP client
     cluster = connect(where)
     place = place_of(cluster.context, cluster.namespace, where.workload)
     return Remote(

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from oneoff.kube.api.client import connect
 from oneoff.kube.catalogue import catalogue_map
-from oneoff.kube.client import connect
-from oneoff.kube.errand import ERRAND
-from oneoff.kube.live import read
+from oneoff.kube.derivation.errand import ERRAND
+from oneoff.kube.release.live import read
 from oneoff.settings import Settings, load
 from tests.cli import Ended, Project, eventually
 from tests.kubernetes.objects import secret

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, RESULT, RUN_ID, TASK
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import CANCEL_REASON, CANCELLED_BY, ENVIRONMENT, RESULT, RUN_ID, TASK
 from tests.kubernetes.kinds import Object
 from tests.kubernetes.objects import conditions, job
 from tests.kubernetes.shop import LAPTOP, NAMESPACE, Shop

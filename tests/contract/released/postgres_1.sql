@@ -96,8 +96,11 @@ FROM
 -- name: in_index
 oneoff.audit_index AS found JOIN oneoff.audit_event AS event ON event.seq = found.seq WHERE
 
+-- The upper bound excludes nothing. Without one the server expects a third of the log there, and starts parallel workers
+-- for fewer than 256 events; between two bounds it expects a two-hundredth.
 -- name: in_tail
-oneoff.audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1) AND
+oneoff.audit_event AS found WHERE found.seq > coalesce((SELECT max(seq) FROM oneoff.audit_index), -1)
+AND found.seq <= 9223372036854775807 AND
 
 -- name: in_tables
 oneoff.audit_event_table AS counted JOIN oneoff.audit_event AS found ON found.seq = counted.seq WHERE
@@ -162,6 +165,7 @@ SELECT subject FROM oneoff.actor WHERE name = %(name)s;
 -- The whole log is read without the tables: most events have none. The fourth column says whether the index has the
 -- event as it is, or does not reach it yet. What a binary cursor fetches comes as it is, and
 -- nothing is written in digits and read again; both statements go in one message, in one transaction.
+-- Both tables are told where the page begins: the server would merge it with the index from the first event on.
 -- name: scan_events
 DECLARE page BINARY NO SCROLL CURSOR FOR
 SELECT event.seq, body, hashes,
@@ -171,7 +175,8 @@ SELECT event.seq, body, hashes,
           (event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status, event.measured),
        event_id, event.type, event.run_id, event.actor, event.task, event.environment, event.time, event.status,
        event.measured
-FROM oneoff.audit_event AS event LEFT JOIN oneoff.audit_index AS filed ON filed.seq = event.seq
+FROM oneoff.audit_event AS event LEFT JOIN oneoff.audit_index AS filed
+    ON filed.seq = event.seq AND filed.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head))
 WHERE event.seq >= greatest(%(start)s, (SELECT start FROM oneoff.audit_head)) ORDER BY event.seq LIMIT %(limit)s;
 FETCH ALL FROM page;
 

@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from oneoff.kube import network, podsecurity
+from oneoff.kube.checks import network, podsecurity
+from oneoff.kube.checks.rights import LAUNCH
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.rights import LAUNCH
 from oneoff.kube.selectors import counted_by
 from tests.cli import Project
 

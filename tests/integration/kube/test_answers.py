@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ClusterError, ClusterUnreachable, VersionGone
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import CONFIG_MAPS, CRONJOBS, EVERYTHING, JOBS, Caller, Cluster
-from oneoff.kube.connection.transport import Pace
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import CONFIG_MAPS, CRONJOBS, EVERYTHING, JOBS, Caller, Cluster
+from oneoff.kube.api.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, closed_port, http, kubeconfig
 from tests.recorded import RECORDINGS

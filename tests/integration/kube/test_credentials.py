@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import Cluster
-from oneoff.kube.connection import plugin
-from oneoff.kube.connection.transport import Pace
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.api.connection import plugin
+from oneoff.kube.api.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, http, kubeconfig
 from tests.kubernetes import certificates
@@ -207,7 +207,7 @@ def test_a_plugin_asks_whoever_is_at_the_terminal(tmp_path: Path) -> None:
     given = "print(json.dumps({'apiVersion': sys.argv[1], 'status': {'token': token}}))"
     command = program(tmp_path, textwrap.dedent(code) + given)
     asks = (
-        "from oneoff.kube.client import connect\n"
+        "from oneoff.kube.api.client import connect\n"
         "from oneoff.settings.kubernetes import KubernetesSettings\n"
         "print(connect(KubernetesSettings()).version())"
     )
@@ -298,8 +298,8 @@ def test_a_provider_of_the_past(tmp_path: Path) -> None:
 
 
 def test_a_token_shows_nowhere(tmp_path: Path) -> None:
-    from oneoff.kube.connection.credentials import login_of
-    from oneoff.kube.connection.kubeconfig import load
+    from oneoff.kube.api.connection.credentials import login_of
+    from oneoff.kube.api.connection.kubeconfig import load
 
     environ = kubeconfig(tmp_path, "https://x", {"token": "SECRET"})
     login = login_of(load(KubernetesSettings(), environ), environ)

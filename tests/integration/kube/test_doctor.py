@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from oneoff.kube.rights import Right, by_verb, role
+from oneoff.kube.checks.rights import Right, by_verb, role
 from tests.kubernetes import FakeKubernetes, routes
 from tests.kubernetes.shop import Shop, shop
 

@@ -20,9 +20,9 @@ from oneoff.errors import (
     ObjectMissing,
     VersionGone,
 )
-from oneoff.kube import client as client_module
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import (
+from oneoff.kube.api import client as client_module
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import (
     CONFIG_MAPS,
     CRONJOBS,
     DEPLOYMENTS,
@@ -33,7 +33,7 @@ from oneoff.kube.cluster import (
     Cluster,
     Resource,
 )
-from oneoff.kube.connection.transport import Pace
+from oneoff.kube.api.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, http, kubeconfig
 from tests.kubernetes import FakeKubernetes, certificates

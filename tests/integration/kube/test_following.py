@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused, NotPermitted
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import JOBS, Cluster, Resource
-from oneoff.kube.connection.transport import Pace as ConnectionPace
-from oneoff.kube.following import follow
-from oneoff.kube.jobs import RESULT, RUN_ID
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import JOBS, Cluster, Resource
+from oneoff.kube.api.connection.transport import Pace as ConnectionPace
+from oneoff.kube.derivation.jobs import RESULT, RUN_ID
+from oneoff.kube.following.follow import follow
 from oneoff.runs.status import Status
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.kubernetes import FakeKubernetes

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import JOBS, Cluster
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import JOBS, Cluster
 from oneoff.runs.status import Status
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.kubernetes import FakeKubernetes

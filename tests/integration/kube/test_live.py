@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ClusterError, ManifestUnfit, NotDerivable, NotPermitted
-from oneoff.kube.client import connect
-from oneoff.kube.cluster import Cluster
-from oneoff.kube.live import Live, of_manifest, read
-from oneoff.kube.releases import Release
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.release.live import Live, of_manifest, read
+from oneoff.kube.release.releases import Release
 from oneoff.settings import KubernetesSettings
 from tests.integration.kube.workloads import (
     DIGEST,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ClusterError
-from oneoff.kube.client import connect
-from oneoff.kube.connection.transport import Pace
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Scripted, http
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from oneoff.kube.checks import Check
-from oneoff.kube.cluster import Cluster
-from oneoff.kube.jobs import Launch, job
-from oneoff.kube.live import read
-from oneoff.kube.preflight import preflight
+from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.checks.check import Check
+from oneoff.kube.checks.preflight import preflight
+from oneoff.kube.derivation.jobs import Launch, job
+from oneoff.kube.release.live import read
 from oneoff.settings import KubernetesSettings
 from oneoff.settings.kubernetes import SecretKey
 from oneoff.types import RunId

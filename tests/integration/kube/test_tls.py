@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused, UsageError
-from oneoff.kube.client import connect
-from oneoff.kube.connection import tls
-from oneoff.kube.connection.transport import Pace
+from oneoff.kube.api.client import connect
+from oneoff.kube.api.connection import tls
+from oneoff.kube.api.connection.transport import Pace
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.integration.kube.servers import Proxy, Scripted, http, kubeconfig
 from tests.kubernetes import certificates

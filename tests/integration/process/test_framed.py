@@ -12,7 +12,7 @@ import pytest
 
 from oneoff.audit.witness import Sighting
 from oneoff.cli.framed import without_option
-from oneoff.kube.frames import Framed, read
+from oneoff.kube.following.frames import Framed, read
 from tests.cli import Project
 
 NOISY = """

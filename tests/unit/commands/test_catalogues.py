@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oneoff.commands.catalogues import BRIEFLY, Catalogues
+from oneoff.commands.cluster.catalogues import BRIEFLY, Catalogues
 from oneoff.kube.catalogue import ReleaseKey
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task

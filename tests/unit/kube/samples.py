@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from oneoff.kube.derive import Derived, Wish, derive
-from oneoff.kube.workload import Workload, find
+from oneoff.kube.derivation.derive import Derived, Wish, derive
+from oneoff.kube.release.workload import Workload, find
 from oneoff.settings import KubernetesSettings
 
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")

@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from oneoff.errors import ClusterUnreachable
-from oneoff.kube.asking import AT_ONCE, together
-from oneoff.kube.cluster import Cluster
+from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.checks.asking import AT_ONCE, together
 
 
 class Hanging:

@@ -7,10 +7,10 @@ import kubernetes_validate
 import pytest
 
 from oneoff.errors import NotPermitted, ObjectMissing
+from oneoff.kube.api.cluster import Resource
 from oneoff.kube.catalogue import KEY, catalogue_map, key_of, published
-from oneoff.kube.cluster import Resource
-from oneoff.kube.live import Live
 from oneoff.kube.objects import Object
+from oneoff.kube.release.live import Live
 from oneoff.settings import KubernetesSettings
 from oneoff.tasks.document import to_document
 from oneoff.tasks.task import Task

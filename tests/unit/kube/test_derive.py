@@ -9,10 +9,10 @@ import kubernetes_validate
 import pytest
 
 from oneoff.errors import ManifestUnfit, NotDerivable
-from oneoff.kube import rules
-from oneoff.kube.derive import MANAGED, Wish, escaped
-from oneoff.kube.identity import PARTS, identity
-from oneoff.kube.workload import find, flattened
+from oneoff.kube.derivation import rules
+from oneoff.kube.derivation.derive import MANAGED, Wish, escaped
+from oneoff.kube.derivation.identity import PARTS, identity
+from oneoff.kube.release.workload import find, flattened
 from tests import recorded
 from tests.unit.kube.samples import VERSIONS, container_of, derived, found, workload
 

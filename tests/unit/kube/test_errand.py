@@ -7,10 +7,10 @@ import kubernetes_validate
 import pytest
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.errand import ERRAND, Errand, errand_job
-from oneoff.kube.live import Live
+from oneoff.kube.derivation.errand import ERRAND, Errand, errand_job
 from oneoff.kube.names import MAX_NAME
 from oneoff.kube.objects import Object, named
+from oneoff.kube.release.live import Live
 from oneoff.runs.intent import read_intent
 from oneoff.settings import KubernetesSettings, SecretKey
 from tests.unit.kube.samples import VERSIONS, found, workload

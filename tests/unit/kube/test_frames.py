@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneoff.kube.frames import FIRST_FRAME, Framed, frames, last_frame, read
+from oneoff.kube.following.frames import FIRST_FRAME, Framed, frames, last_frame, read
 
 LINES = st.lists(
     st.tuples(

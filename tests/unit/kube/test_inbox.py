@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oneoff.kube.inbox import Broken, Inbox, InboxClosed, Lines, Worker
+from oneoff.kube.following.inbox import Broken, Inbox, InboxClosed, Lines, Worker
 
 
 def test_lines_of_one_log_are_one_entry_and_the_order_stays() -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneoff.errors import NotDerivable
-from oneoff.kube import jobs
-from oneoff.kube.cronjobs import cronjob
-from oneoff.kube.jobs import KINDS, Launch, Made, job
-from oneoff.kube.judging import counting
+from oneoff.kube.checks.judging import counting
+from oneoff.kube.checks.place import of_objects
+from oneoff.kube.derivation import jobs
+from oneoff.kube.derivation.cronjobs import cronjob
+from oneoff.kube.derivation.jobs import KINDS, Launch, Made, job
 from oneoff.kube.names import MAX_SCHEDULED, cronjob_name, job_name, label_value
-from oneoff.kube.place import of_objects
 from oneoff.kube.selectors import counted_by, selects
 from oneoff.schedules.schedule import schedule
 from oneoff.settings import KubernetesSettings, SecretKey

@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oneoff.errors import ClusterError, ClusterUnreachable, LogNotReady, NotPermitted, ObjectMissing
-from oneoff.kube import logreader
-from oneoff.kube.cluster import Cluster
-from oneoff.kube.inbox import Inbox, Lines
-from oneoff.kube.logreader import LogReader, Place, Read, split
+from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.following import logreader
+from oneoff.kube.following.inbox import Inbox, Lines
+from oneoff.kube.following.logreader import LogReader, Place, Read, split
 
 BEGIN = 1_795_000_000 * 1_000_000_000
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from oneoff.errors import ClusterUnreachable
-from oneoff.kube import logreader
-from oneoff.kube.cluster import JOBS, Cluster, Listing, Resource, Selection
-from oneoff.kube.following import follow
+from oneoff.kube.api.cluster import JOBS, Cluster, Listing, Resource, Selection
+from oneoff.kube.following import logreader
+from oneoff.kube.following.follow import follow
 from oneoff.kube.objects import Object
 from oneoff.runs.status import Status
 from tests.kubernetes.followed import BRISK

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oneoff.kube.network import Reach, reach
+from oneoff.kube.checks.network import Reach, reach
 
 Object = dict[str, Any]
 APP = {"app": "shop", "tier": "web"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.pinning import pin
+from oneoff.kube.release.pinning import pin
 
 ONE = f"sha256:{'1' * 64}"
 TWO = f"sha256:{'2' * 64}"

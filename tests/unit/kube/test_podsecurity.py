@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oneoff.kube.podsecurity import violations
+from oneoff.kube.checks.podsecurity import violations
 
 Object = dict[str, Any]
 PROBE: Object = {"httpGet": {"host": "10.0.0.1", "port": 1}}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oneoff.kube.quantities import quantity
-from oneoff.kube.quotas import exceeded
+from oneoff.kube.checks.quantities import quantity
+from oneoff.kube.checks.quotas import exceeded
 
 Object = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.releases import choose
-from oneoff.kube.standing import Standing, bare, standing
+from oneoff.kube.release.releases import choose
+from oneoff.kube.release.standing import Standing, bare, standing
 
 Object = dict[str, Any]
 UNSEEN = "was changed a moment ago, and its controller has not looked at it yet"

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ManifestUnfit, OneoffError
-from oneoff.kube.jobs import Launch, job
-from oneoff.kube.judging import check_network, check_selectors
-from oneoff.kube.place import of_objects
+from oneoff.kube.checks.judging import check_network, check_selectors
+from oneoff.kube.checks.place import of_objects
+from oneoff.kube.derivation.jobs import Launch, job
+from oneoff.kube.release.workload import find, flattened
 from oneoff.kube.shape import TEMPLATE, check
-from oneoff.kube.workload import find, flattened
 from oneoff.settings import KubernetesSettings, SecretKey
 from oneoff.types import RunId
 from tests import recorded

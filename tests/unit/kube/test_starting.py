@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from oneoff.errors import NotDerivable
-from oneoff.kube.starting import Start, start
+from oneoff.kube.derivation.starting import Start, start
 
 ARGV = ("oneoff", "run", "it")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from oneoff.kube.cluster import JOBS, PODS, Listing
+from oneoff.kube.api.cluster import JOBS, PODS, Listing
+from oneoff.kube.following.story import Story, newest_last
+from oneoff.kube.following.watching import Seen
 from oneoff.kube.objects import Object
-from oneoff.kube.story import Story, newest_last
-from oneoff.kube.watching import Seen
 from oneoff.runs.status import Status
 
 RUNNING = {"running": {"startedAt": "2026-11-30T00:00:00Z"}}

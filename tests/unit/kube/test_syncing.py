@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from oneoff.kube import syncing
-from oneoff.kube.derive import MANAGED
-from oneoff.kube.jobs import ENVIRONMENT, INTENT, WORKLOAD
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, WORKLOAD
 from oneoff.kube.syncing import SYNCED, Stamp, stamp_of
 
 STAMP = Stamp(

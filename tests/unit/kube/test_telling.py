@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from oneoff.errors import ClusterUnreachable
-from oneoff.kube.telling import Teller
-from oneoff.kube.verdict import Verdict
+from oneoff.kube.following.telling import Teller
+from oneoff.kube.following.verdict import Verdict
 from oneoff.runs.status import Status
 
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oneoff.kube.cronjobs import slot_of
-from oneoff.kube.jobs import RESULT, RUN_ID
+from oneoff.kube.derivation.cronjobs import slot_of
+from oneoff.kube.derivation.jobs import RESULT, RUN_ID
+from oneoff.kube.following.verdict import Verdict, verdict
 from oneoff.kube.objects import Object
-from oneoff.kube.verdict import Verdict, verdict
 from oneoff.runs.lastwords import MAX_BYTES, LastWords, last_words, read_last_words
 from oneoff.runs.run import Outcome
 from oneoff.runs.slot import Slot

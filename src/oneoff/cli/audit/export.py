@@ -19,7 +19,7 @@ from oneoff.files import replacing
 from oneoff.protocols import Services
 
 if TYPE_CHECKING:
-    from oneoff.commands.remote import Remote
+    from oneoff.commands.cluster.remote import Remote
 
 INCOMPLETE = 1
 

@@ -23,7 +23,7 @@ from oneoff.runs.status import Status
 from oneoff.types import JSONObject
 
 if TYPE_CHECKING:
-    from oneoff.commands.remote import Remote
+    from oneoff.commands.cluster.remote import Remote
 
 PAGE = 500
 """Events whose columns are made equally wide."""

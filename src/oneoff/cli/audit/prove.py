@@ -18,7 +18,7 @@ from oneoff.errors import OneoffError, UsageError
 from oneoff.types import JSONObject
 
 if TYPE_CHECKING:
-    from oneoff.commands.remote import Remote
+    from oneoff.commands.cluster.remote import Remote
 
 
 class ProveErrand(ErrandCommand):

@@ -76,12 +76,12 @@ FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS 
       FROM json_each(:places)) AS place;
 
 -- Only where the log is still as it was when this process last looked: so long, and with that event at its end. The
--- head, and the indexes, follow by triggers.
+-- head, and the indexes, follow by triggers. Values go by their order: by a name, each would be looked up.
 -- name: insert_event
 INSERT INTO audit_event (seq, event_id, type, run_id, actor, task, environment, time, status, measured, hashes, body)
-SELECT :seq, :id, :type, :run_id, :actor, :task, :environment, :time, :status, :measured, :hashes, :body
+SELECT size, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 FROM audit_head
-WHERE size = :seq AND (SELECT event_id FROM audit_event WHERE seq = :seq - 1) IS :before;
+WHERE size = ? AND (SELECT event_id FROM audit_event WHERE seq = size - 1) IS ?;
 
 -- name: insert_event_tables
 INSERT INTO audit_event_table (seq, name, time) SELECT :seq, value, :time FROM json_each(:tables);

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oneoff.errors import ClusterUnreachable
-from oneoff.kube.connection.kubeconfig import IN_CLUSTER, load
+from oneoff.kube.api.connection.kubeconfig import IN_CLUSTER, load
 from oneoff.settings.kubernetes import KubernetesSettings
 
 NOTHING = KubernetesSettings()

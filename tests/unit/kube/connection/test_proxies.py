@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oneoff.kube.connection.proxies import proxy_for
+from oneoff.kube.api.connection.proxies import proxy_for
 
 PROXY = "http://proxy:3128"
 URL = "https://api.prod.example.com:6443"

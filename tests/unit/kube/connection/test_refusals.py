@@ -18,8 +18,8 @@ from oneoff.errors import (
     ObjectMissing,
     VersionGone,
 )
-from oneoff.kube.connection import refusals
-from oneoff.kube.connection.refusals import About
+from oneoff.kube.api.connection import refusals
+from oneoff.kube.api.connection.refusals import About
 from tests.recorded import RECORDINGS
 
 ABOUT = About("https://api:6443", "prod", "shop", "/api/v1/namespaces/shop/pods", "log in again")

@@ -1,0 +1,207 @@
+"""Errands: a verb of oneoff that runs in a short Job of the live release, where the app and its store are.
+
+Nothing of an answer is given before all of it is there, and the Job is deleted once it was read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from oneoff.audit.witness import Sighting
+from oneoff.commands.cluster.catalogues import Catalogues
+from oneoff.commands.cluster.creating import create
+from oneoff.commands.cluster.remote import Remote
+from oneoff.errors import (
+    ClusterError,
+    ErrandFailed,
+    NotDerivable,
+    NotPermitted,
+    ObjectMissing,
+)
+from oneoff.kube.api.cluster import JOBS, SERVICES
+from oneoff.kube.catalogue import key_of, published
+from oneoff.kube.derivation.errand import Errand, errand_job
+from oneoff.kube.following import frames
+from oneoff.kube.following.follow import follow
+from oneoff.kube.following.verdict import Verdict
+from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.release.live import Live, read
+from oneoff.kube.release.releases import Release
+from oneoff.kube.selectors import counted_by
+from oneoff.tasks.fromschema import tasks_of
+from oneoff.tasks.task import Task
+from oneoff.types import new_run_id
+
+_ROLLING: Final[tuple[Release, ...]] = ("running", "target")
+"""Which release is asked during a rollout; where several serve, neither is the running one."""
+_SHOWN: Final = 20
+"""Lines of what a pod has printed that an error shows."""
+_NOT_FOUND: Final = frozenset({126, 127, 128})
+"""Exit codes of a shell and of a container's runtime for a program that is not there, or is none."""
+_KILLED: Final = 128
+"""From here on an exit code is that of a process which was killed: what it has printed may be half of it."""
+_NO_ONEOFF: Final = (
+    "is oneoff in the image? if it is started otherwise there, say so by program; where it is not, its tasks "
+    "are commands with runner = false"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the verb has printed, whole, and how it ended."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+def run(
+    remote: Remote,
+    argv: Sequence[str],
+    *,
+    live: Live | None = None,
+    needs_store: bool = True,
+    accepts: bool = False,
+) -> Answer:
+    """Run ``oneoff ARGV`` in the release.
+
+    The audit log is held against what this user saw of it before, and what was seen now is remembered.
+
+    Args:
+        live: The release; the one that serves where None.
+        needs_store: Whether the verb opens the store.
+        accepts: Whether what is seen takes the place of what was seen before, whatever that was.
+
+    Raises:
+        ErrandFailed: it did not come to its end, with the reason that the cluster or the pod gives.
+        NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
+    """
+    live = live or serving(remote)
+    seen = remote.witness.recall() if remote.witness and needs_store else None
+    errand = Errand(
+        id=new_run_id(remote.clock.now()),
+        argv=tuple(argv),
+        environment=remote.environment.name,
+        actor=remote.actor,
+        actor_kind=remote.actor_kind,
+        needs_store=needs_store,
+        seen=seen.line() if seen else "-",
+    )
+    wanted, container = errand_job(live, remote.where, errand)
+    _check_traffic(remote, wanted)
+    log, verdict = _carried_out(remote, wanted, container)
+    framed = frames.read(log)
+    if framed.exit_code is None or framed.exit_code >= _KILLED:
+        raise _failed(remote, framed, verdict)
+    sighting = Sighting.read(framed.note)
+    if remote.witness and needs_store and sighting is not None:
+        remote.witness.remember(sighting, instead=accepts and framed.exit_code == 0)
+    return Answer(framed.stdout, framed.stderr, framed.exit_code)
+
+
+def serving(remote: Remote) -> Live:
+    """The release to ask. In the middle of a rollout any that serves knows the store.
+
+    Raises:
+        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.release.live.read`.
+    """
+    try:
+        return read(remote.cluster, remote.where)
+    except NotDerivable as unsettled:
+        for release in _ROLLING:
+            with suppress(NotDerivable):
+                return read(remote.cluster, remote.where, release=release)
+        raise unsettled
+
+
+def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
+    """The tasks of the release: as this user or ``kube sync`` has kept them, else asked for.
+
+    Raises:
+        ErrandFailed: the release cannot list them; its own words are in the message.
+        NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
+    """
+    live = live or serving(remote)
+    key, kept = key_of(live, remote.where), Catalogues(remote.settings.user_dir, remote.clock)
+    known = kept.recall(key)
+    if known is None:
+        known = published(remote.cluster, live, remote.where)
+    if known is not None:
+        return known
+    answer = run(remote, ["tasks", "-o", "json"], live=live, needs_store=False)
+    if answer.exit_code != 0:
+        raise _told(f"the release in {remote.environment.name} cannot list its tasks", answer.stderr)
+    document = json.loads(answer.stdout)
+    tasks = tasks_of(document)
+    kept.keep(key, document)
+    return tasks
+
+
+def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes, Verdict]:
+    """The log of the Job, and how it ended; it is gone then, however this goes."""
+    job, _ = create(remote.cluster, wanted)
+    log: list[bytes] = []
+    try:
+        verdict = follow(
+            remote.cluster,
+            job,
+            container=container,
+            start_within=remote.where.start_within,
+            write=log.append,
+            say=remote.say,
+        )
+    finally:
+        with suppress(ClusterError):  # then it goes by itself, some minutes after its end
+            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
+    return b"".join(log), verdict
+
+
+def _check_traffic(remote: Remote, wanted: Object) -> None:
+    """A pod that serves nothing and is sent requests would make an outage of a question."""
+    try:
+        services = remote.cluster.list(SERVICES).items
+    except (NotPermitted, ObjectMissing):
+        return
+    labels = metadata(wanted["spec"]["template"])["labels"]
+    found = counted_by(services, labels)
+    if found:
+        raise NotDerivable(
+            f"{' and '.join(found)} would send requests to the errand's pod, by its labels",
+            next_step="take from network_labels what they select by",
+        )
+
+
+def _failed(remote: Remote, framed: frames.Framed, verdict: Verdict) -> ErrandFailed:
+    """Why there is no answer, and what to do."""
+    place = f"the release in {remote.environment.name}"
+    why = ": ".join(filter(None, [verdict.reason, verdict.message])) or f"it is {verdict.status}"
+    if framed.begun:
+        if verdict.exit_code is not None and verdict.exit_code < _KILLED and not verdict.reason:
+            return ErrandFailed(
+                f"the answer of {place} did not come whole: its log was cut",
+                next_step="ask for less, by --since or --limit; a node keeps some MiB of a log",
+            )
+        return _told(f"{place} did not answer to the end: {why}", framed.stderr)
+    if verdict.exit_code in _NOT_FOUND:
+        return _told(f"{place} could not be asked: {why}", framed.stderr, _NO_ONEOFF)
+    if b"--framed" in framed.stderr:
+        return _told(
+            f"{place} has an older oneoff, which knows no errands",
+            framed.stderr,
+            "bring its oneoff up to date",
+        )
+    return _told(f"{place} could not be asked: {why}", framed.stderr)
+
+
+def _told(what: str, stderr: bytes, next_step: str = "") -> ErrandFailed:
+    """With what the pod has said: its oneoff's own error with its next step, or the end of what there is."""
+    lines = stderr.decode(errors="replace").splitlines()
+    said = [line for line in lines if line.strip()]
+    steps = [line.removeprefix("next:").strip() for line in said if line.startswith("next:")]
+    told = [line for line in said if not line.startswith("next:")][-_SHOWN:]
+    shown = "".join(f"\n{line}" for line in told if line.strip() not in what)
+    return ErrandFailed(f"{what}{shown}", next_step=steps[-1] if steps else next_step)
