@@ -34,6 +34,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _real(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
+    if request.config.option.markexpr != "cluster":
+        pytest.skip("for a real cluster: make test-cluster")
     for name in ("KUBECONFIG", "ONEOFF_TEST_IMAGE"):
         if not os.environ.get(name):
             pytest.skip(f"no cluster: {name} is not set (see tests/cluster/__init__.py)")
@@ -51,4 +53,6 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call" and call.excinfo is not None and _WORLDS in item.config.stash:
         report.sections.append(("the cluster", item.config.stash[_WORLDS].described()))
+    if report.skipped and isinstance(report.longrepr, tuple):  # one line for all of them
+        report.longrepr = (__file__, 0, report.longrepr[2])
     return report

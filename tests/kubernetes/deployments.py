@@ -68,30 +68,27 @@ class Deployments:
 
     def _look(self, deployment: Object) -> None:
         meta, spec = deployment["metadata"], deployment["spec"]
-        namespace, name = meta["namespace"], meta["name"]
         if "deletionTimestamp" in meta:
             return
         text = json.dumps(spec["template"], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:9]
-        sets = [each for each in self.storage.items("apps", "replicasets", namespace) if _owns(meta, each)]
+        sets = [
+            each for each in self.storage.items("apps", "replicasets", meta["namespace"]) if _owns(meta, each)
+        ]
         current = next((each for each in sets if each["metadata"]["labels"][_HASH] == digest), None)
         if current is None:
             revision = 1 + max((int(each["metadata"]["annotations"][_REVISION]) for each in sets), default=0)
             current = self._create(_replica_set(deployment, digest, revision))
             self._merge("deployments", deployment, {"metadata": {"annotations": {_REVISION: str(revision)}}})
-        for each in sets:
-            if each["metadata"]["name"] != current["metadata"]["name"] and each["spec"]["replicas"]:
-                self._merge("replicasets", each, {"spec": {"replicas": 0}})
-        counts = {each["metadata"]["name"]: self._fill(each) for each in [*sets, current]}
-        total, ready = counts[current["metadata"]["name"]]
         wanted = spec["replicas"]
+        old = [each for each in sets if each["metadata"]["uid"] != current["metadata"]["uid"]]
+        left = sum(self._scale(each, 0)[0] for each in old)
+        total, ready = self._scale(current, wanted)
         reason = "NewReplicaSetAvailable" if ready == wanted else "ReplicaSetUpdated"
         available = "MinimumReplicasAvailable" if ready >= wanted else "MinimumReplicasUnavailable"
         status: Object = {
-            "observedGeneration": self.resources.get(self._kind("Deployment"), namespace, name)["metadata"][
-                "generation"
-            ],
-            "replicas": sum(count for count, _ in counts.values()),
+            "observedGeneration": meta["generation"],
+            "replicas": left + total,
             "updatedReplicas": total,
             "readyReplicas": ready,
             "availableReplicas": ready,
@@ -102,12 +99,11 @@ class Deployments:
         }
         self._write_status("Deployment", deployment, status)
 
-    def _fill(self, replica_set: Object) -> tuple[int, int]:
+    def _scale(self, replica_set: Object, wanted: int) -> tuple[int, int]:
         """Make or delete its pods; how many there are, and how many are ready."""
         meta, spec = replica_set["metadata"], replica_set["spec"]
-        wanted = self.resources.get(self._kind("ReplicaSet"), meta["namespace"], meta["name"])["spec"][
-            "replicas"
-        ]
+        if spec["replicas"] != wanted:
+            self._merge("replicasets", replica_set, {"spec": {"replicas": wanted}})
         pods = [
             pod
             for pod in self.storage.items("", "pods", meta["namespace"])
@@ -124,7 +120,8 @@ class Deployments:
             pods.append(self._create({"apiVersion": "v1", "kind": "Pod", "metadata": head} | body))
         ready = sum(map(_ready, pods))
         counts = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
-        self._write_status("ReplicaSet", replica_set, {"observedGeneration": 1, **counts})
+        generation = meta["generation"] + (spec["replicas"] != wanted)
+        self._write_status("ReplicaSet", replica_set, {"observedGeneration": generation, **counts})
         return len(pods), ready
 
     def _point(self, service: Object) -> None:
