@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 
@@ -37,6 +37,8 @@ from oneoff.types import JSON, JSONObject, RunId, from_rfc3339, rfc3339
 VERSION = 1
 """The version of the schema that this client was written for."""
 
+_Page: TypeAlias = tuple[list[Row], Mapping[int, list[str]]]
+"""Rows of events, and the tables of those that have some."""
 _PAGE = 2000
 """Events read at once: no transaction stays open while the caller works on them."""
 _LOCK_TRIES = 20
@@ -158,26 +160,46 @@ class PostgresStore:
         self._change("record", None, {"event": encode(event)}, self._recorded(event))
 
     def events(self, *, start: int = 0, run_id: RunId | None = None) -> Iterator[StoredEvent]:
-        while True:
-            rows, tables = self._page(start) if run_id is None else self._page_of_run(start, run_id)
+        for rows, tables in self._pages(start) if run_id is None else self._pages_of_run(run_id, start):
             for row in rows:
                 yield _stored(row, tables.get(row[0]))
+
+    def _pages(self, start: int) -> Iterator[_Page]:
+        """The whole log. While one page is looked at, the server and a thread are at the next: half of the
+        time of a verification was waiting.
+        """
+        from concurrent.futures import ThreadPoolExecutor  # only who reads all of a log needs it
+
+        with ThreadPoolExecutor(1, thread_name_prefix="oneoff-page") as reader:
+            page = reader.submit(self._page, start)
+            while True:
+                rows, tables = page.result()
+                if len(rows) < _PAGE:
+                    yield rows, tables
+                    return
+                page = reader.submit(self._page, rows[-1][0] + 1)
+                yield rows, tables
+
+    def _pages_of_run(self, run_id: RunId, start: int) -> Iterator[_Page]:
+        while True:
+            rows, tables = self._page_of_run(start, run_id)
+            yield rows, tables
             if len(rows) < _PAGE:
                 return
             start = rows[-1][0] + 1
 
-    def _page(self, start: int) -> tuple[list[Row], Mapping[int, list[str]]]:
+    def _page(self, start: int) -> _Page:
         """Rows of events, and the tables of those that have some."""
-        rows = self._link.ask(self.statements["scan_events"], {"start": start, "limit": _PAGE})
+        rows = self._link.ask_apart(self.statements["scan_events"], {"start": start, "limit": _PAGE})
         tables = dict[int, list[str]]()
         if rows:
             # Later than the events, and none the less theirs: both were written at once, and stay.
             which = {"first": rows[0][0], "last": rows[-1][0]}
-            for seq, name in self._link.ask(self.statements["scan_event_tables"], which):
+            for seq, name in self._link.ask_apart(self.statements["scan_event_tables"], which):
                 tables.setdefault(seq, []).append(name)
         return rows, tables
 
-    def _page_of_run(self, start: int, run_id: RunId) -> tuple[list[Row], Mapping[int, list[str]]]:
+    def _page_of_run(self, start: int, run_id: RunId) -> _Page:
         conditions = " AND ".join(self.statements[name] for name in ("event_run_id", "event_from"))
         values = {"start": start, "limit": _PAGE, "run_id": _escaped(run_id)}
         rows = self._link.ask(self._everywhere(conditions, self.statements["first_events"]), values)
