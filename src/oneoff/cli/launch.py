@@ -161,10 +161,11 @@ def perform(
         image=given["image"],
         variables=_variables(given["variables"]),
     )
-    with letting_go(run_id, remote.environment.name):
+    with letting_go(run_id, remote.environment.name, launched=False):
         launched = (
             supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
         )
+    with letting_go(run_id, remote.environment.name):
         _tell_launched(remote, launched)
         if options.detach:
             _finish(ctx, launched.run, given, found_effects=False)
@@ -206,13 +207,16 @@ def _tell_launched(remote: Remote, launched: Launched) -> None:
 
 
 @contextmanager
-def letting_go(run_id: RunId, environment: str) -> Iterator[None]:
+def letting_go(run_id: RunId, environment: str, *, launched: bool = True) -> Iterator[None]:
     """Ctrl-C lets go of a run, which goes on if it was launched, and says how to come back."""
     try:
         yield
     except KeyboardInterrupt:
         at = f"{run_id} --env {environment}"
-        tell(f"\nrun {run_id} goes on; `oneoff logs -f {at}` comes back to it, `oneoff cancel {at}` ends it")
+        goes_on = "goes on" if launched else "goes on if it was launched already"
+        tell(
+            f"\nrun {run_id} {goes_on}; `oneoff logs -f {at}` comes back to it, `oneoff cancel {at}` ends it"
+        )
         sys.exit(LET_GO)
 
 

@@ -64,6 +64,9 @@ class TaskGroup(ShowingGroup):
             from oneoff.cli.launch import command_of
 
             return args[0], command_of(_session(ctx), given, args[0]), args[1:]
+        if given["environment"]:
+            with showing_errors():  # before the app is looked for, which a laptop need not have
+                _session(ctx).settings.environment_named(given["environment"])
         if any(arg.partition("=")[0] in _READ_ONLY for arg in args):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
@@ -216,7 +219,8 @@ def command_with(ctx: click.Context, command: Sequence[str] = ()) -> Callable[[S
     tail = ["--", *map(shlex.quote, command)] if command else []
 
     def with_options(options: Sequence[str]) -> str:
-        again = {"--run-id", *(option.partition(" ")[0] for option in options)}
+        # Nor with what tells a process that it is the pod: whoever reads this has none.
+        again = {"--run-id", "--here", "--result-file", *(option.partition(" ")[0] for option in options)}
         return " ".join([head, *map(shlex.quote, _without(again, typed)), *options, *tail])
 
     return with_options

@@ -85,4 +85,6 @@ def _answer(asker: Asker, demand: policy.Demand) -> tuple[str, str]:
     answer = asker.text(f"{demand.question} Type {demand.typed} to go on")
     if answer == demand.typed:
         return "environment typed", ""
+    if not answer:
+        return "", "the question was not answered"
     return "", f"{answer!r} is not {demand.typed!r}"

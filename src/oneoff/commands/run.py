@@ -304,7 +304,7 @@ def _confirm(services: Services, request: Request, environment: EnvironmentSetti
     how = confirm(
         request.task, environment, options, asker=services.asker, say=services.say, what=run.in_words
     )
-    if options.here and services.intent is not None and how != policy.NOT_NEEDED:
+    if options.here and services.intent is not None and (options.confirm or how != policy.NOT_NEEDED):
         how = services.intent.confirmation or how  # asked where somebody was; an option tells it here
     return replace(run, confirmation=how)
 

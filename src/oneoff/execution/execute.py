@@ -48,7 +48,7 @@ from oneoff.execution.failure import own_traceback, summary
 from oneoff.execution.held import HeldCommand, HeldFunction
 from oneoff.execution.kept import KeptFunction
 from oneoff.execution.log import RunLogger
-from oneoff.execution.output import own_streams, tee
+from oneoff.execution.output import own_streams, passed_on, tee
 from oneoff.execution.progress import ProgressMeter
 from oneoff.execution.signals import Signals
 from oneoff.execution.supervisor import Supervisor
@@ -426,7 +426,7 @@ class Execution:
 
     def _diverted(self) -> AbstractContextManager[Terminal]:
         if self._run.launcher != FOREGROUND:  # its launcher keeps its output: a file, a pod's log
-            return contextlib.nullcontext(Terminal(2))
+            return passed_on()
         return tee(log_path(self._services.settings.state_dir, self._run.id))
 
 

@@ -25,6 +25,17 @@ _NOBODY_LISTENS = frozenset({errno.EPIPE, errno.EIO, errno.ENXIO})
 
 
 @contextmanager
+def passed_on() -> Iterator[Terminal]:
+    """Leave what is printed to whoever keeps it: a file, a pod's log. A line is there once it is printed.
+
+    Yields:
+        Standard error, for a status line.
+    """
+    with _line_buffered():
+        yield Terminal(2)
+
+
+@contextmanager
 def tee(log_path: Path) -> Iterator[Terminal]:
     """Copy what this process and its children write to descriptors 1 and 2 to a log as well.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, RUN_ID, TASK
+from oneoff.kube.derivation.jobs import DRY_RUN, ENVIRONMENT, INTENT, RESULT, RUN_ID, TASK
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Release, Run
 from oneoff.runs.status import Status
+from oneoff.tasks.task import RAW
 from oneoff.types import RunId, TaskName, from_rfc3339
 
 
@@ -30,7 +31,9 @@ def run_of(job: Object) -> Run:
     intent = read_intent(str(annotations.get(INTENT) or ""))
     container = job["spec"]["template"]["spec"]["containers"][0]
     run_id = run_id_of(job)
-    words = [*(container.get("command") or []), *(container.get("args") or [])]
+    words = [str(word).replace("$$", "$") for key in ("command", "args") for word in container.get(key) or []]
+    if RESULT in annotations:  # the words are oneoff's own, before those of a raw command
+        words = words[words.index("--") + 1 :] if annotations.get(TASK) == RAW and "--" in words else []
     return Run(
         id=run_id,
         app=name_of(job).removesuffix(f"-{run_id}"),
@@ -43,7 +46,8 @@ def run_of(job: Object) -> Run:
         release=Release(),
         environment=str(annotations.get(ENVIRONMENT)),
         confirmation=intent.confirmation if intent else None,
-        command=tuple(str(word).replace("$$", "$") for word in words),
+        dry_run=annotations.get(DRY_RUN) == "true",
+        command=tuple(words) or None,
         launcher=KUBERNETES,
         launch=intent.launch_of(run_id) if intent else None,
     )

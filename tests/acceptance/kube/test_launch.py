@@ -10,6 +10,7 @@ import pytest
 from tests.kubernetes.objects import secret
 from tests.kubernetes.shop import DIGEST, LAPTOP, Shop
 
+PURGE_THERE = ("run", "purge", "--env", "production", "--older-than", "7d")
 CONFIRMED = ("--env", "production", "--confirm", "production")
 
 
@@ -63,12 +64,15 @@ def test_production_wants_its_name(live: Shop) -> None:
     ended = live("run", "purge", "--env", "production", "--older-than", "7d", "--yes")
     assert ended.code == 3
     assert "--confirm production" in ended.err
-    with live.laptop.terminal(
-        *("run", "purge", "--env", "production", "--older-than", "7d"), environ=live.reaching()
-    ) as typist:
+    with live.laptop.terminal(*PURGE_THERE, environ=live.reaching()) as typist:
         typist.read_until("Type production to go on")
         typist.type("staging\n")
         assert typist.end() == 3
+    with live.laptop.terminal(*PURGE_THERE, environ=live.reaching()) as typist:
+        typist.read_until("Type production to go on")
+        typist.type("\x03")
+        assert typist.end(insisting="\x03") == 3
+        assert "the question was not answered" in typist.seen
     assert live.jobs() == []
 
 

@@ -295,7 +295,7 @@ def test_the_verdict_is_that_of_the_run_and_not_of_the_second_start() -> None:
     interrupted = Status.INTERRUPTED
     words = last_words(make_run("r1", status=interrupted, outcome=Outcome(status=interrupted)))
     assert double_start(75, words).status is Status.INTERRUPTED
-    assert double_start(137, "").status is Status.FAILED
+    assert double_start(137, "").status is Status.LOST
     assert double_start(None, "").status is Status.RUNNING
     assert double_start(3, "").status is Status.REFUSED
 

@@ -22,18 +22,22 @@ from oneoff.errors import (
     AlreadyStarted,
     ClusterError,
     Interrupted,
+    InvalidParameters,
     NotDerivable,
     ObjectMissing,
+    Problem,
     Refused,
     UsageError,
 )
-from oneoff.kube.api.cluster import JOBS
+from oneoff.kube.api.cluster import JOBS, Selection
 from oneoff.kube.checks.preflight import preflight
-from oneoff.kube.derivation.jobs import INTENT, KINDS, RUN_ID, Launch, Made, job
+from oneoff.kube.derivation.derive import MANAGED
+from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, KINDS, RUN_ID, TASK, Launch, Made, job
 from oneoff.kube.following.follow import follow
 from oneoff.kube.following.verdict import Verdict
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.release.live import Live
+from oneoff.policy import NOT_NEEDED
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Outcome, Release, Run
 from oneoff.runs.status import Status
@@ -45,6 +49,8 @@ from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID as RUN_ID_FORM
 from oneoff.types import JSONObject, RunId
 
+LONGEST_WORD: Final = 131_071
+"""Bytes of one word of a command line: Linux's MAX_ARG_STRLEN, less the NUL at its end (execve(2))."""
 _MEASURED: Final[dict[bool | None, list[str]]] = {None: [], True: ["--effects"], False: ["--no-effects"]}
 
 
@@ -100,6 +106,8 @@ def launch(remote: Remote, request: LaunchRequest) -> Launched:
 def prepare(remote: Remote, request: LaunchRequest, run: Run) -> tuple[Run, Made]:
     """The run as it is confirmed, and its Job; nothing is created yet, and nobody is asked in vain."""
     _check_options(request)
+    _check_lengths(request)
+    _check_id(remote, request)
     _look(remote, request, _made(remote, request, run))
     how = confirm(
         request.task,
@@ -130,7 +138,8 @@ def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
         raise NotDerivable(
             "\n".join(f"{check.name}: {check.message}" for check in failures), next_step="; ".join(steps)
         )
-    for note in [*request.live.notes, *(check.message for check in checks if check.state == "warning")]:
+    warnings = [check.message for check in checks if check.state == "warning"]
+    for note in dict.fromkeys([*request.live.notes, *warnings]):
         remote.say(f"note: {note}")
 
 
@@ -213,6 +222,38 @@ def _check_options(request: LaunchRequest) -> None:
         raise UsageError(f"{task.name} is a bare command, and takes no options")
 
 
+def _check_lengths(request: LaunchRequest) -> None:
+    """Raise InvalidParameters of values with which the container could not be started."""
+    problems = [
+        Problem(
+            parameter.name,
+            f"is {max(sizes):,} bytes long; allowed: {LONGEST_WORD:,}, as much as one word of the pod's "
+            "command line holds",
+        )
+        for parameter in request.task.parameters
+        if (sizes := [len(word.encode()) for word in _words(parameter, request.texts.get(parameter.name))])
+        and max(sizes) > LONGEST_WORD
+    ]
+    if problems:
+        raise InvalidParameters(
+            problems, next_step="put it where the app can read it, and give the task its name"
+        )
+
+
+def _check_id(remote: Remote, request: LaunchRequest) -> None:
+    """Raise AlreadyStarted where a Job of another task has the run's id: it would be taken for this one."""
+    if request.options.run_id is None:
+        return
+    mine = Selection(labels={**MANAGED, RUN_ID: request.run_id})
+    for one in remote.cluster.list(JOBS, mine).items:
+        task = annotations_of(one).get(TASK)
+        if task not in (None, request.task.name):
+            raise AlreadyStarted(
+                f"run {request.run_id} is of the task {task}, not {request.task.name}",
+                next_step="a new run needs another --run-id",
+            )
+
+
 def record_of(remote: Remote, request: LaunchRequest) -> Run:
     """The run as it is asked for."""
     task, options, now = request.task, request.options, remote.clock.now()
@@ -272,6 +313,7 @@ def launch_of(remote: Remote, request: LaunchRequest, run: Run) -> Launch:
         secrets={_option(task.parameters, name): key for name, key in request.secrets.items()},
         command=task.command if request.bare else None,
         raw=task.command if task.name == RAW else None,
+        dry_run=run.dry_run,
         again=request.again.id if request.again else None,
         environ={**(task.environ if request.bare else {}), **request.variables},
         timeout=task.timeout,
@@ -288,7 +330,7 @@ def _arguments(request: LaunchRequest, run: Run) -> tuple[str, ...]:
     given = [
         *(["--dry-run"] if options.dry_run else []),
         *(word for level in options.require_level for word in ("--require-level", level)),
-        *(["--confirm", run.environment] if run.protected and not options.dry_run else ["--yes"]),
+        *_confirmed(options, run),
         *(["--reason", run.reason] if run.reason else []),
         *_MEASURED[effects.measured],
         *(["--sample", str(effects.sample)] if effects.sample is not None else []),
@@ -299,6 +341,18 @@ def _arguments(request: LaunchRequest, run: Run) -> tuple[str, ...]:
     for parameter in request.task.parameters:
         given += _words(parameter, request.texts.get(parameter.name))
     return tuple(given)
+
+
+def _confirmed(options: Options, run: Run) -> list[str]:
+    """What was confirmed here, and no more: a question that nobody has seen stays unanswered in the pod.
+
+    The settings in the image may demand what those here do not.
+    """
+    if run.confirmation in (None, NOT_NEEDED):
+        named, answered = options.confirm is not None, options.yes
+    else:
+        named, answered = run.protected or options.confirm is not None, True
+    return [*(["--confirm", run.environment] if named else []), *(["--yes"] if answered else [])]
 
 
 def _words(parameter: Parameter, text: Any) -> list[str]:
@@ -333,6 +387,7 @@ def check_departures(remote: Remote, made: Made) -> None:
 def _ours(found: Object, wanted: Object, run_id: RunId) -> Object:
     """The Job that is there, if it is that of this very wish."""
     annotations = metadata(found).get("annotations") or {}
+    environment = annotations.get(ENVIRONMENT)
     if annotations.get(RUN_ID) != run_id:
         raise AlreadyStarted(
             f"a Job {name_of(found)} is there, and it is not oneoff's",
@@ -341,7 +396,8 @@ def _ours(found: Object, wanted: Object, run_id: RunId) -> Object:
     if _does(found) != _does(wanted):
         raise AlreadyStarted(
             f"run {run_id} was launched before, as something else",
-            next_step=f"a new run needs another --run-id; `oneoff logs {run_id} --env ENV` shows that one",
+            next_step=f"a new run needs another --run-id; `oneoff logs {run_id} --env {environment}` "
+            "shows that one",
         )
     return found
 

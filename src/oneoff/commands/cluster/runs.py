@@ -97,7 +97,8 @@ def find(remote: Remote, reference: str) -> RemoteRun:
         raise UsageError(
             f"{reference!r} fits several runs in {where}: {listed}", next_step="give more of the id"
         )
-    return RemoteRun(found[0], run_of(found[0]))
+    app, protected = remote.settings.project, remote.environment.protected
+    return RemoteRun(found[0], replace(run_of(found[0]), app=app, protected=protected))
 
 
 def _fits(run_id: str, reference: str) -> bool:

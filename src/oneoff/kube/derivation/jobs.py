@@ -28,6 +28,8 @@ RELEASE: Final = f"{PREFIX}release"
 WORKLOAD: Final = f"{PREFIX}workload"
 INTENT: Final = f"{PREFIX}intent"
 """What the launcher knows, for the run's record: see :mod:`oneoff.runs.intent`."""
+DRY_RUN: Final = f"{PREFIX}dry-run"
+"""``true`` where nothing of the run is to stay."""
 RESULT: Final = f"{PREFIX}result"
 """``expected`` where the run says itself how it ended; without its word it has not succeeded."""
 IDENTITY: Final = f"{PREFIX}identity"
@@ -113,6 +115,7 @@ class Launch:
     """The bare command, where oneoff is not in the image."""
     raw: tuple[str, ...] | None = None
     """The command of a run that is no task's: of ``oneoff exec``."""
+    dry_run: bool = False
     again: RunId | None = None
     """The earlier run that is repeated: of ``oneoff rerun``."""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -341,5 +344,6 @@ def _annotations(workload: Workload, launch: Launch, image: str) -> dict[str, An
         WORKLOAD: workload.reference,
         **({RUN_ID: launch.run_id} if launch.run_id else {}),
         **({RESULT: "expected"} if launch.command is None else {}),
+        **({DRY_RUN: "true"} if launch.dry_run else {}),
         **launch.marks,
     }

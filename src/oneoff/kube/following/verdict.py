@@ -7,6 +7,7 @@ and did not, has not succeeded. Where a run that lost its pod has said by then h
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -24,6 +25,8 @@ CANNOT_START: Final = frozenset(
 )
 """Reasons for which a container waits that do not go away by waiting a little."""
 
+KILLED: Final = 128
+"""Above it, an exit code is that of a signal."""
 _OWN_CODES: Final = {code: status for status, code in EXIT_CODES.items()} | {2: Status.REFUSED}
 _GOOD: Final = ("Complete", "SuccessCriteriaMet")
 """The second comes first, and says that the first will come; so it is with those of failure."""
@@ -319,9 +322,19 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
             return Verdict(status=Status.SUCCEEDED, exit_code=0)
         message = "it exited with 0 and left no result: nobody knows whether it came to its end"
         return Verdict(status=Status.LOST, exit_code=0, reason="NoResult", message=message)
+    if seen.expected and code is not None and code > KILLED:
+        message = f"{_signal(code - KILLED)} ended it without a word: nobody knows how far it came"
+        return Verdict(status=Status.LOST, exit_code=code, reason="NoResult", message=message)
     status = _OWN_CODES.get(code or 1, Status.FAILED) if seen.expected else Status.FAILED
     message = str(terminated.get("message") or "").strip() or f"exit code {code}"
     return Verdict(status=status, exit_code=code, message=message)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _never_started(pod: Object) -> Verdict:

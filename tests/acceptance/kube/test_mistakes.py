@@ -1,0 +1,54 @@
+"""Mistakes on the laptop are told there, before anything is created."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kubernetes.shop import Shop
+
+
+def test_an_environment_that_is_not_there(live: Shop) -> None:
+    """It is that which is told, not that the laptop has no such task."""
+    ended = live("run", "purge", "--env", "stagin", "--older-than", "3d")
+    assert ended.code == 2
+    assert "there is no environment 'stagin' (did you mean 'staging'?)" in ended.err
+
+
+def test_a_value_that_no_command_line_holds(live: Shop) -> None:
+    """A container with it could not start."""
+    text = "def say(ctx: oneoff.Context, text: str) -> None:\n    print(len(text))\n"
+    (live.image / "admin.py").write_text(
+        f"import oneoff\n\nadmin = oneoff.App('shop')\n\n\n@admin.task\n{text}"
+    )
+    (live.laptop.root / "long").write_text("é" * 65_536)
+    ended = live("run", "say", "--env", "staging", "--text", "@long")
+    assert ended.code == 2
+    assert "text: is 131,072 bytes long" in ended.err
+    assert live.jobs() == []
+    (live.laptop.root / "long").write_text("é" * 65_535)
+    ended = live("run", "say", "--env", "staging", "--text", "@long")
+    assert (ended.code, "65535" in ended.out) == (0, True), ended.err
+
+
+@pytest.mark.parametrize("other", [("run", "nightly"), ("run", "db-migrate")])
+def test_an_id_of_another_task(live: Shop, other: tuple[str, ...]) -> None:
+    """It stays the id of the run that has it, which `wait` goes on to tell of."""
+    assert live("run", "count", "--env", "staging", "--run-id", "r1").code == 0
+    ended = live(*other, "--env", "staging", "--run-id", "r1")
+    assert ended.code == 3
+    assert "run r1 is of the task count, not" in ended.err
+    assert [job["metadata"]["name"] for job in live.jobs()] == ["count-r1"]
+    assert live("wait", "r1", "--env", "staging").out == "run r1 succeeded\n"
+
+
+def test_what_wait_tells_of_a_dry_run(live: Shop) -> None:
+    """It is called one, protected as its environment is, and of the app as `run` says it."""
+    wish = ("run", "purge", "--env", "production", "--older-than", "3d", "--dry-run")
+    launched = live(*wish, "--run-id", "r1", "-o", "json").json
+    told = live("wait", "r1", "--env", "production", "-o", "json").json
+    for name in ("app", "dry_run", "protected", "command", "task", "environment"):
+        assert told[name] == launched[name], name
+    assert told["dry_run"] is told["protected"] is True
+    assert live("wait", "r1", "--env", "production").out == "run r1 (dry run) succeeded\n"
+    raw = live("exec", "--env", "staging", "--run-id", "r2", "-o", "json", "--", "echo", "--", "$(X)").json
+    assert live("wait", "r2", "--env", "staging", "-o", "json").json["command"] == raw["command"]
