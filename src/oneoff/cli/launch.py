@@ -13,7 +13,7 @@ import click
 
 from oneoff.cli.options import collect_texts, run_options, slot, task_options
 from oneoff.cli.output import emit
-from oneoff.cli.runs import LET_GO, ending_line
+from oneoff.cli.runs import FOUND_EFFECTS, LET_GO, ending_line
 from oneoff.cli.session import Session, showing_errors, tell
 from oneoff.errors import InvalidParameters, Problem, TaskNotFound, UsageError, did_you_mean
 from oneoff.runs.document import to_document
@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # loaded where a run is launched: they bring a whole HTTP cli
 
 _SECRET = re.compile(r"secret:([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
-FOUND_EFFECTS = 10
 
 
 def command_of(session: Session, given: Mapping[str, Any], name: str) -> click.Command:

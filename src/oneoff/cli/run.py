@@ -16,7 +16,7 @@ import click
 from oneoff import own
 from oneoff.cli.options import Texts, collect_texts, run_options, task_options
 from oneoff.cli.output import emit
-from oneoff.cli.runs import ending_line
+from oneoff.cli.runs import FOUND_EFFECTS, ending_line
 from oneoff.cli.session import Session, ShowingGroup, showing_errors, tell
 from oneoff.commands.effects import EffectsOptions
 from oneoff.commands.options import Options
@@ -45,8 +45,6 @@ from oneoff.wiring.services import arm_dry_run
 
 _READ_ONLY = frozenset({"--dry-run", "--expect"})
 """Options with which databases that are not declared can be read only."""
-FOUND_EFFECTS = 10
-"""Exit code of a dry run with ``--exit-code`` that found effects."""
 
 
 class TaskGroup(ShowingGroup):

@@ -23,6 +23,8 @@ from oneoff.runs.status import EXIT_CODES, Status
 
 SHOWN = 500
 """Characters of one value that are shown to people."""
+FOUND_EFFECTS = 10
+"""Exit code of a dry run with ``--exit-code`` that found effects."""
 LET_GO = 130
 """Exit code of a command that was interrupted while it watched a run: 128 + SIGINT, as a shell has it."""
 
