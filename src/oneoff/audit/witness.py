@@ -101,3 +101,11 @@ def compare(seen: Sighting, present: Sighting, proof: Sequence[bytes] | None) ->
     if verify_consistency(seen.checkpoint, present.checkpoint, proof):
         return None
     return Change.REWRITTEN
+
+
+def evident(seen: Sighting, present: Sighting) -> Discrepancy | None:
+    """What shows without a proof: of a log that has grown, nobody can tell by its size and root alone."""
+    if seen.log == present.log and seen.checkpoint.size < present.checkpoint.size:
+        return None
+    change = compare(seen, present, ())
+    return Discrepancy(change=change, seen=seen, present=present) if change else None

@@ -30,6 +30,7 @@ from oneoff.errors import (
     OneoffError,
     Refused,
     StoreUnavailable,
+    TaskNotFound,
     UsageError,
 )
 from oneoff.runs.document import to_document
@@ -69,7 +70,10 @@ class TaskGroup(ShowingGroup):
             # Before the app is imported: a connection that it opens then is read-only too.
             ctx.with_resource(arm_dry_run())
         with showing_errors(), _recorded(_session(ctx), lambda: _read_loosely(ctx, args)):
-            return super().resolve_command(ctx, args)
+            try:
+                return super().resolve_command(ctx, args)
+            except TaskNotFound as error:
+                raise _pointing_elsewhere(error, _session(ctx), given) from error.__cause__
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options of the run may stand before the task as well as behind it."""
@@ -81,6 +85,15 @@ def _elsewhere(session: Session, given: Mapping[str, Any]) -> bool:
     if session.embedded or given["here"]:
         return False
     return (given["environment"] or session.settings.environment) in session.settings.in_kubernetes
+
+
+def _pointing_elsewhere(error: TaskNotFound, session: Session, given: Mapping[str, Any]) -> TaskNotFound:
+    """A checkout without the app has the tasks of its environments in Kubernetes all the same."""
+    places = sorted(session.settings.in_kubernetes)
+    if session.embedded or given["environment"] or not places:
+        return error
+    which = " or ".join(f"--env {place}" for place in places)
+    return TaskNotFound(error.message, next_step=f"`oneoff tasks` lists those here; elsewhere with {which}")
 
 
 def _loosely(name: str, words: list[str]) -> dict[str, Any]:

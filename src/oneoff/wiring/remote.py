@@ -37,6 +37,7 @@ def remote(
         clock=SystemClock(),
         actor_kind=current_actor(settings.claims).kind,
         witness=FileWitness(settings.user_dir, place, say) if settings.user_dir else None,
+        told=FileWitness(settings.user_dir, f"{place}#told", say) if settings.user_dir else None,
     )
 
 

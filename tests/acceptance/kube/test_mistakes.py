@@ -12,6 +12,9 @@ def test_an_environment_that_is_not_there(live: Shop) -> None:
     ended = live("run", "purge", "--env", "stagin", "--older-than", "3d")
     assert ended.code == 2
     assert "there is no environment 'stagin' (did you mean 'staging'?)" in ended.err
+    ended = live("run", "purge", "--older-than", "3d")
+    assert ended.code == 2
+    assert "elsewhere with --env production or --env staging" in ended.err
 
 
 def test_a_value_that_no_command_line_holds(live: Shop) -> None:

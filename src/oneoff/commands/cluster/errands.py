@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from oneoff.audit.witness import Sighting
+from oneoff.audit.witness import Sighting, evident
 from oneoff.commands.cluster.catalogues import Catalogues
 from oneoff.commands.cluster.creating import create
 from oneoff.commands.cluster.remote import Remote
@@ -81,6 +81,7 @@ def run(
         NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
     """
     live = live or serving(remote)
+    _ = remote.known  # as it was before this errand
     seen = remote.witness.recall() if remote.witness and needs_store else None
     errand = Errand(
         id=new_run_id(remote.clock.now()),
@@ -99,7 +100,12 @@ def run(
         raise _failed(remote, framed, verdict)
     sighting = Sighting.read(framed.note)
     if remote.witness and needs_store and sighting is not None:
-        remote.witness.remember(sighting, instead=accepts and framed.exit_code == 0)
+        accepted = accepts and framed.exit_code == 0
+        said = seen is not None and evident(seen, sighting)  # by the pod, which had it
+        if accepted or said or not remote.differs(sighting):
+            remote.witness.remember(sighting, instead=accepted)
+        if accepted and remote.told is not None:
+            remote.told.remember(sighting, instead=True)
     return Answer(framed.stdout, framed.stderr, framed.exit_code)
 
 

@@ -145,6 +145,7 @@ def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
 
 def put(remote: Remote, run: Run, made: Made) -> Launched:
     """Create the Job of a run that is confirmed."""
+    _ = remote.known  # as it was before this run
     created, before = create(remote.cluster, made.object)
     job = _ours(created, made.object, run.id)
     return Launched(run=run, job=job, container=made.derived.container, before=before)
@@ -174,7 +175,7 @@ def attend_launched(
             f"{error.message}: run {launched.run.id} goes on unwatched",
             next_step=f"`oneoff wait {launched.run.id} --env {launched.run.environment}` comes back to it",
         ) from error
-    if verdict.words is not None:
+    if verdict.words is not None and not launched.before:  # else it may be of long ago
         remote.saw(verdict.words.log, verdict.words.checkpoint)
     if verdict.unfinished:  # a sidecar keeps it from ending
         with suppress(ObjectMissing):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from oneoff.audit.merkle import Checkpoint
-from oneoff.audit.witness import Sighting
+from oneoff.audit.witness import Sighting, evident
 from oneoff.errors import UsageError
 from oneoff.kube.api.cluster import Caller, Cluster
 from oneoff.protocols import Asker, Clock, Witness
@@ -30,6 +30,8 @@ class Remote:
     """human or ci, as this machine has it."""
     witness: Witness | None
     """What this user saw last of the environment's audit log; None where nothing can be remembered."""
+    told: Witness | None = None
+    """What runs have told of it since: by size and root alone, without a proof that it only grew."""
 
     @property
     def where(self) -> KubernetesSettings:
@@ -45,13 +47,35 @@ class Remote:
         """The name in the records of what is started from here. Raises ClusterError."""
         return self.caller.name
 
+    @cached_property
+    def known(self) -> tuple[Sighting, ...]:
+        """What was remembered of the environment's audit log: to be looked at before anything is begun."""
+        kept = (each.recall() for each in (self.witness, self.told) if each is not None)
+        return tuple(one for one in kept if one is not None)
+
     def saw(self, log: str | None, checkpoint: str | None) -> None:
-        """Remember a state of the environment's audit log, as a process there has told of it."""
+        """Remember a state of the environment's audit log, as a process there has told of it.
+
+        Beside what was proved: else a log that was rewritten would pass for itself once it had grown.
+        """
         if self.witness is None or log is None or checkpoint is None:
             return
         with suppress(ValueError):  # a word of a pod, which may be anything
             seen = Sighting(log=log, checkpoint=Checkpoint.parse(checkpoint), at=self.clock.now())
-            self.witness.remember(seen)
+            if self.differs(seen):
+                return
+            if self.witness.recall() is None:
+                self.witness.remember(seen)
+            if self.told is not None:
+                self.told.remember(seen)
+
+    def differs(self, present: Sighting) -> bool:
+        """Whether it shows that the log is not the one that was known; that is said."""
+        found = [one for one in (evident(seen, present) for seen in self.known) if one is not None]
+        for discrepancy in found[:1]:
+            verify = f"oneoff audit verify --env {self.environment.name}"
+            self.say(f"WARNING: {discrepancy}: `{verify}` says what differs")
+        return bool(found)
 
 
 def kubernetes_of(environment: EnvironmentSettings) -> KubernetesSettings:
