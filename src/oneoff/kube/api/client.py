@@ -19,7 +19,7 @@ import httpx2
 from lightkube import Client, SingleConfig
 from lightkube.config.models import Cluster as LightkubeServer
 from lightkube.config.models import Context, User
-from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.generic_resource import GenericGlobalResource, GenericNamespacedResource, create_api_info
 from lightkube.types import PatchType
 
 from oneoff.errors import ClusterError, ClusterUnreachable, OneoffError, VersionGone
@@ -266,5 +266,9 @@ def _number(said: str) -> int:
 
 @cache
 def _kind(resource: Resource) -> Any:
-    make = create_global_resource if resource in _OF_THE_CLUSTER else create_namespaced_resource
-    return make(resource.group, resource.version, resource.kind, resource.plural)
+    """A class of our own for it. lightkube's registry takes one for each process, and somebody else's may be
+    a model that drops what it does not know.
+    """
+    base = GenericGlobalResource if resource in _OF_THE_CLUSTER else GenericNamespacedResource
+    about = create_api_info(resource.group, resource.version, resource.kind, resource.plural)
+    return type(resource.kind, (base,), {"_api_info": about})
