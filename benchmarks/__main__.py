@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import append, dryrun, following
+from benchmarks import append, dryrun, following, launching
 from benchmarks.paired import ratio, timings
 
 BARE_CLICK = """\
@@ -59,7 +59,7 @@ def main() -> int:
         ("oneoff run noop", "flask --help", 1.0),
     ]
     speeds = [_compare(ratio(taken, name, to), name, to, limit) for name, to, limit in limits]
-    return max(*speeds, append.main(), dryrun.main(), following.main())
+    return max(*speeds, append.main(), dryrun.main(), following.main(), launching.main())
 
 
 def _commands() -> dict[str, list[str]]:
