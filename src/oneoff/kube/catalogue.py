@@ -19,7 +19,7 @@ from oneoff.kube.api.cluster import CONFIG_MAPS, Cluster
 from oneoff.kube.derivation.derive import MANAGED
 from oneoff.kube.derivation.jobs import PREFIX, RELEASE, WORKLOAD
 from oneoff.kube.names import label_value
-from oneoff.kube.objects import Object, digest, metadata
+from oneoff.kube.objects import Object, annotations_of, digest
 from oneoff.kube.release.live import Live
 from oneoff.kube.release.workload import container_of
 from oneoff.settings import KubernetesSettings
@@ -102,7 +102,7 @@ def published(cluster: Cluster, live: Live, settings: KubernetesSettings) -> lis
         found = cluster.get(CONFIG_MAPS, name_of_map(live))
     except (NotPermitted, ObjectMissing):
         return None
-    if (metadata(found).get("annotations") or {}).get(KEY) != key.text:
+    if annotations_of(found).get(KEY) != key.text:
         return None
     try:
         packed = base64.b64decode(str((found.get("binaryData") or {}).get(_FILE)), validate=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from oneoff.kube.api.cluster import MANAGER
 from oneoff.kube.derivation.derive import MANAGED
 from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, PREFIX, WORKLOAD
-from oneoff.kube.objects import Object, canonical, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, canonical, metadata, name_of
 from oneoff.kube.yamltext import dump
 
 SYNCED: Final = f"{PREFIX}synced"
@@ -46,14 +46,14 @@ class Stamp:
 def stamp_of(thing: Object) -> Stamp | None:
     """Whose sync a CronJob or one of its Jobs is of; None where nobody's, or it cannot be read."""
     try:
-        return Stamp(**json.loads(_annotations(thing)[SYNCED]))
+        return Stamp(**json.loads(annotations_of(thing)[SYNCED]))
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def workload_of(cronjob: Object, environment: str) -> str | None:
     """The workload of this environment that oneoff made it for; None where it is another's."""
-    annotations = _annotations(cronjob)
+    annotations = annotations_of(cronjob)
     ours = _managed(cronjob) and annotations.get(ENVIRONMENT) == environment
     return annotations.get(WORKLOAD) if ours else None
 
@@ -65,7 +65,7 @@ def was_synced(cronjob: Object) -> bool:
 
 def whose(cronjob: Object) -> str:
     """Whom it belongs to, in words: another workload or environment, or whoever has set its fields."""
-    annotations = _annotations(cronjob)
+    annotations = annotations_of(cronjob)
     if _managed(cronjob) and ENVIRONMENT in annotations:
         return f"belongs to {annotations.get(WORKLOAD)} of the environment {annotations[ENVIRONMENT]}"
     return made_by(cronjob)
@@ -160,10 +160,6 @@ def _parsed(text: str) -> Any:
 
 def _managed(thing: Object) -> bool:
     return MANAGED.items() <= (metadata(thing).get("labels") or {}).items()
-
-
-def _annotations(thing: Object) -> Mapping[str, str]:
-    return metadata(thing).get("annotations") or {}
 
 
 def _managers(thing: Object) -> list[Object]:

@@ -387,7 +387,7 @@ def check_departures(remote: Remote, made: Made) -> None:
 
 def _ours(found: Object, wanted: Object, run_id: RunId) -> Object:
     """The Job that is there, if it is that of this very wish."""
-    annotations = metadata(found).get("annotations") or {}
+    annotations = annotations_of(found)
     environment = annotations.get(ENVIRONMENT)
     if annotations.get(RUN_ID) != run_id:
         raise AlreadyStarted(

@@ -22,7 +22,7 @@ from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Selection
 from oneoff.kube.derivation.derive import MANAGED
 from oneoff.kube.derivation.jobs import ENVIRONMENT, RESULT, TASK
 from oneoff.kube.following.verdict import Verdict, verdict
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.record import moment, run_id_of, run_of
 from oneoff.kube.syncing import stamp_of
 from oneoff.protocols import Services
@@ -91,7 +91,7 @@ def collect(services: Services, remote: Remote, say: Callable[[str], None]) -> l
     attend(services)
     found = []
     for job in remote.cluster.list(JOBS, Selection(labels=MANAGED)).items:
-        annotations = metadata(job).get("annotations") or {}
+        annotations = annotations_of(job)
         if TASK not in annotations or RESULT in annotations:
             continue
         if annotations.get(ENVIRONMENT) != remote.environment.name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from oneoff.kube.objects import Object, metadata
+from oneoff.kube.objects import Object, annotations_of
 
 ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 """The label of a namespace that names the level; with ``-version`` behind it, whose rules are meant."""
@@ -144,7 +144,7 @@ def _profiles(template: Object, minor: int) -> Iterator[str]:
             yield f"{name} has SELinux options of its own"
         if (context.get("windowsOptions") or {}).get("hostProcess"):
             yield f"{name} is a process of the host"
-    for key, value in (metadata(template).get("annotations") or {}).items():
+    for key, value in annotations_of(template).items():
         if (
             key.startswith(_APPARMOR)
             and value not in ("", "runtime/default")

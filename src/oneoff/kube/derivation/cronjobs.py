@@ -9,7 +9,7 @@ from typing import Final
 
 from oneoff.kube.derivation.jobs import KEPT_FOR, SCHEDULE, Launch, Made, deadline, head_of, job_spec, pod
 from oneoff.kube.names import cronjob_name
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.release.workload import Workload
 from oneoff.runs.slot import Slot, slot_named
 from oneoff.schedules.schedule import Schedule
@@ -76,7 +76,7 @@ def schedule_of(job: Object) -> str | None:
     """The CronJob that a Job is of, by its name; None where a person made it, or something else."""
     owners = metadata(job).get("ownerReferences") or []
     owner = next((str(one["name"]) for one in owners if one.get("kind") == "CronJob"), None)
-    return owner or (metadata(job).get("annotations") or {}).get(SCHEDULE)
+    return owner or annotations_of(job).get(SCHEDULE)
 
 
 def slot_of(job: Object) -> Slot | None:
@@ -87,6 +87,6 @@ def slot_of(job: Object) -> Slot | None:
     schedule = schedule_of(job)
     if schedule is None:
         return None
-    stamp = (metadata(job).get("annotations") or {}).get(_SCHEDULED_AT)
+    stamp = annotations_of(job).get(_SCHEDULED_AT)
     at = datetime.fromisoformat(stamp).astimezone(UTC) if stamp else None
     return slot_named(schedule, name_of(job)) or (Slot(schedule, at) if at else None)

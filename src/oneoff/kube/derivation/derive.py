@@ -10,7 +10,7 @@ from typing import Final
 from oneoff.errors import ManifestUnfit, NotDerivable, did_you_mean
 from oneoff.kube.derivation import rules, volumes
 from oneoff.kube.derivation.starting import start
-from oneoff.kube.objects import Change, Object, metadata, named
+from oneoff.kube.objects import Change, Object, annotations_of, named
 from oneoff.kube.release.workload import Workload, container_of
 from oneoff.settings import KubernetesSettings
 
@@ -216,7 +216,7 @@ def _grace(spec: Object, least: int) -> list[Change]:
 
 
 def _metadata(workload: Workload, settings: KubernetesSettings, wish: Wish) -> tuple[Object, list[Change]]:
-    labels, annotations = workload.pod_labels, dict(metadata(workload.template).get("annotations") or {})
+    labels, annotations = workload.pod_labels, dict(annotations_of(workload.template))
     changes: list[Change] = []
     missing = [key for key in settings.network_labels if key not in labels]
     if missing:

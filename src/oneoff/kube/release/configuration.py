@@ -12,7 +12,7 @@ from functools import partial
 from oneoff.errors import NotPermitted, ObjectMissing
 from oneoff.kube.api.cluster import CLAIMS, CONFIG_MAPS, Cluster
 from oneoff.kube.checks.asking import together
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 
 ABSENT = "absent"
 """In place of the version of a ConfigMap that is not there."""
@@ -32,7 +32,7 @@ class Configuration:
 
 def read_configuration(cluster: Cluster, template: Object) -> Configuration:
     """What this pod template refers to. Raises ClusterError where the cluster does not answer."""
-    annotations = metadata(template).get("annotations") or {}
+    annotations = annotations_of(template)
     found = Configuration()
     wanted = config_maps(template)
     questions = [partial(_read_version, cluster, found, name, wanted[name]) for name in wanted]

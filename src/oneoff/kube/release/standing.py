@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from oneoff.kube.following.verdict import CANNOT_START
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 
 POD_HASH: Final = "pod-template-hash"
 ROLLOUT_HASH: Final = "rollouts-pod-template-hash"
@@ -113,7 +113,7 @@ def _of_set(one: Object, annotation: str, pods: Sequence[Object]) -> Revision:
     """What a ReplicaSet keeps."""
     return Revision(
         name=name_of(one),
-        number=str((metadata(one).get("annotations") or {}).get(annotation) or ""),
+        number=str(annotations_of(one).get(annotation) or ""),
         template=bare(one["spec"]["template"]),
         pods=_owned(pods, metadata(one).get("uid")),
         available=int((one.get("status") or {}).get("availableReplicas") or 0),

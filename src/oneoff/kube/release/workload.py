@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from oneoff.errors import ManifestUnfit, did_you_mean
-from oneoff.kube.objects import Object, metadata, name_of, namespace_of
+from oneoff.kube.objects import Object, annotations_of, metadata, name_of, namespace_of
 from oneoff.kube.shape import OBJECTS, TEMPLATE, check
 
 KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "Rollout", "PodTemplate")
@@ -181,7 +181,7 @@ def container_of(workload: Workload, name: str | None) -> Object:
         ManifestUnfit: there is none of that name, or none is named and there are several.
     """
     containers: list[Object] = workload.template["spec"]["containers"]
-    annotations = metadata(workload.template).get("annotations") or {}
+    annotations = annotations_of(workload.template)
     wanted = name or annotations.get("kubectl.kubernetes.io/default-container")
     names = [str(container.get("name")) for container in containers]
     if wanted is None and len(containers) == 1:
