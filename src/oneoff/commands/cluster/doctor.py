@@ -10,7 +10,7 @@ from oneoff.commands.cluster import errands
 from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import ClusterError, CredentialsRefused, NotPermitted, OneoffError, Refused, UsageError
 from oneoff.kube.api.cluster import NAMESPACES
-from oneoff.kube.checks.rights import Right, by_verb, role
+from oneoff.kube.checks.rights import Right, by_verb, not_given, role
 from oneoff.kube.release.workload import parsed
 from oneoff.kube.yamltext import dump
 from oneoff.protocols import Finding
@@ -112,7 +112,7 @@ def _rights(remote: Remote) -> list[Finding]:
     findings, missing = list[Finding](), list[Right]()
     for name, rights in by_verb(_kind(remote)).items():
         try:
-            lacking = [right for right in rights if not right.given(remote.cluster)]
+            lacking = not_given(remote.cluster, rights)
         except ClusterError as error:
             return [*findings, _bad(name, error)]
         findings.append(_of_verb(name, rights, lacking))

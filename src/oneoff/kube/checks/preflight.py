@@ -6,15 +6,13 @@ Nothing is created, and no check stops the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
 from oneoff.kube.api.cluster import JOBS, Cluster
-from oneoff.kube.checks.asking import together
 from oneoff.kube.checks.check import Check, not_looked_at
 from oneoff.kube.checks.judging import judge
 from oneoff.kube.checks.place import look
-from oneoff.kube.checks.rights import RUNS, Right
+from oneoff.kube.checks.rights import RUNS, Right, not_given
 from oneoff.kube.derivation.jobs import Made
 from oneoff.kube.objects import name_of
 from oneoff.kube.release.live import Live
@@ -37,7 +35,6 @@ def check_rights(
 ) -> list[Check]:
     """Whether the user has these rights; first what it cannot do without."""
     step = f"ask for it in {cluster.namespace}; `oneoff doctor --env …` prints a Role that gives it"
-    granted = together(cluster, [partial(right.given, cluster) for right in rights])
     checks = [
         Check(
             "rights",
@@ -45,8 +42,7 @@ def check_rights(
             f"you may not {right}, and cannot {right.purpose}",
             step,
         )
-        for right, has in zip(rights, granted, strict=True)
-        if not has
+        for right in not_given(cluster, rights)
     ]
     return checks or [Check("rights", "ok", well)]
 

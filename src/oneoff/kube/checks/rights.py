@@ -5,8 +5,9 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/ has the words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from oneoff.kube.api.cluster import (
@@ -32,6 +33,7 @@ from oneoff.kube.api.cluster import (
     Cluster,
     Resource,
 )
+from oneoff.kube.checks.asking import together
 from oneoff.kube.objects import Object, digest
 
 
@@ -103,6 +105,12 @@ _WORKLOADS: Final = {
     "PodTemplate": (POD_TEMPLATES, None),
 }
 """By its kind: what a workload is, and where its revisions are."""
+
+
+def not_given(cluster: Cluster, rights: Sequence[Right]) -> list[Right]:
+    """Those of them that the user has not, in their order. Raises ClusterError."""
+    granted = together(cluster, [partial(right.given, cluster) for right in rights])
+    return [right for right, has in zip(rights, granted, strict=True) if not has]
 
 
 def by_verb(kind: str | None) -> dict[str, tuple[Right, ...]]:
