@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from oneoff.kube.api.cluster import CRONJOBS, JOBS
+from oneoff.kube.api.connection.http import Request
 from oneoff.kube.objects import Object, metadata, name_of
 from tests.cluster.world import World
 
@@ -70,11 +71,14 @@ def test_a_slot_runs_once(world: World, schedule: Object) -> None:
 def test_what_somebody_else_changed_is_not_taken(world: World, schedule: Object) -> None:
     """The conflict names its owner, and only --adopt takes it over."""
     name = name_of(schedule)
-    path = f"apis/batch/v1/namespaces/{world.namespace}/cronjobs/{name}"
-    world.admin._http.patch(
-        f"{path}?fieldManager=somebody-else",
-        json={"spec": {"schedule": "0 4 * * *"}},
-        headers={"Content-Type": "application/merge-patch+json"},
+    world.ask(
+        Request(
+            method="PATCH",
+            path=f"apis/batch/v1/namespaces/{world.namespace}/cronjobs/{name}",
+            query={"fieldManager": "somebody-else"},
+            body=b'{"spec": {"schedule": "0 4 * * *"}}',
+            content_type="application/merge-patch+json",
+        )
     )
     refused = world("kube", "sync", *CLUSTER, "--yes")
     assert refused.code == 3, f"{refused.code}\n{refused.out}\n{refused.err}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from oneoff.kube.api.cluster import (
     Resource,
     Selection,
 )
+from oneoff.kube.api.connection.http import Request
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.cli import ONEOFF, Ended, Project
@@ -135,7 +137,12 @@ class World:
 
     def post(self, path: str, body: Object) -> Object:
         """To a subresource, which the seam of the product has no use for."""
-        answer: Object = self.admin._http.post(f"api/v1/namespaces/{self.namespace}/{path}", json=body).json()
+        path = f"api/v1/namespaces/{self.namespace}/{path}"
+        return self.ask(Request(method="POST", path=path, body=json.dumps(body).encode()))
+
+    def ask(self, request: Request) -> Object:
+        """Whatever the seam has no method for."""
+        answer: Object = json.loads(self.admin._transport.send(request).body)
         return answer
 
     def jobs(self, run_id: str) -> list[Object]:
@@ -354,4 +361,4 @@ def _remove(world: World) -> None:
         print(f"{world.records} stays on the node {world.node}: {error}", file=sys.stderr)
     finally:
         with suppress(ClusterError):
-            world.admin._http.request("DELETE", f"api/v1/namespaces/{world.namespace}")
+            world.ask(Request(method="DELETE", path=f"api/v1/namespaces/{world.namespace}"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from oneoff.commands.cluster.remote import Remote, kubernetes_of, place_of
-from oneoff.errors import UsageError
+from oneoff.kube.api.client import connect
 from oneoff.protocols import Asker
 from oneoff.settings import Settings
 from oneoff.stores.witness import FileWitness
@@ -24,8 +23,6 @@ def remote(
     """
     named = settings.environment_named(environment)
     where = kubernetes_of(named)
-    with _needing_lightkube():
-        from oneoff.kube.api.client import connect  # after the checks: it loads a whole HTTP client
     cluster = connect(where)
     place = place_of(cluster.context, cluster.namespace, where.workload)
     return Remote(
@@ -39,14 +36,3 @@ def remote(
         witness=FileWitness(settings.user_dir, place, say) if settings.user_dir else None,
         told=FileWitness(settings.user_dir, f"{place}#told", say) if settings.user_dir else None,
     )
-
-
-@contextmanager
-def _needing_lightkube() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise UsageError(
-            f"an environment in Kubernetes needs lightkube, which cannot be imported: {error}",
-            next_step="pip install 'oneoff[kubernetes]'",
-        ) from error

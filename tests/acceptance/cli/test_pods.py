@@ -53,7 +53,7 @@ def pod(tmp_path: Path) -> Project:
 
 
 HIDDEN = (
-    "import sys; sys.modules.update(dict.fromkeys(('lightkube', 'httpx2', 'msgspec', 'yaml')))\n"
+    "import sys; sys.modules.update(dict.fromkeys(('msgspec', 'yaml', 'python_socks')))\n"
     "sys.argv[0] = 'oneoff'; from oneoff.cli.main import main; main()"
 )
 """oneoff in an image without the extra for Kubernetes."""

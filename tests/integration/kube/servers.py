@@ -87,14 +87,19 @@ class Scripted:
 
 
 class Proxy:
-    """Leads CONNECT, and whole URLs, to wherever ``to`` says; or refuses with a code."""
+    """Leads CONNECT, whole URLs and SOCKS 5 to wherever ``to`` says; or refuses with a code."""
 
-    def __init__(self, to: int, *, refuses: int | None = None) -> None:
+    def __init__(
+        self, to: int, *, refuses: int | None = None, tls: ssl.SSLContext | None = None, socks: bool = False
+    ) -> None:
         self.requests: list[str] = []
         self._to = to
         self._refuses = refuses
+        self._tls = tls
+        self._socks = socks
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://user:secret@127.0.0.1:{self._socket.getsockname()[1]}"
+        scheme = "socks5" if socks else "https" if tls else "http"
+        self.url = f"{scheme}://user:secret@127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._serve, daemon=True).start()
@@ -113,7 +118,13 @@ class Proxy:
             threading.Thread(target=self._lead, args=(connection,), daemon=True).start()
 
     def _lead(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            opened.enter_context(connection)
+            if self._tls is not None:
+                connection = opened.enter_context(self._tls.wrap_socket(connection, server_side=True))
+            if self._socks:
+                self._lead_socks(connection)
+                return
             head = connection.recv(65536)
             self.requests.append(head.split(b"\r\n")[0].decode())
             if self._refuses:
@@ -124,10 +135,29 @@ class Proxy:
                     connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
                 else:
                     server.sendall(head)
-                back = threading.Thread(target=_copy, args=(server, connection), daemon=True)
-                back.start()
-                _copy(connection, server)
-                back.join()
+                _join(connection, server)
+
+    def _lead_socks(self, connection: socket.socket) -> None:
+        """RFC 1928 and 1929: one method, one login, one name."""
+        connection.recv(65536)
+        connection.sendall(b"\x05\x02")
+        login = connection.recv(65536)
+        assert login == b"\x01\x04user\x06secret"
+        connection.sendall(b"\x01\x00")
+        wanted = connection.recv(65536)
+        assert wanted[3] == 3, "a name, which the proxy looks up"
+        self.requests.append(f"{wanted[5:-2].decode()}:{int.from_bytes(wanted[-2:], 'big')}")
+        connection.sendall(b"\x05" + (b"\x02" if self._refuses else b"\x00") + b"\x00\x01" + bytes(6))
+        if not self._refuses:
+            with socket.create_connection(("127.0.0.1", self._to)) as server:
+                _join(connection, server)
+
+
+def _join(one: socket.socket, other: socket.socket) -> None:
+    back = threading.Thread(target=_copy, args=(other, one), daemon=True)
+    back.start()
+    _copy(one, other)
+    back.join()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

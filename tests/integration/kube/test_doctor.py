@@ -145,12 +145,12 @@ def test_an_environment_that_is_not_in_kubernetes(live: Shop) -> None:
     assert "the environment local is not in Kubernetes" in ended.err
 
 
-def test_without_lightkube(live: Shop) -> None:
-    hidden = "import sys; sys.modules['lightkube'] = None; sys.argv[0] = 'oneoff'\n"
+def test_without_the_extra_for_kubernetes(live: Shop) -> None:
+    hidden = "import sys; sys.modules['yaml'] = None; sys.argv[0] = 'oneoff'\n"
     hidden += "from oneoff.cli.main import main; main()"
     ended = live("doctor", "--env", "production", program=(sys.executable, "-c", hidden))
     assert ended.code == 2
-    assert "needs lightkube" in ended.err
+    assert "needs PyYAML" in ended.err
     assert "pip install 'oneoff[kubernetes]'" in ended.err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -200,6 +201,53 @@ def test_a_proxy_that_is_none(tmp_path: Path, url: str) -> None:
         ask(kubeconfig(tmp_path, "https://api.example", cluster={"proxy-url": url}))
 
 
-def test_a_proxy_of_the_other_kind_needs_its_library(tmp_path: Path) -> None:
-    with pytest.raises((UsageError, ClusterUnreachable)):
+def test_a_proxy_of_https(tmp_path: Path, files: Certificates) -> None:
+    """TLS to the proxy, and within it TLS to the server; a large answer comes through whole."""
+    authority = {"certificate-authority": str(files.authority)}
+    large = http({"major": "1", "minor": "28", "more": "x" * 3_000_000})
+    for answer in (VERSION, large):
+        with (
+            Scripted(answer, tls=files.context()) as server,
+            Proxy(server.port, tls=files.context()) as proxy,
+        ):
+            trust = authority | {"tls-server-name": SERVER_NAME, "proxy-url": proxy.url}
+            assert ask(kubeconfig(tmp_path, "https://api.example:6443", cluster=trust)) == (1, 28)
+        assert proxy.requests == ["CONNECT api.example:6443 HTTP/1.1"]
+
+
+def test_a_proxy_of_https_that_nobody_trusts(tmp_path: Path, files: Certificates) -> None:
+    with Proxy(0, tls=files.context()) as proxy, pytest.raises(ClusterUnreachable, match="not trusted"):
+        ask(kubeconfig(tmp_path, "https://api.example:6443", cluster={"proxy-url": proxy.url}))
+
+
+def test_a_proxy_of_plain_http_is_told_the_whole_url(tmp_path: Path) -> None:
+    with Scripted(VERSION) as server, Proxy(server.port) as proxy:
+        environ = kubeconfig(tmp_path, "http://api.example/k8s/")
+        assert ask(environ | {"HTTP_PROXY": proxy.url}) == (1, 28)
+    assert proxy.requests == ["GET http://api.example/k8s/version HTTP/1.1"]
+    assert b"Host: api.example" in server.requests[0]
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_proxy_of_socks(tmp_path: Path, files: Certificates, scheme: str) -> None:
+    trust = {"certificate-authority": str(files.authority), "tls-server-name": SERVER_NAME}
+    with Scripted(VERSION, tls=files.context()) as server, Proxy(server.port, socks=True) as proxy:
+        trust |= {"proxy-url": proxy.url.replace("socks5", scheme)}
+        assert ask(kubeconfig(tmp_path, "https://api.example:6443", cluster=trust)) == (1, 28)
+    assert proxy.requests == ["api.example:6443"]
+
+
+def test_a_proxy_of_socks_that_refuses(tmp_path: Path) -> None:
+    with (
+        Proxy(0, refuses=2, socks=True) as proxy,
+        pytest.raises(ClusterUnreachable, match=r"the proxy .* not let") as caught,
+    ):
+        ask(kubeconfig(tmp_path, "https://api.example:6443", cluster={"proxy-url": proxy.url}))
+    assert "secret" not in caught.value.message
+
+
+def test_a_proxy_of_socks_needs_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(UsageError, match="needs python-socks") as caught:
         ask(kubeconfig(tmp_path, "https://api.example", cluster={"proxy-url": "socks5://127.0.0.1:1"}))
+    assert caught.value.next_step == "pip install python-socks"

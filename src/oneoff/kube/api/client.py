@@ -1,7 +1,8 @@
-"""The `Cluster` seam over lightkube, with generic resources: raw JSON both ways.
+"""The `Cluster` seam over HTTP: raw JSON both ways, whatever the kind of object.
 
-What lightkube's client cannot ask for (bookmarks and a time limit of a watch, ``sinceTime`` of a log, the
-deletion of one uid only) goes over an HTTP client of our own, on the same transport.
+lightkube fits the seam too. Its import, with the HTTP library below it, takes longer than kubectl takes to
+create a Job, and it has none of what is hard about a cluster: plugins, expiry, proxies, what may be repeated,
+what a broken watch means. That is in :mod:`oneoff.kube.api.connection`.
 """
 
 from __future__ import annotations
@@ -10,25 +11,27 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 from urllib.parse import quote
 
-import httpx2
-from lightkube import Client, SingleConfig
-from lightkube.config.models import Cluster as LightkubeServer
-from lightkube.config.models import Context, User
-from lightkube.generic_resource import GenericGlobalResource, GenericNamespacedResource, create_api_info
-from lightkube.types import PatchType
-
-from oneoff.errors import ClusterError, ClusterUnreachable, OneoffError, VersionGone
-from oneoff.kube.api.cluster import EVERYTHING, MANAGER, NAMESPACES, Caller, Listing, Resource, Selection
+from oneoff.errors import ClusterError, OneoffError, VersionGone
+from oneoff.kube.api.cluster import (
+    EVERYTHING,
+    MANAGER,
+    NAMESPACES,
+    PODS,
+    Caller,
+    Listing,
+    Resource,
+    Selection,
+)
 from oneoff.kube.api.connection import kubeconfig, refusals
 from oneoff.kube.api.connection.credentials import login_of
+from oneoff.kube.api.connection.http import TIMEOUT, Request
 from oneoff.kube.api.connection.kubeconfig import Target
 from oneoff.kube.api.connection.proxies import proxy_for
-from oneoff.kube.api.connection.transport import STREAM, TIMEOUT, Pace, StreamLost, Transport, lines
+from oneoff.kube.api.connection.transport import Pace, StreamLost, Transport
 from oneoff.kube.objects import Object
 from oneoff.settings.kubernetes import KubernetesSettings
 
@@ -58,15 +61,8 @@ def connect(
         ClusterUnreachable: there is no such context, or the kubeconfig cannot be used.
     """
     target = kubeconfig.load(settings, environ)
-    try:
-        httpx2.URL(target.server.url)
-    except httpx2.InvalidURL as error:
-        raise ClusterUnreachable(
-            f"the server of the context {target.context} is no URL: {target.server.url!r} ({error})"
-        ) from error
     proxy = target.server.proxy or proxy_for(target.server.url, environ)
-    transport = Transport(target, login_of(target, environ), proxy=proxy, pace=pace)
-    return KubernetesCluster(target, transport)
+    return KubernetesCluster(target, Transport(target, login_of(target, environ), proxy=proxy, pace=pace))
 
 
 class KubernetesCluster:
@@ -76,26 +72,9 @@ class KubernetesCluster:
         self.namespace = target.namespace
         self.context = target.context
         self._transport = transport
-        # The transport alone knows certificates and tokens: lightkube is to load none.
-        server = LightkubeServer(server=target.server.url, insecure=True)
-        self._lightkube = Client(
-            SingleConfig(target.context, Context(cluster=target.context), server, User()),
-            namespace=target.namespace,
-            field_manager=MANAGER,
-            trust_env=False,
-            timeout=httpx2.Timeout(TIMEOUT),
-            transport=transport,
-        )
-        self._http = httpx2.Client(
-            base_url=target.server.url,
-            trust_env=False,
-            timeout=httpx2.Timeout(TIMEOUT),
-            transport=transport,
-        )
 
     def get(self, resource: Resource, name: str) -> Object:
-        with _understood():
-            return dict(self._lightkube.get(_kind(resource), name))
+        return self._ask(Request(path=self._path(resource, name)))
 
     def list(self, resource: Resource, selection: Selection = EVERYTHING) -> Listing:
         for _ in range(_ATTEMPTS - 1):
@@ -104,24 +83,22 @@ class KubernetesCluster:
         return self._list(resource, selection)
 
     def create(self, resource: Resource, thing: Object, *, dry_run: bool = False) -> Object:
-        with _understood():
-            return dict(self._lightkube.create(_kind(resource)(thing), dry_run=dry_run))
+        return self._ask(_creation(self._path(resource), resource, thing, dry_run=dry_run))
 
     def rehearse(self, resource: Resource, thing: Object) -> Sequence[str]:
-        query = {"dryRun": "All", "fieldManager": MANAGER}
-        answer = self._http.post(self._path(resource), params=query, json=thing)
-        said = ", ".join(answer.headers.get_list("Warning"))
+        answer = self._transport.send(_creation(self._path(resource), resource, thing, dry_run=True))
+        said = ", ".join(answer.headers.get_all("Warning") or ())
         return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(said)]
 
     def apply(
         self, resource: Resource, thing: Object, *, dry_run: bool = False, force: bool = False
     ) -> Object:
-        with _understood():
-            return dict(self._lightkube.apply(_kind(resource)(thing), dry_run=dry_run, force=force))
+        query = _writing(dry_run=dry_run) | ({"force": "true"} if force else {})
+        path = self._path(resource, thing["metadata"]["name"])
+        return self._ask(_patch(path, _typed(resource, thing), "apply-patch+yaml", query))  # JSON is YAML
 
     def patch(self, resource: Resource, name: str, change: Object) -> Object:
-        with _understood():
-            return dict(self._lightkube.patch(_kind(resource), name, change, patch_type=PatchType.MERGE))
+        return self._ask(_patch(self._path(resource, name), change, "merge-patch+json", _writing()))
 
     def delete(
         self, resource: Resource, name: str, *, uid: str, grace: int | None = None, orphan: bool = False
@@ -134,7 +111,7 @@ class KubernetesCluster:
         }
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        self._http.request("DELETE", self._path(resource, name), json=options)
+        self._transport.send(Request(method="DELETE", path=self._path(resource, name), body=_json(options)))
 
     def watch(
         self, resource: Resource, selection: Selection, *, version: str, seconds: float
@@ -147,11 +124,9 @@ class KubernetesCluster:
             "timeoutSeconds": str(limit),
             **_query(selection),
         }
-        timeout = httpx2.Timeout(TIMEOUT, read=limit + _GRACE)
-        with (
-            contextlib.suppress(StreamLost),
-            contextlib.closing(self._stream(self._path(resource), query, timeout)) as found,
-        ):
+        request = Request(path=self._path(resource), query=query, stream=True, timeout=limit + _GRACE)
+        found = self._transport.lines(request, whole=True)
+        with contextlib.suppress(StreamLost), contextlib.closing(found):
             for line in found:
                 yield self._event(line)
 
@@ -161,9 +136,11 @@ class KubernetesCluster:
         query = {"container": container, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
         query |= {"sinceTime": since} if since else {}
-        timeout = httpx2.Timeout(TIMEOUT, read=SILENCE if follow else 2 * TIMEOUT)
-        path = f"api/v1/namespaces/{self.namespace}/pods/{quote(pod, safe='')}/log"
-        return self._stream(path, query, timeout)
+        path = f"{self._path(PODS, pod)}/log"
+        silence = SILENCE if follow else 2 * TIMEOUT
+        return self._transport.lines(
+            Request(path=path, query=query, stream=True, timeout=silence), whole=False
+        )
 
     def whoami(self) -> Caller:
         with _understood():
@@ -186,41 +163,37 @@ class KubernetesCluster:
 
     def version(self) -> tuple[int, int]:
         with _understood():
-            said = self._http.get("version").json()
+            said = self._ask(Request(path="version"))
             return _number(said["major"]), _number(said["minor"])
 
     def hang_up(self) -> None:
         self._transport.streams.hang_up()
 
     def close(self) -> None:
-        self._lightkube.close()
-        self._http.close()
+        self._transport.close()
+
+    def _ask(self, request: Request) -> Object:
+        with _understood():
+            return dict(json.loads(self._transport.send(request).body))
 
     def _list(self, resource: Resource, selection: Selection) -> Listing:
         # A server says them of the whole list only.
         words = {"apiVersion": resource.api_version, "kind": resource.kind}
+        query = {"limit": str(_PAGE), **_query(selection)}
+        items: list[Object] = []
         with _understood():
-            found: Any = self._lightkube.list(
-                _kind(resource),
-                chunk_size=_PAGE,
-                labels=dict(selection.labels) or None,
-                fields=dict(selection.fields) or None,
-            )
-            items = [words | item for item in found]
-            return Listing(items, found.resourceVersion)
+            while True:
+                page = self._ask(Request(path=self._path(resource), query=query))
+                items += [words | item for item in page["items"]]
+                query["continue"] = page["metadata"].get("continue") or ""
+                if not query["continue"]:
+                    return Listing(items, page["metadata"]["resourceVersion"])
 
     def _path(self, resource: Resource, name: str = "") -> str:
         root = f"apis/{resource.group}" if resource.group else "api"
-        path = f"{root}/{resource.version}/namespaces/{self.namespace}/{resource.plural}"
+        space = "" if resource in _OF_THE_CLUSTER else f"/namespaces/{self.namespace}"
+        path = f"{root}/{resource.version}{space}/{resource.plural}"
         return f"{path}/{quote(name, safe='')}" if name else path
-
-    def _stream(self, path: str, query: dict[str, str], timeout: httpx2.Timeout) -> Generator[bytes]:
-        request = self._http.build_request(
-            "GET", path, params=query, timeout=timeout, extensions={STREAM: True}
-        )
-        response = self._http.send(request, stream=True)
-        with self._transport.streams.reading(response):
-            yield from lines(response, whole="watch" in query)
 
     def _event(self, line: bytes) -> tuple[str, Object]:
         with _understood():
@@ -233,11 +206,7 @@ class KubernetesCluster:
 
 @contextlib.contextmanager
 def _understood() -> Iterator[None]:
-    """Turn what lightkube raises about an answer into an error of ours.
-
-    The transport has seen to HTTP. What is left is JSON that is of no Kubernetes, about which lightkube, and
-    what it reads JSON with, raise whatever they meet.
-    """
+    """Turn what reading an answer raises into an error of ours: JSON may be of no Kubernetes."""
     try:
         yield
     except OneoffError:
@@ -247,6 +216,29 @@ def _understood() -> Iterator[None]:
             f"the API server's answer is none that Kubernetes gives: {type(error).__name__}: {error}",
             next_step="does a proxy answer in its place?",
         ) from error
+
+
+def _creation(path: str, resource: Resource, thing: Object, *, dry_run: bool) -> Request:
+    body = _json(_typed(resource, thing))
+    return Request(method="POST", path=path, query=_writing(dry_run=dry_run), body=body)
+
+
+def _patch(path: str, change: Object, form: str, query: Mapping[str, str]) -> Request:
+    return Request(
+        method="PATCH", path=path, query=query, body=_json(change), content_type=f"application/{form}"
+    )
+
+
+def _writing(*, dry_run: bool = False) -> dict[str, str]:
+    return {"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {})
+
+
+def _typed(resource: Resource, thing: Object) -> Object:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **thing}
+
+
+def _json(value: Object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _query(selection: Selection) -> dict[str, str]:
@@ -262,13 +254,3 @@ def _number(said: str) -> int:
     """``28+``, as some managed clusters say it, is 28."""
     found = re.match(r"\d+", said)
     return int(found.group()) if found else 0
-
-
-@cache
-def _kind(resource: Resource) -> Any:
-    """A class of our own for it. lightkube's registry takes one for each process, and somebody else's may be
-    a model that drops what it does not know.
-    """
-    base = GenericGlobalResource if resource in _OF_THE_CLUSTER else GenericNamespacedResource
-    about = create_api_info(resource.group, resource.version, resource.kind, resource.plural)
-    return type(resource.kind, (base,), {"_api_info": about})

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from oneoff.errors import ClusterUnreachable, ManifestUnfit, did_you_mean
 from oneoff.kube.manifests import read_manifests
@@ -234,7 +235,7 @@ def _server(entry: _Entry, name: str) -> Server:
         raise _broken(f"the cluster {name} has both a certificate-authority and insecure-skip-tls-verify")
     extensions = table.get("extensions") or []
     return Server(
-        url=url if "://" in url else f"http://{url}",
+        url=_url(url if "://" in url else f"http://{url}", name),
         authority=authority,
         insecure=insecure,
         tls_name=_text(table, "tls-server-name"),
@@ -243,6 +244,17 @@ def _server(entry: _Entry, name: str) -> Server:
             (each.get("extension") for each in extensions if each.get("name") == _PLUGIN_EXTENSION), None
         ),
     )
+
+
+def _url(url: str, name: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _broken(f"the server of the cluster {name} is no URL of http or https: {url!r}")
+    return url
 
 
 def _text(table: Object, key: str) -> str | None:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator
 
-import httpx2
-
 from oneoff.errors import ClusterUnreachable
+from oneoff.kube.api.connection.http import Answer
 
 
 class Streams:
     """Answers that are open, and threads that wait for their turn to ask again."""
 
     def __init__(self) -> None:
-        self._open: set[httpx2.Response] = set()
+        self._open: set[Answer] = set()
         self._changed = threading.Condition()
         self._times = 0
 
     @contextlib.contextmanager
-    def reading(self, response: httpx2.Response) -> Iterator[None]:
+    def reading(self, answer: Answer) -> Iterator[None]:
         """While an answer is read."""
         with self._changed:
-            self._open.add(response)
+            self._open.add(answer)
         try:
             yield
         finally:
             with self._changed:
-                self._open.discard(response)
-            response.close()
+                self._open.discard(answer)
+            answer.close()
 
     def pause(self, seconds: float) -> None:
         """Wait before asking again. Raises ClusterUnreachable where somebody hung up."""
@@ -44,7 +42,6 @@ class Streams:
         with self._changed:
             self._times += 1
             self._changed.notify_all()
-            for response in self._open:
-                carrier = response.extensions["network_stream"].get_extra_info("socket")
+            for answer in self._open:
                 with contextlib.suppress(OSError):  # it is closed already
-                    socket.socket.shutdown(carrier, socket.SHUT_RDWR)
+                    answer.cut()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import ssl
 import tempfile
@@ -10,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-
-import httpx2
 
 from oneoff.errors import ClusterUnreachable
 from oneoff.kube.api.connection.kubeconfig import Server
@@ -40,11 +39,23 @@ def context(server: Server, pair: Pair | None) -> ssl.SSLContext:
     return made
 
 
+def of_proxy(server: Server) -> ssl.SSLContext:
+    """How a proxy of HTTPS is known: by the system's authorities, or by the cluster's own."""
+    made = ssl.create_default_context()
+    if server.authority is not None:
+        with contextlib.suppress(ssl.SSLError, ValueError):  # :func:`context` says so
+            made.load_verify_locations(cadata=server.authority)
+    return made
+
+
 def _trusting(server: Server) -> ssl.SSLContext:
     if server.insecure:
-        return httpx2.create_ssl_context(verify=False)
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+        return made
     if server.authority is None:
-        return httpx2.create_ssl_context()
+        return ssl.create_default_context()
     try:
         made = ssl.create_default_context(cadata=server.authority)
     except (ssl.SSLError, ValueError) as error:

@@ -8,10 +8,10 @@ import ssl
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import httpx2
-
 from oneoff.errors import ClusterError, ClusterUnreachable, CredentialsRefused
+from oneoff.kube.api.connection.http import NoAnswer
 from oneoff.kube.api.connection.kubeconfig import Target
+from oneoff.kube.api.connection.route import ProxyRefused, without_password
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -47,9 +47,10 @@ class Failure:
     """Whether the request may have been carried out all the same."""
 
 
-def of(error: httpx2.HTTPError, target: Target, proxy: str | None) -> Failure:
+def of(error: NoAnswer, target: Target, proxy: str | None) -> Failure:
     """What a failed request means."""
     where = f"{target.server.url} (context {target.context})"
+    cause = error.__cause__
     refused = _find(error, ssl.SSLCertVerificationError)
     if refused is not None:
         return _untrusted(refused, where)
@@ -59,29 +60,20 @@ def of(error: httpx2.HTTPError, target: Target, proxy: str | None) -> Failure:
         return _final(
             CredentialsRefused(said, next_step="has it expired? get new credentials, or log in again")
         )
-    if isinstance(error, httpx2.ProxyError):
-        said = f"the proxy {named(proxy)} does not let us through to {where}: {error}"
+    if isinstance(cause, ProxyRefused):
+        said = f"the proxy {without_password(proxy)} does not let us through to {where}: {cause}"
         return _final(ClusterUnreachable(said, next_step="see HTTPS_PROXY, NO_PROXY, and proxy-url"))
-    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.DecodingError):
-        return _final(ClusterUnreachable(f"{where} cannot be spoken to: {error}"))
-    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return Failure(_not_connected(error, where, proxy), again=tls is None, sent=False)
-    late = (
-        "did not answer in time"
-        if isinstance(error, httpx2.TimeoutException)
-        else "hung up without an answer"
-    )
+    if isinstance(cause, ValueError) and not isinstance(cause, OSError):
+        return _final(ClusterUnreachable(f"{where} cannot be spoken to: {cause}"))
+    if not error.sent:
+        return Failure(_not_connected(cause, where, proxy), again=tls is None, sent=False)
+    late = "did not answer in time" if isinstance(cause, TimeoutError) else "hung up without an answer"
     return Failure(ClusterUnreachable(f"{where} {late}", next_step=_NETWORK), again=True, sent=True)
 
 
 def _is_about_us(reason: str) -> bool:
     """Whether the server told us that it does not take our certificate, in OpenSSL's word for it."""
     return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
-
-
-def named(proxy: str | None) -> str:
-    """The proxy without the password that its URL may hold."""
-    return "" if proxy is None else proxy.rpartition("@")[2]
 
 
 def _final(error: ClusterError) -> Failure:
@@ -95,9 +87,8 @@ def _untrusted(error: ssl.SSLCertVerificationError, where: str) -> Failure:
     )
 
 
-def _not_connected(error: httpx2.HTTPError, where: str, proxy: str | None) -> ClusterError:
-    by = f", by the proxy {named(proxy)}" if proxy else ""
-    cause = _find(error, OSError)
+def _not_connected(cause: BaseException | None, where: str, proxy: str | None) -> ClusterError:
+    by = f", by the proxy {without_password(proxy)}" if proxy else ""
     if isinstance(cause, ssl.SSLError):
         said = f"{where} does not speak TLS as it should{by}: {cause.reason or cause}"
         return ClusterUnreachable(said, next_step="is the server's URL right, http or https?")
@@ -106,11 +97,11 @@ def _not_connected(error: httpx2.HTTPError, where: str, proxy: str | None) -> Cl
         return ClusterUnreachable(said, next_step="is the name right, and is the VPN up if it needs one?")
     if isinstance(cause, ConnectionRefusedError):
         return ClusterUnreachable(f"{where} refuses connections{by}", next_step=_NETWORK)
-    if cause is not None and cause.errno in _NO_ROUTE:
+    if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
         return ClusterUnreachable(f"there is no way to {where}{by}: {cause.strerror}", next_step=_NETWORK)
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(cause, TimeoutError):
         return ClusterUnreachable(f"no connection to {where}{by} within its time", next_step=_NETWORK)
-    return ClusterUnreachable(f"no connection to {where}{by}: {error}", next_step=_NETWORK)
+    return ClusterUnreachable(f"no connection to {where}{by}: {cause}", next_step=_NETWORK)
 
 
 def _find(error: BaseException, kind: type[_E]) -> _E | None:
