@@ -272,6 +272,7 @@ class World:
             release=Release(version="9", commit="c0ffee", oneoff="0.1.0"),
             say=self.said.append,
             keys=lambda: KeyFile(self.services.settings.audit.key),
+            decoder=lambda: decode,
         )
 
     def wish(self, name: str, values: Mapping[str, Any] | None = None, **about: Any) -> Request:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from oneoff.audit.event import Event, Observer, StoredEvent, decode
-from oneoff.audit.merkle import Checkpoint, Place
-from oneoff.audit.witness import Sighting
-from oneoff.dryrun.seams import Confinement, Databases, Guard
-from oneoff.errors import StoreUnavailable
-from oneoff.runs.intent import Intent
-from oneoff.runs.run import Actor, Process, Progress, Release, Run
-from oneoff.runs.status import Status
-from oneoff.settings import EnvironmentSettings, Settings
 from oneoff.types import JSONObject, RunId, rfc3339
 
-if TYPE_CHECKING:  # loaded where checkpoints are signed or checked
+if TYPE_CHECKING:  # seams are types: whoever uses one has loaded what goes through it
+    from oneoff.audit.event import Event, Observer, StoredEvent
     from oneoff.audit.evidence import Statement
+    from oneoff.audit.merkle import Checkpoint, Place
     from oneoff.audit.note import Note, VerifyKey
     from oneoff.audit.verify import Decode
+    from oneoff.audit.witness import Sighting
+    from oneoff.dryrun.seams import Confinement, Databases, Guard
+    from oneoff.errors import StoreUnavailable
+    from oneoff.runs.intent import Intent
+    from oneoff.runs.run import Actor, Process, Progress, Release, Run
+    from oneoff.runs.status import Status
+    from oneoff.settings import EnvironmentSettings, Settings
 
 
 class Clock(Protocol):
@@ -380,7 +380,7 @@ class Services:
     """Tells the person at work something, beside the result."""
     keys: Callable[[], Keys]
     """Loaded when a signature is wanted."""
-    decoder: Callable[[], Decode] = lambda: decode
+    decoder: Callable[[], Decode]
     """What reads the events of a log that is verified, loaded when one is."""
     anchors: Sequence[Anchor] = ()
     """Each is given the checkpoint after every run."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from oneoff.cli.endings import ending_line
 from oneoff.cli.manifests import STDIN, read_documents, read_text, wanted
 from oneoff.cli.output import emit, output_option
-from oneoff.cli.runs import ending_line
 from oneoff.cli.session import Session, ShowingGroup, tell
 from oneoff.cli.sync import sync_command
 from oneoff.commands.cluster.render import Rendered, RenderRequest, render, render_live

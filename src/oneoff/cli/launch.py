@@ -7,14 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from oneoff.cli.endings import FOUND_EFFECTS, LET_GO, ending_line
 from oneoff.cli.options import collect_texts, run_options, slot, task_options
 from oneoff.cli.output import emit
-from oneoff.cli.runs import FOUND_EFFECTS, LET_GO, ending_line
-from oneoff.cli.session import Session, showing_errors, tell
+from oneoff.cli.session import Session, session_of, showing_errors, tell
 from oneoff.errors import InvalidParameters, Problem, TaskNotFound, UsageError, did_you_mean
 from oneoff.runs.document import to_document
 from oneoff.runs.run import Run
@@ -54,7 +54,7 @@ def run_again(ctx: click.Context, given: dict[str, Any]) -> NoReturn:
     """``rerun`` of a run whose record is in the environment's own store."""
     from oneoff.commands.cluster.again import earlier_run
 
-    session = cast(Session, ctx.find_object(Session))
+    session = session_of(ctx)
     remote = session.remote(given["environment"])
     wanted = _wanted(remote, given)
     earlier = earlier_run(remote, wanted.live, given["run"])
@@ -73,7 +73,7 @@ def run_again(ctx: click.Context, given: dict[str, Any]) -> NoReturn:
 
 def run_bare_again(ctx: click.Context, given: dict[str, Any], earlier: Run) -> NoReturn:
     """``rerun`` of a bare command, whose record is here."""
-    session = cast(Session, ctx.find_object(Session))
+    session = session_of(ctx)
     task = next((one for one in session.bare_tasks if one.name == earlier.task), None)
     if task is None:
         raise TaskNotFound(f"{earlier.task} is no command with runner = false in the settings any more")
@@ -84,7 +84,7 @@ def run_bare_again(ctx: click.Context, given: dict[str, Any], earlier: Run) -> N
 
 def run_raw(ctx: click.Context, task: Task, given: Mapping[str, Any]) -> NoReturn:
     """``exec`` in a pod of the release."""
-    session = cast(Session, ctx.find_object(Session))
+    session = session_of(ctx)
     perform(ctx, task, given, wanted=_wanted(session.remote(given["environment"]), given))
 
 
@@ -102,7 +102,7 @@ def _wanted(remote: Remote, given: Mapping[str, Any]) -> _Wanted:
 
 
 def _task(remote: Remote, live: Live, name: str) -> Task:
-    from oneoff.commands.cluster.errands import catalogue
+    from oneoff.commands.cluster.catalogues import catalogue
 
     known = {task.name: task for task in catalogue(remote, live)}
     found = known.get(task_name(name))
@@ -142,10 +142,10 @@ def perform(
     again: Run | None = None,
 ) -> NoReturn:
     """Launch, follow, say how it ended, and exit as it did."""
-    from oneoff.cli.run import options_of
-    from oneoff.commands.cluster import launch, supervise
+    from oneoff.cli.options import options_of
+    from oneoff.commands.cluster import launch
 
-    remote, session = wanted.remote, cast(Session, ctx.find_object(Session))
+    remote, session = wanted.remote, session_of(ctx)
     options = options_of(ctx, given, task.command or () if task.name == RAW else ())
     run_id = options.run_id or new_run_id(remote.clock.now())
     request = launch.LaunchRequest(
@@ -161,9 +161,12 @@ def perform(
         variables=_variables(given["variables"]),
     )
     with letting_go(run_id, remote.environment.name, launched=False):
-        launched = (
-            supervise.launch(session.services, remote, request) if bare else launch.launch(remote, request)
-        )
+        if bare:
+            from oneoff.commands.cluster import supervise
+
+            launched = supervise.launch(session.services, remote, request)
+        else:
+            launched = launch.launch(remote, request)
     with letting_go(run_id, remote.environment.name):
         _tell_launched(remote, launched)
         if options.detach:
@@ -233,7 +236,7 @@ def _parameters(
     task: Task, given: dict[str, Any], ctx: click.Context
 ) -> tuple[dict[str, Any], dict[str, SecretKey]]:
     """The texts of its parameters, checked as the app would, and where its secrets are."""
-    session = cast(Session, ctx.find_object(Session))
+    session = session_of(ctx)
     plain = tuple(parameter for parameter in task.parameters if not parameter.secret)
     texts = collect_texts(plain, given, session.asker)
     problems: list[Problem] = []

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from oneoff.commands.options import EffectsOptions, Options
 from oneoff.errors import InvalidParameters, Problem, UsageError
 from oneoff.protocols import Asker
 from oneoff.settings import GUARDS, LEVELS
 from oneoff.tasks import parameters
 from oneoff.tasks.parameters import Parameter
+from oneoff.types import RunId
 
 Given = dict[str, Any]
 """A click command's options as they came, by the parameter's name."""
@@ -83,6 +86,80 @@ def run_options() -> list[click.Option]:
         ),
         click.Option(["--secrets-from-stdin"], is_flag=True, hidden=True),
     ]
+
+
+def loosely(name: str, words: list[str]) -> dict[str, Any]:
+    """The options of a run among these words, whatever else there is."""
+    loose = click.Command(
+        name,
+        params=[*run_options()],
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    return loose.make_context(name, words, resilient_parsing=True).params
+
+
+def options_of(ctx: click.Context, given: Mapping[str, Any], command: Sequence[str] = ()) -> Options:
+    """How the run is wanted. Raises UsageError where options do not go together."""
+    run_id, require_level = given["run_id"], tuple(given["require_level"])
+    if require_level and not given["dry_run"]:
+        raise UsageError("--require-level is about a dry run", next_step="add --dry-run, or leave it out")
+    if require_level and given["detach"]:
+        raise UsageError(
+            "--require-level does not reach the process that --detach starts",
+            next_step="leave --detach out, or give the environment a require_level in the settings",
+        )
+    return Options(
+        environment=given["environment"],
+        dry_run=given["dry_run"],
+        yes=given["yes"],
+        confirm=given["confirm"],
+        reason=given["reason"],
+        detach=given["detach"],
+        run_id=RunId(run_id) if run_id else None,
+        break_glass=given["break_glass"],
+        here=given["here"],
+        effects=EffectsOptions(
+            measured=given["effects"],
+            sample=given["sample"],
+            values=given["values"],
+            expect=given["expect"],
+            tolerance=given["tolerance"],
+        ),
+        require_level=require_level,
+        command_with=command_with(ctx, command),
+        keep_stdout=given["output"] == "json",
+    )
+
+
+def command_with(ctx: click.Context, command: Sequence[str] = ()) -> Callable[[Sequence[str]], str]:
+    """Makes what was typed into the command that works: with further options, and without an id used up."""
+    typed = sys.argv[1 : len(sys.argv) - len(command)]
+    if command and typed[-1:] == ["--"]:
+        typed.pop()
+    head = ctx.find_root().info_name or "oneoff"
+    tail = ["--", *map(shlex.quote, command)] if command else []
+
+    def with_options(options: Sequence[str]) -> str:
+        # Nor with what tells a process that it is the pod: whoever reads this has none.
+        again = {"--run-id", "--here", "--result-file", *(option.partition(" ")[0] for option in options)}
+        return " ".join([head, *map(shlex.quote, _without(again, typed)), *options, *tail])
+
+    return with_options
+
+
+def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
+    """The words without these options of a run and their values: ``--name value`` and ``--name=value``."""
+    flags = {
+        name for option in run_options() if option.is_flag for name in (*option.opts, *option.secondary_opts)
+    }
+    remaining = iter(words)
+    for word in remaining:
+        name, has_value, _ = word.partition("=")
+        if name not in names:
+            yield word
+        elif not has_value and name not in flags:
+            next(remaining, None)
 
 
 _PLACED = "placed"

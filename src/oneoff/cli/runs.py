@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from oneoff.cli.endings import LET_GO, ending_line
 from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import duration, emit, fields, output_option, table
 from oneoff.cli.session import Session, tell
@@ -23,10 +24,6 @@ from oneoff.runs.status import EXIT_CODES, Status
 
 SHOWN = 500
 """Characters of one value that are shown to people."""
-FOUND_EFFECTS = 10
-"""Exit code of a dry run with ``--exit-code`` that found effects."""
-LET_GO = 130
-"""Exit code of a command that was interrupted while it watched a run: 128 + SIGINT, as a shell has it."""
 
 
 @click.command("runs", cls=ErrandCommand)
@@ -166,16 +163,6 @@ def cancel_command(
     if asked.active:
         tell(f"`oneoff wait {asked.id}` waits for its end")
     return None
-
-
-def ending_line(run: Run) -> str:
-    """How a run stands, in one line."""
-    outcome = run.outcome
-    parts = [f"run {run.id}", "(dry run)" if run.dry_run else "", run.status.replace("_", " ")]
-    if outcome and outcome.duration_ms is not None:
-        parts.append(f"after {duration(outcome.duration_ms)}")
-    line = " ".join(part for part in parts if part)
-    return f"{line}: {outcome.error}" if outcome and outcome.error else line
 
 
 def _brief(text: str) -> str:

@@ -271,3 +271,10 @@ class ShowingGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with showing_errors():
             return super().invoke(ctx)
+
+
+def session_of(ctx: click.Context) -> Session:
+    """The invocation that a command belongs to."""
+    session = ctx.find_object(Session)
+    assert session is not None
+    return session

@@ -49,7 +49,7 @@ def sync_command(
 
     Shows first what differs, and asks once: whoever applies a schedule confirms each of its runs.
     """
-    from oneoff.cli.run import command_with
+    from oneoff.cli.options import command_with
     from oneoff.commands.cluster.sync import sync
     from oneoff.commands.options import Options
 
@@ -71,7 +71,7 @@ def sync_command(
 def _request(
     session: Session, options: Options, *, adopt: bool, bare: bool, release: str | None
 ) -> SyncRequest:
-    from oneoff.commands.cluster.errands import catalogue
+    from oneoff.commands.cluster.catalogues import catalogue
     from oneoff.commands.cluster.releases import live
     from oneoff.commands.cluster.syncplan import SyncRequest
 

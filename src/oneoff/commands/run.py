@@ -15,7 +15,7 @@ from oneoff.commands import effects
 from oneoff.commands.attend import attend, settle
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.elsewhere import check_elsewhere
-from oneoff.commands.options import Options
+from oneoff.commands.options import Options, check_effects
 from oneoff.commands.runs import wait
 from oneoff.dryrun.expect import Expectation
 from oneoff.errors import (
@@ -115,7 +115,7 @@ def run(services: Services, request: Request) -> Run:
 def _with_expectation(services: Services, request: Request) -> Request:
     options = request.options
     elsewhere = options.detach or options.break_glass
-    effects.check(options.effects, request.task, dry_run=options.dry_run, elsewhere=elsewhere)
+    check_effects(options.effects, request.task, dry_run=options.dry_run, elsewhere=elsewhere)
     return replace(request, expectation=effects.expected(services, options.effects, request.task))
 
 

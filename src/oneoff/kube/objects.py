@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object, or a part of one, as JSON has it."""
+
+CANNOT_START: Final = frozenset(
+    {
+        *("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull"),
+        *("ImageInspectError", "ImagePullBackOff", "InvalidImageName", "RunContainerError"),
+    }
+)
+"""Reasons for which a container waits that do not go away by waiting a little."""
 
 
 @dataclass(frozen=True)

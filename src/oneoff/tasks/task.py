@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -55,3 +55,8 @@ class Task:
     @property
     def summary(self) -> str:
         return self.help.strip().partition("\n")[0]
+
+
+def raw_task(command: Sequence[str]) -> Task:
+    """What ``oneoff exec`` runs."""
+    return Task(name=RAW, help="A raw command.", command=tuple(command))

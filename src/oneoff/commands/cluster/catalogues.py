@@ -1,4 +1,4 @@
-"""The catalogues of releases that this user has asked before, in files of their own."""
+"""The tasks of a release: as they are known already, or as it lists them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from oneoff.commands.cluster.releases import serving
+from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import UsageError
 from oneoff.files import write_whole
-from oneoff.kube.catalogue import ReleaseKey
+from oneoff.kube.catalogue import ReleaseKey, key_of, published
+from oneoff.kube.release.live import Live
 from oneoff.protocols import Clock
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
@@ -22,8 +25,36 @@ _KEPT: Final = 50
 """Files that are kept; the oldest go."""
 
 
+def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
+    """The tasks of the release: as this user or ``kube sync`` has kept them, else asked for.
+
+    Raises:
+        ErrandFailed: the release cannot list them; its own words are in the message.
+        NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
+    """
+    live = live or serving(remote)
+    key, kept = key_of(live, remote.where), Catalogues(remote.settings.user_dir, remote.clock)
+    known = kept.recall(key)
+    if known is None:
+        known = published(remote.cluster, live, remote.where)
+    if known is not None:
+        return known
+    from oneoff.commands.cluster.errands import run, told  # seldom: a release is asked once
+
+    answer = run(remote, ["tasks", "-o", "json"], live=live, needs_store=False)
+    if answer.exit_code != 0:
+        raise told(f"the release in {remote.environment.name} cannot list its tasks", answer.stderr)
+    document = json.loads(answer.stdout)
+    tasks = tasks_of(document)
+    kept.keep(key, document)
+    return tasks
+
+
 class Catalogues:
-    """``catalogues/KEY.json`` in this user's own folder. What cannot be read or written is not remembered."""
+    """Of the releases that this user has asked: ``catalogues/KEY.json`` in a folder of the user's own.
+
+    What cannot be read or written is not remembered.
+    """
 
     def __init__(self, user_dir: Path | None, clock: Clock) -> None:
         self._folder = user_dir / "catalogues" if user_dir else None

@@ -5,15 +5,14 @@ Nothing of an answer is given before all of it is there, and the Job is deleted 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from oneoff.audit.witness import Sighting, evident
-from oneoff.commands.cluster.catalogues import Catalogues
 from oneoff.commands.cluster.creating import create
+from oneoff.commands.cluster.releases import serving
 from oneoff.commands.cluster.remote import Remote
 from oneoff.errors import (
     ClusterError,
@@ -23,21 +22,15 @@ from oneoff.errors import (
     ObjectMissing,
 )
 from oneoff.kube.api.cluster import JOBS, SERVICES
-from oneoff.kube.catalogue import key_of, published
 from oneoff.kube.derivation.errand import Errand, errand_job
 from oneoff.kube.following import frames
 from oneoff.kube.following.follow import follow
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of
-from oneoff.kube.release.live import Live, read
-from oneoff.kube.release.releases import Release
+from oneoff.kube.release.live import Live
 from oneoff.kube.selectors import counted_by
-from oneoff.tasks.fromschema import tasks_of
-from oneoff.tasks.task import Task
 from oneoff.types import new_run_id
 
-_ROLLING: Final[tuple[Release, ...]] = ("running", "target")
-"""Which release is asked during a rollout; where several serve, neither is the running one."""
 _SHOWN: Final = 20
 """Lines of what a pod has printed that an error shows."""
 _NOT_FOUND: Final = frozenset({126, 127, 128})
@@ -109,44 +102,6 @@ def run(
     return Answer(framed.stdout, framed.stderr, framed.exit_code)
 
 
-def serving(remote: Remote) -> Live:
-    """The release to ask. In the middle of a rollout any that serves knows the store.
-
-    Raises:
-        ManifestUnfit, NotDerivable, ClusterError: see :func:`oneoff.kube.release.live.read`.
-    """
-    try:
-        return read(remote.cluster, remote.where)
-    except NotDerivable as unsettled:
-        for release in _ROLLING:
-            with suppress(NotDerivable):
-                return read(remote.cluster, remote.where, release=release)
-        raise unsettled
-
-
-def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
-    """The tasks of the release: as this user or ``kube sync`` has kept them, else asked for.
-
-    Raises:
-        ErrandFailed: the release cannot list them; its own words are in the message.
-        NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
-    """
-    live = live or serving(remote)
-    key, kept = key_of(live, remote.where), Catalogues(remote.settings.user_dir, remote.clock)
-    known = kept.recall(key)
-    if known is None:
-        known = published(remote.cluster, live, remote.where)
-    if known is not None:
-        return known
-    answer = run(remote, ["tasks", "-o", "json"], live=live, needs_store=False)
-    if answer.exit_code != 0:
-        raise _told(f"the release in {remote.environment.name} cannot list its tasks", answer.stderr)
-    document = json.loads(answer.stdout)
-    tasks = tasks_of(document)
-    kept.keep(key, document)
-    return tasks
-
-
 def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes, Verdict]:
     """The log of the Job, and how it ended; it is gone then, however this goes."""
     job, _ = create(remote.cluster, wanted)
@@ -191,19 +146,19 @@ def _failed(remote: Remote, framed: frames.Framed, verdict: Verdict) -> ErrandFa
                 f"the answer of {place} did not come whole: its log was cut",
                 next_step="ask for less, by --since or --limit; a node keeps some MiB of a log",
             )
-        return _told(f"{place} did not answer to the end: {why}", framed.stderr)
+        return told(f"{place} did not answer to the end: {why}", framed.stderr)
     if verdict.exit_code in _NOT_FOUND:
-        return _told(f"{place} could not be asked: {why}", framed.stderr, _NO_ONEOFF)
+        return told(f"{place} could not be asked: {why}", framed.stderr, _NO_ONEOFF)
     if b"--framed" in framed.stderr:
-        return _told(
+        return told(
             f"{place} has an older oneoff, which knows no errands",
             framed.stderr,
             "bring its oneoff up to date",
         )
-    return _told(f"{place} could not be asked: {why}", framed.stderr)
+    return told(f"{place} could not be asked: {why}", framed.stderr)
 
 
-def _told(what: str, stderr: bytes, next_step: str = "") -> ErrandFailed:
+def told(what: str, stderr: bytes, next_step: str = "") -> ErrandFailed:
     """With what the pod has said: its oneoff's own error with its next step, or the end of what there is."""
     lines = stderr.decode(errors="replace").splitlines()
     said = [line for line in lines if line.strip()]

@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from oneoff.commands.cluster.creating import create
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.confirmation import confirm
-from oneoff.commands.effects import check as check_effects
-from oneoff.commands.options import Options
+from oneoff.commands.options import Options, check_effects
 from oneoff.errors import (
     AlreadyStarted,
     ClusterError,
@@ -33,8 +32,6 @@ from oneoff.kube.api.cluster import JOBS, Selection
 from oneoff.kube.checks.preflight import preflight
 from oneoff.kube.derivation.derive import MANAGED
 from oneoff.kube.derivation.jobs import ENVIRONMENT, INTENT, KINDS, RUN_ID, TASK, Launch, Made, job
-from oneoff.kube.following.follow import follow
-from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.release.live import Live
 from oneoff.policy import NOT_NEEDED
@@ -48,6 +45,9 @@ from oneoff.tasks.secret import SECRET_MARK
 from oneoff.tasks.task import RAW, Task
 from oneoff.types import RUN_ID as RUN_ID_FORM
 from oneoff.types import JSONObject, RunId
+
+if TYPE_CHECKING:
+    from oneoff.kube.following.verdict import Verdict
 
 LONGEST_WORD: Final = 131_071
 """Bytes of one word of a command line: Linux's MAX_ARG_STRLEN, less the NUL at its end (execve(2))."""
@@ -160,6 +160,8 @@ def attend_launched(
         Interrupted: the cluster is away for minutes; the run goes on.
         KeyboardInterrupt: the run goes on.
     """
+    from oneoff.kube.following.follow import follow  # by now the Job is there, and nobody waits for imports
+
     try:
         verdict = follow(
             remote.cluster,

@@ -13,17 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from oneoff.kube.derivation.jobs import CANCELLED_BY, RESULT, RUN_ID
-from oneoff.kube.objects import Object, annotations_of, metadata, name_of, named
+from oneoff.kube.objects import CANNOT_START, Object, annotations_of, metadata, name_of, named
 from oneoff.runs.lastwords import LastWords, read_last_words
 from oneoff.runs.status import EXIT_CODES, FINAL, Status
-
-CANNOT_START: Final = frozenset(
-    {
-        *("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull"),
-        *("ImageInspectError", "ImagePullBackOff", "InvalidImageName", "RunContainerError"),
-    }
-)
-"""Reasons for which a container waits that do not go away by waiting a little."""
 
 KILLED: Final = 128
 """Above it, an exit code is that of a signal."""

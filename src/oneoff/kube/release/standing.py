@@ -11,8 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
-from oneoff.kube.following.verdict import CANNOT_START
-from oneoff.kube.objects import Object, annotations_of, metadata, name_of
+from oneoff.kube.objects import CANNOT_START, Object, annotations_of, metadata, name_of
 
 POD_HASH: Final = "pod-template-hash"
 ROLLOUT_HASH: Final = "rollouts-pod-template-hash"

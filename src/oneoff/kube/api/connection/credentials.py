@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from oneoff.errors import ClusterUnreachable, CredentialsRefused
 from oneoff.kube.api.connection.kubeconfig import Target, content
-from oneoff.kube.api.connection.plugin import Plugin
 from oneoff.kube.api.connection.presented import Presented, bearer
 from oneoff.kube.api.connection.proxies import is_local
 from oneoff.kube.api.connection.tls import Pair, expires
@@ -115,6 +114,8 @@ def _read(target: Target, environ: Mapping[str, str], where: str) -> Login:
         plain = f"{table['username']}:{table.get('password') or ''}".encode()
         return Fixed(Presented(f"Basic {base64.b64encode(plain).decode()}", pair), where)
     if table.get("exec"):
+        from oneoff.kube.api.connection.plugin import Plugin  # it starts processes
+
         return Plugin(table["exec"], target, environ, pair)
     if table.get("auth-provider"):
         return _provider(table["auth-provider"], where)

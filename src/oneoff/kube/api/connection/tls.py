@@ -6,7 +6,6 @@ import base64
 import contextlib
 import re
 import ssl
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +68,8 @@ def _trusting(server: Server) -> ssl.SSLContext:
 
 
 def _present(made: ssl.SSLContext, pair: Pair) -> None:
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:  # Python reads them from files only
         certificate, key = Path(folder, "certificate"), Path(folder, "key")
         certificate.write_text(pair.certificate)
