@@ -220,6 +220,7 @@ class ClusterContract:
         assert cluster.may("create", JOBS)
         assert cluster.may("get", PODS, subresource="log")
         assert cluster.may("get", NAMESPACES, name=cluster.namespace)
+        assert all(rule["verbs"] and rule["resources"] for rule in cluster.rules())
         assert cluster.version() >= (1, 30)
         assert name_of(cluster.get(NAMESPACES, cluster.namespace)) == cluster.namespace
         assert cluster.context

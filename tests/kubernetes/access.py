@@ -97,11 +97,18 @@ class Access:
     ) -> bool:
         if user == ANONYMOUS:
             return False
-        ruled = user.name in self.ruled or user.name.startswith(roles.SERVICE_ACCOUNT)
+        ruled = self._ruled(user)
         place = ((group, resource), namespace, name)
         if ruled and not roles.permit(self._storage, user.name, user.groups, verb, *place):
             return False
         return not any(denial.covers(user.name, verb, group, resource, namespace) for denial in self.denials)
+
+    def unrestricted(self, user: User) -> bool:
+        """Whether nothing at all is denied to a user."""
+        return user != ANONYMOUS and not self._ruled(user) and not self.denials
+
+    def _ruled(self, user: User) -> bool:
+        return user.name in self.ruled or user.name.startswith(roles.SERVICE_ACCOUNT)
 
     def check(
         self, user: User, verb: str, kind: Kind, namespace: str, name: str = "", subresource: str = ""

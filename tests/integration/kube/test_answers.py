@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Cluster], Any]] = {
     "log": lambda cluster: list(cluster.log("p", "web")),
     "whoami": lambda cluster: cluster.whoami(),
     "may": lambda cluster: cluster.may("get", JOBS),
+    "rules": lambda cluster: cluster.rules(),
     "version": lambda cluster: cluster.version(),
 }
 """Every method of the seam that sends something."""

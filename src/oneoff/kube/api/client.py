@@ -47,9 +47,12 @@ _SELF_REVIEW: Final = Resource("authentication.k8s.io", "v1", "SelfSubjectReview
 _ACCESS_REVIEW: Final = Resource(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"
 )
+_RULES_REVIEW: Final = Resource(
+    "authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews"
+)
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 """One of a ``Warning`` header (RFC 7234, 5.5)."""
-_OF_THE_CLUSTER: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW)
+_OF_THE_CLUSTER: Final = (NAMESPACES, _SELF_REVIEW, _ACCESS_REVIEW, _RULES_REVIEW)
 
 
 def connect(
@@ -160,6 +163,11 @@ class KubernetesCluster:
         with _understood():
             review = {"metadata": {}, "spec": {"resourceAttributes": wanted}}
             return self.create(_ACCESS_REVIEW, review)["status"].get("allowed") is True
+
+    def rules(self) -> Sequence[Object]:
+        with _understood():
+            review = {"metadata": {}, "spec": {"namespace": self.namespace}}
+            return [dict(rule) for rule in self.create(_RULES_REVIEW, review)["status"]["resourceRules"]]
 
     def version(self) -> tuple[int, int]:
         with _understood():

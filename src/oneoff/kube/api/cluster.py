@@ -175,7 +175,13 @@ class Cluster(Protocol):
     def whoami(self) -> Caller: ...
 
     def may(self, verb: str, resource: Resource, *, subresource: str = "", name: str = "") -> bool:
-        """Whether the user has this right here (SelfSubjectAccessReview)."""
+        """Whether the user has this right here (SelfSubjectAccessReview): the last word on it."""
+
+    def rules(self) -> Sequence[Object]:
+        """What the user has been given here, by rules of RBAC (SelfSubjectRulesReview).
+
+        There may be more: not every authorizer can list what it would permit.
+        """
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""

@@ -6,9 +6,11 @@ Nothing is created, and no check stops the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from oneoff.errors import ClusterError, NotPermitted, ObjectExists
 from oneoff.kube.api.cluster import JOBS, Cluster
+from oneoff.kube.checks.asking import asking
 from oneoff.kube.checks.check import Check, not_looked_at
 from oneoff.kube.checks.judging import judge
 from oneoff.kube.checks.place import look
@@ -25,9 +27,11 @@ def preflight(cluster: Cluster, live: Live, made: Made, settings: KubernetesSett
     Raises:
         ClusterError: the cluster does not answer.
     """
-    place = look(cluster, live.workload)
-    rights = check_rights(cluster)
-    return [*rights, *judge(place, live.workload, made, settings), *check_creation(cluster, made)]
+    with asking(cluster) as ask:
+        rights = ask(partial(check_rights, cluster))
+        creation = ask(partial(check_creation, cluster, made))
+        place = look(cluster, live.workload)
+        return [*rights.result(), *judge(place, live.workload, made, settings), *creation.result()]
 
 
 def check_rights(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from oneoff.errors import NotPermitted, ObjectMissing
 from oneoff.kube.api.cluster import (
     AUTOSCALERS,
     BUDGETS,
@@ -57,6 +58,18 @@ class Right:
     def what(self) -> str:
         """``pods/log``, ``jobs.batch``."""
         return f"{self.resource}{f'/{self.subresource}' if self.subresource else ''}"
+
+    def is_in(self, rule: Object) -> bool:
+        """Whether a rule of RBAC gives it, for objects of any name."""
+        named = f"{self.resource.plural}/{self.subresource}".rstrip("/")
+        fitting = {
+            "verbs": {self.verb, "*"},
+            "apiGroups": {self.resource.group, "*"},
+            "resources": {named, "*", *([f"*/{self.subresource}"] if self.subresource else [])},
+        }
+        return not rule.get("resourceNames") and all(
+            names & set(rule.get(part) or ()) for part, names in fitting.items()
+        )
 
     def given(self, cluster: Cluster) -> bool:
         """Whether the user has it. Raises ClusterError."""
@@ -108,9 +121,21 @@ _WORKLOADS: Final = {
 
 
 def not_given(cluster: Cluster, rights: Sequence[Right]) -> list[Right]:
-    """Those of them that the user has not, in their order. Raises ClusterError."""
-    granted = together(cluster, [partial(right.given, cluster) for right in rights])
-    return [right for right, has in zip(rights, granted, strict=True) if not has]
+    """Those of them that the user has not, in their order. Raises ClusterError.
+
+    One question tells what RBAC grants; what it does not tell is asked for right by right.
+    """
+    rules = _listed(cluster)
+    open_ones = [right for right in rights if not any(right.is_in(rule) for rule in rules)]
+    granted = together(cluster, [partial(right.given, cluster) for right in open_ones])
+    return [right for right, has in zip(open_ones, granted, strict=True) if not has]
+
+
+def _listed(cluster: Cluster) -> Sequence[Object]:
+    try:
+        return cluster.rules()
+    except (NotPermitted, ObjectMissing):
+        return ()
 
 
 def by_verb(kind: str | None) -> dict[str, tuple[Right, ...]]:

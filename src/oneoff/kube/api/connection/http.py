@@ -20,6 +20,8 @@ from oneoff.kube.api.connection.route import Route, readable
 
 TIMEOUT: Final = 10.0
 """Seconds to connect, and for an answer to begin."""
+AT_ONCE: Final = 6
+"""Connections for answers that are read whole: more of them cost more than they save."""
 
 _PIECE: Final = 65536
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -123,6 +125,7 @@ class Connections:
         self._root = f"{url.scheme}://{self._host}" if route.whole else ""
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
+        self._turns = threading.Semaphore(AT_ONCE)
 
     def send(self, request: Request, headers: Iterable[tuple[str, str]]) -> Answer:
         """The answer, read to its end unless it is a stream that succeeds.
@@ -130,6 +133,19 @@ class Connections:
         Raises:
             NoAnswer: there is none.
         """
+        if request.stream:
+            return self._send(request, headers)
+        with self._turns:
+            return self._send(request, headers)
+
+    def close(self) -> None:
+        """Close what nobody asks over."""
+        with self._lock:
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
+
+    def _send(self, request: Request, headers: Iterable[tuple[str, str]]) -> Answer:
         connection = self._taken() or self._opened()
         carrier = connection.sock
         sent = False
@@ -149,13 +165,6 @@ class Connections:
             with self._lock:
                 self._idle.append(connection)
         return answer
-
-    def close(self) -> None:
-        """Close what nobody asks over."""
-        with self._lock:
-            for connection in self._idle:
-                connection.close()
-            self._idle.clear()
 
     def _taken(self) -> http.client.HTTPConnection | None:
         """One that is kept, and that the server has not ended meanwhile."""

@@ -30,7 +30,7 @@ _AGENT: Final = f"oneoff/{__version__}"
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 _NOTHING_DONE: Final = frozenset({429, 503})
 """Where the server says that it has not even begun."""
-_REVIEWS: Final = ("/selfsubjectreviews", "/selfsubjectaccessreviews")
+_REVIEWS: Final = ("/selfsubjectreviews", "/selfsubjectaccessreviews", "/selfsubjectrulesreviews")
 """Questions that are asked with a POST."""
 
 
