@@ -7,17 +7,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from oneoff.commands.options import EffectsOptions, Options
 from oneoff.errors import InvalidParameters, Problem, UsageError
-from oneoff.protocols import Asker
 from oneoff.settings import GUARDS, LEVELS
 from oneoff.tasks import parameters
 from oneoff.tasks.parameters import Parameter
 from oneoff.types import RunId
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Asker
 
 Given = dict[str, Any]
 """A click command's options as they came, by the parameter's name."""

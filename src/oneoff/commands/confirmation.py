@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from oneoff import policy
 from oneoff.commands.options import Options
 from oneoff.errors import NotConfirmed, ReasonRequired
-from oneoff.protocols import Asker
 from oneoff.settings import EnvironmentSettings
 from oneoff.tasks.task import Task
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Asker
 
 
 def confirm(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from oneoff.commands.cluster.remote import Remote, kubernetes_of, place_of
 from oneoff.kube.api.client import connect
-from oneoff.protocols import Asker
 from oneoff.settings import Settings
 from oneoff.stores.witness import FileWitness
 from oneoff.wiring.system import SystemClock, current_actor
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Asker
 
 
 def remote(

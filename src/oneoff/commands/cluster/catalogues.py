@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oneoff.commands.cluster.releases import serving
 from oneoff.commands.cluster.remote import Remote
@@ -14,10 +14,12 @@ from oneoff.errors import UsageError
 from oneoff.files import write_whole
 from oneoff.kube.catalogue import ReleaseKey, key_of, published
 from oneoff.kube.release.live import Live
-from oneoff.protocols import Clock
 from oneoff.tasks.fromschema import tasks_of
 from oneoff.tasks.task import Task
 from oneoff.types import JSON
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Clock
 
 BRIEFLY: Final = timedelta(minutes=5)
 """How long a catalogue is good for where no digest tells images apart: while somebody tries one thing."""

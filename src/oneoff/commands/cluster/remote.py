@@ -6,13 +6,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from oneoff.audit.merkle import Checkpoint
 from oneoff.audit.witness import Sighting, evident
 from oneoff.errors import UsageError
 from oneoff.kube.api.cluster import Caller, Cluster
-from oneoff.protocols import Asker, Clock, Witness
 from oneoff.settings import EnvironmentSettings, KubernetesSettings, Settings
+
+if TYPE_CHECKING:
+    from oneoff.protocols import Asker, Clock, Witness
 
 
 @dataclass(frozen=True, kw_only=True)
