@@ -29,15 +29,13 @@ _KEYS = frozenset(
         *("scan_limit", "store", "tasks"),
     }
 )
-_ENVIRONMENT = {
-    "protected",
-    "reason",
-    "break_glass",
-    "require_level",
-    "dry_run_hosts",
-    "preview_environ",
-    "kubernetes",
-}
+_ENVIRONMENT = frozenset(
+    {
+        *("break_glass", "dry_run_hosts", "kubernetes", "preview_environ", "protected", "reason"),
+        "require_level",
+    }
+)
+_AUDIT = frozenset({"anchors", "key", "retention", "verify_key"})
 _COMMAND = frozenset(
     {
         *("command", "confirm", "dry_run_command", "environ", "help", "lock", "nature", "runner"),
@@ -205,7 +203,7 @@ def _audit(table: dict[str, Any], root: Path, key: str | None) -> AuditSettings:
     audit = table.get("audit", {})
     if not isinstance(audit, dict):
         raise InvalidSettings(f"[{where}] is not a table")
-    values.only(audit, {"key", "verify_key", "anchors", "retention"}, where)
+    values.only(audit, _AUDIT, where)
     key = key or values.get(audit, "key", values.text, where)
     return AuditSettings(
         key=root / _path(key) if key else None,
