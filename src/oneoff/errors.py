@@ -38,6 +38,7 @@
     ├── CommitUnknown               7   the connection was lost in the middle of that commit
     ├── SyncIncomplete              1   some schedules were applied, and then one could not be
     ├── CommandFailed               1   a command of a framework ended with words and an exit code of its own
+    ├── Interrupted               130   Ctrl-C came while no task was at work in this process
     ├── OutcomeUnrecorded           7   the task has ended, and its outcome is on disk instead of in the store
     ├── EvidenceUnfit               1   a checkpoint kept elsewhere is of another log, or forged
     ├── AnchorFailed                1   a place outside the store did not take a checkpoint
