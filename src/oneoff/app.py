@@ -43,7 +43,7 @@ class App(Registry):
         timeout: timedelta | float | None = None,
         schedule: str | None = None,
         time_zone: str = "UTC",
-        nature: Literal["one-shot", "migration"] = "one-shot",
+        nature: Literal["one-shot", "migration", "resumable"] = "one-shot",
     ) -> Callable[[F], F]: ...
 
     def task(
@@ -57,7 +57,7 @@ class App(Registry):
         timeout: timedelta | float | None = None,
         schedule: str | None = None,
         time_zone: str = "UTC",
-        nature: Literal["one-shot", "migration"] = "one-shot",
+        nature: Literal["one-shot", "migration", "resumable"] = "one-shot",
     ) -> F | Callable[[F], F]:
         """Register a function, sync or async, as a task; the function itself stays as it is.
 
@@ -69,7 +69,9 @@ class App(Registry):
             schedule: When it runs by itself: five fields of cron, or ``@daily`` and the like, as a Kubernetes
                 CronJob reads them.
             time_zone: The schedule's zone, such as ``Europe/Berlin``.
-            nature: A ``migration`` gets at least 60 s to stop where its process is a pod, else it is 30.
+            nature: Where its process is a pod: a ``migration`` gets at least 60 s to stop, else it is 30. So
+                does a ``resumable`` task, and where the cluster takes its pod away another pod begins it
+                again with the same parameters: it has to go on where it was, or do no harm when repeated.
 
         Raises:
             InvalidDeclaration: the signature, a name or the schedule cannot work, or the name is taken.

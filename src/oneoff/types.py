@@ -13,7 +13,8 @@ JSONObject: TypeAlias = dict[str, JSON]
 RunId = NewType("RunId", str)
 TaskName = NewType("TaskName", str)
 
-RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+LONGEST_RUN_ID = 40
+RUN_ID = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_RUN_ID - 2}}}[a-z0-9])?")
 """A run's id names a Kubernetes Job later, so it is a DNS label (RFC 1123), short enough for a prefix."""
 
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")  # to the last @: a password may hold one

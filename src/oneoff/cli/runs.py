@@ -15,7 +15,7 @@ from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import duration, emit, fields, output_option, table
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since
-from oneoff.commands.runs import cancel, find, follow_log, get, wait
+from oneoff.commands.runs import cancel, find, follow_log, get, last_attempt, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
 from oneoff.runs.document import to_document
@@ -128,7 +128,7 @@ def wait_command(ctx: click.Context, /, run: str, environment: str | None, outpu
 
         ended = remoteruns.wait(remote, run)
     else:
-        awaited = get(session.reading, run)
+        awaited = last_attempt(session.reading, get(session.reading, run))
         with letting_go(awaited):
             ended = wait(session.reading, awaited)
     emit(to_document(ended), lambda: ending_line(ended), output)
@@ -158,7 +158,8 @@ def cancel_command(
         options = remoteruns.confirming(run, force=force, reason=reason, **given)
         ended = remoteruns.cancel(remote, run, options, force=force)
         return emit(to_document(ended), lambda: ending_line(ended), output)
-    asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
+    wanted = last_attempt(session.services, get(session.services, run))
+    asked = cancel(session.services, wanted, force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
     if asked.active:
         tell(f"`oneoff wait {asked.id}` waits for its end")

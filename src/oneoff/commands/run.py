@@ -38,6 +38,7 @@ from oneoff.execution.kept import KeptFunction
 from oneoff.execution.signals import Signals, finishing
 from oneoff.execution.stopping import Stop
 from oneoff.protocols import Services
+from oneoff.runs.attempts import CUT_OFF, attempt, number_of
 from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import FOREGROUND, Outcome, Release, Run
 from oneoff.runs.status import EXECUTING, FINAL, Status
@@ -46,7 +47,7 @@ from oneoff.tasks import parameters
 from oneoff.tasks.code import code_digest
 from oneoff.tasks.masking import Mask
 from oneoff.tasks.registry import Registry
-from oneoff.tasks.task import RAW, Task
+from oneoff.tasks.task import RAW, RESUMABLE, Task
 from oneoff.types import RUN_ID, JSONObject, RunId, new_run_id
 
 STAND_BY = 2.0
@@ -70,6 +71,8 @@ class Request:
     """Secrets as they were asked for or read; they go to another process by a pipe only."""
     options: Options = field(default_factory=Options)
     rerun_of: Run | None = None
+    first: RunId | None = None
+    """The run that this is a further attempt of."""
     expectation: Expectation | None = None
     """What ``--expect`` names; found before anything is recorded."""
     elsewhere: Callable[[], Registry] | None = None
@@ -176,7 +179,7 @@ def _record_of(
         lock=None if options.dry_run else task.lock,
         timeout_seconds=task.timeout.total_seconds() if task.timeout else None,
         launcher=KUBERNETES if intent else services.launcher.name if options.detach else FOREGROUND,
-        launch=intent.launch_of(options.run_id) if intent else None,
+        launch=intent.launch_of(request.first or options.run_id) if intent else None,
         rerun_of=request.rerun_of.id if request.rerun_of else None,
         process=services.processes.current(),
     )
@@ -213,6 +216,8 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
                 f"run {existing.id} was asked for {other}", next_step="a new run needs another --run-id"
             ),
         )
+    if _goes_on(services, request, existing):
+        return _go_on(services, request, existing)
     if existing.status in FINAL:
         services.say(f"run {existing.id} has ended before: {existing.status}; it is not started again")
         return existing
@@ -223,7 +228,8 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
             next_step=f"`oneoff wait {existing.id}` waits for its end",
         )
         if request.options.here and services.intent is not None:
-            return _stand_by(services, existing, there)
+            ended = _stand_by(services, existing, there)
+            return _go_on(services, request, ended) if _goes_on(services, request, ended) else ended
         _turn_away(services, existing, there)
     if request.options.effects.given:
         _not_this_one(
@@ -250,6 +256,8 @@ def _take_up(services: Services, request: Request, existing: Run) -> Run:
 def _differs(request: Request, existing: Run) -> str | None:
     """How this wish differs from what was asked for under the same id; None where it does not."""
     task, options = request.task, request.options
+    if request.first and existing.rerun_of != (request.rerun_of and request.rerun_of.id):
+        return "as no attempt of this run"
     if task.name != RAW and existing.app != request.registry.name:
         return f"in the app {existing.app}, and this one is {request.registry.name}"
     if options.dry_run != existing.dry_run:
@@ -279,6 +287,21 @@ def _stand_by(services: Services, existing: Run, there: AlreadyStarted) -> Run:
     _note(services, existing, there)
     services.say(f"{there.message}; this one waits for its end")
     return wait(services, existing, every=STAND_BY)
+
+
+def _goes_on(services: Services, request: Request, ended: Run) -> bool:
+    """Whether this is the pod that the cluster has put in the place of one that it took away."""
+    in_pod = request.options.here and services.intent is not None
+    return in_pod and request.task.nature == RESUMABLE and ended.status in CUT_OFF
+
+
+def _go_on(services: Services, request: Request, ended: Run) -> Run:
+    """The next attempt of a run that was cut off, as a run of its own: what is recorded of this one stays."""
+    first = request.first or ended.id
+    again = attempt(first, (number_of(first, ended.id) or 1) + 1)
+    services.say(f"run {ended.id} was cut off ({ended.status}); {again} goes on")
+    options = replace(request.options, run_id=again)
+    return run(services, replace(request, options=options, rerun_of=ended, first=first))
 
 
 def _turn_away(services: Services, existing: Run, refusal: OneoffError) -> NoReturn:

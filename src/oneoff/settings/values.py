@@ -124,8 +124,8 @@ def variables(value: Any) -> dict[str, str]:
 
 
 def nature(value: Any) -> str:
-    if value not in ("one-shot", "migration"):
-        raise ValueError('"one-shot" or "migration" is wanted')
+    if value not in ("one-shot", "migration", "resumable"):
+        raise ValueError('"one-shot", "migration" or "resumable" is wanted')
     return str(value)
 
 

@@ -76,7 +76,7 @@ def _task(entry: JSONObject) -> Task:
         timeout=_timeout(_field(entry, "timeout_seconds", int, float, None)),
         schedule=_field(entry, "schedule", str, None),
         time_zone=_field(entry, "time_zone", str, None) or "UTC",
-        nature=_field(entry, "nature", str, None) or NATURES[0],
+        nature=_nature(_field(entry, "nature", str, None)),
         command=None if command is None else _texts(entry, "command"),
         runner=_field(entry, "runner", bool),
         origin=_field(entry, "origin", str, None) or "",
@@ -89,6 +89,11 @@ def _timeout(seconds: float | None) -> timedelta | None:
         return None if seconds is None else timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         raise _Foreign(f"timeout_seconds is {shown(seconds)}") from None
+
+
+def _nature(said: str | None) -> str:
+    """The most careful one where it is of a later oneoff."""
+    return said if said in NATURES else NATURES[0]
 
 
 def _parameter(option: JSONObject, schema: JSONObject, *, required: bool) -> Parameter:

@@ -10,8 +10,10 @@ from typing import Any
 from oneoff.tasks.parameters import Parameter
 from oneoff.types import TaskName
 
-NATURES = ("one-shot", "migration")
-"""How careful whoever runs a task's process elsewhere has to be; both are never repeated by a cluster."""
+NATURES = ("one-shot", "migration", "resumable")
+"""How careful whoever runs a task's process elsewhere has to be: a cluster repeats the last kind alone."""
+RESUMABLE = NATURES[2]
+"""Run again after it was cut off, it goes on where it was, or does no harm."""
 RAW = TaskName("exec")
 """The task that stands in the records for a raw command; no app's task may be called so."""
 

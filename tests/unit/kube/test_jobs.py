@@ -65,6 +65,8 @@ def test_what_is_made_is_valid(version: str) -> None:
         a_job(source, settings=settings).object,
         a_job(source, settings=settings, command=("npm", "run", "x"), environ={"A": "1"}).object,
         a_job(kind=KINDS["migration"], timeout=timedelta(seconds=5)).object,
+        a_job(kind=KINDS["resumable"]).object,
+        a_job(kind=KINDS["resumable"], command=("true",)).object,
         a_cronjob("0 2 * * *"),
         a_cronjob("@every 90m", "UTC", command=("true",)),
     ):
@@ -85,6 +87,23 @@ def test_the_settings_of_a_job() -> None:
     assert rule["onExitCodes"] == {"containerName": "app", "operator": "In", "values": [2, 3, 5]}
     assert a_job().object["spec"]["activeDeadlineSeconds"] == 86_400 + 600
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_settings_of_a_job_that_resumes() -> None:
+    """What the cluster does to its pod is no failure of the run, and what the run itself says is its end."""
+    spec = a_job(kind=KINDS["resumable"]).object["spec"]
+    assert spec["backoffLimit"] == 3
+    ignored, ended = spec["podFailurePolicy"]["rules"]
+    assert ignored == {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    assert ended["onExitCodes"]["values"] == [1, 2, 3, 5, 6]
+    head = spec["template"]["metadata"]
+    assert "cluster-autoscaler.kubernetes.io/safe-to-evict" not in head["annotations"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+    bare = a_job(kind=KINDS["resumable"], command=("true",)).object["spec"]
+    assert bare["podFailurePolicy"]["rules"] == [ignored]
 
 
 @pytest.mark.parametrize(

@@ -187,11 +187,14 @@ def attend_launched(
 
 
 def ended(run: Run, verdict: Verdict, at: datetime) -> Run:
-    """The run as it stands by what the cluster says of it."""
+    """The run as it stands by what the cluster says of it; under the id of the attempt that has ended it."""
     message = verdict.message or verdict.reason or None
     words = verdict.words
+    last = RunId(words.id) if words else run.id
     return replace(
         run,
+        id=last,
+        rerun_of=run.rerun_of if last == run.id else run.id,
         status=verdict.status,
         ended_at=at if verdict.ended else None,
         outcome=Outcome(status=verdict.status, exit_code=verdict.exit_code, error=message)

@@ -16,6 +16,7 @@ from oneoff.kube.release.workload import Workload, container_of
 from oneoff.runs.intent import Intent, write_intent
 from oneoff.settings import KubernetesSettings
 from oneoff.settings.kubernetes import SecretKey
+from oneoff.tasks.task import RESUMABLE
 from oneoff.types import JSONObject, RunId
 
 PREFIX: Final = "oneoff.dev/"
@@ -66,6 +67,13 @@ _UNDISTURBED: Final = {
 }
 _NEVER_REPEATED: Final = [2, 3, 5]
 """Exit codes of a run that was not understood, refused or cancelled: nobody wants the same again."""
+_DECIDED: Final = [1, *_NEVER_REPEATED, 6]
+"""Those with which a run that could go on has ended all the same: it failed, or its time was up."""
+_DISRUPTION: Final = {
+    "action": "Ignore",
+    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+}
+"""A drain, an eviction, a preemption: no failure of the run, and no end of it. Its deadline is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +84,16 @@ class Kind:
     """How often a pod that failed is replaced."""
     grace: int
     """Seconds that it gets to stop, at least."""
-    disturbed: bool
-    """Whether a node may be cleared of it to save money."""
+    resumes: bool = False
+    """Whether another pod goes on where the cluster took one away; a node may be cleared of it, too."""
 
 
 KINDS: Final = {
-    "one-shot": Kind(retries=0, grace=30, disturbed=False),
-    "migration": Kind(retries=0, grace=60, disturbed=False),
+    "one-shot": Kind(retries=0, grace=30),
+    "migration": Kind(retries=0, grace=60),
+    RESUMABLE: Kind(retries=3, grace=60, resumes=True),
 }
-"""Neither is repeated: nobody can tell how far it came. A kind that can resume is a row more."""
+"""The first two are not repeated: nobody can tell how far they came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +183,7 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
         labels=_labels(launch),
         annotations={
             **_annotations(workload, launch, str(launch.image or launch.pinned or source.get("image") or "")),
-            **({} if launch.kind.disturbed else _UNDISTURBED),
+            **({} if launch.kind.resumes else _UNDISTURBED),
         },
         image=launch.image,
         pinned=launch.pinned,
@@ -260,13 +269,16 @@ def job_spec(made: Made, launch: Launch, active: timedelta) -> Object:
         "activeDeadlineSeconds": int(active.total_seconds()),
         "podReplacementPolicy": "Failed",  # a second pod only once the first is gone
     }
+    rules: list[Object] = [_DISRUPTION] if launch.kind.resumes else []
     if launch.command is None:
         codes = {
             "containerName": made.derived.container,
             "operator": "In",
-            "values": _NEVER_REPEATED,
+            "values": _DECIDED if launch.kind.resumes else _NEVER_REPEATED,
         }
-        spec["podFailurePolicy"] = {"rules": [{"action": "FailJob", "onExitCodes": codes}]}
+        rules.append({"action": "FailJob", "onExitCodes": codes})
+    if rules:
+        spec["podFailurePolicy"] = {"rules": rules}
     return {**spec, "template": made.object}
 
 

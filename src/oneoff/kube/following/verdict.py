@@ -14,6 +14,7 @@ from typing import Final
 
 from oneoff.kube.derivation.jobs import CANCELLED_BY, RESULT, RUN_ID
 from oneoff.kube.objects import CANNOT_START, Object, annotations_of, metadata, name_of, named
+from oneoff.runs.attempts import number_of
 from oneoff.runs.lastwords import LastWords, read_last_words
 from oneoff.runs.status import EXIT_CODES, FINAL, Status
 
@@ -356,7 +357,7 @@ def _words(seen: _Seen, pod: Object | None) -> LastWords | None:
     """What the run said of its end, if it is this run's and is one."""
     terminated = (_task(pod, seen.container) if pod is not None else {}).get("terminated") or {}
     words = read_last_words(str(terminated.get("message") or "")) if seen.expected else None
-    return words if words is not None and words.id == seen.run_id else None
+    return words if words is not None and number_of(seen.run_id, words.id) else None
 
 
 def _code(pod: Object | None, seen: _Seen) -> int | None:
