@@ -229,7 +229,7 @@ def test_an_environment_that_is_here(errands: Errands) -> None:
 def test_in_the_middle_of_a_rollout(errands: Errands) -> None:
     """Whichever release serves knows the store."""
     assert errands.beside("run", "count").code == 0
-    errands.live.deploy(revision=2)
+    errands.live.roll(ready=1)
     ended = errands("runs", "--env", "staging", "-o", "json")
     assert (ended.code, len(ended.json)) == (0, 1), ended.err
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -27,13 +26,8 @@ def quota(used: str) -> dict[str, Any]:
 
 
 def rolling(live: Shop) -> None:
-    """A second revision whose pods do not come up yet."""
-    live.deploy(revision=2, replicas=1, image="registry.example/shop:1.5.0", image_id=OTHER)
-    deployment = deepcopy(live.cluster.get("deployments", NAMESPACE, "web"))
-    deployment["status"] |= {"replicas": 3, "updatedReplicas": 1, "availableReplicas": 2}
-    replica_set = deepcopy(live.cluster.get("replicasets", NAMESPACE, "web-2abc"))
-    replica_set["status"]["availableReplicas"] = 0
-    live.cluster.load([deployment, replica_set])
+    """A second revision whose pod does not come up yet."""
+    live.roll(image="registry.example/shop:1.5.0", image_id=OTHER)
 
 
 def test_preflight_tells_everything_and_creates_nothing(live: Shop) -> None:
@@ -124,7 +118,8 @@ def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     assert (refused.code, refused.out) == (3, "")
     assert "--release running takes revision 1" in refused.err
     target = live("kube", "render", "purge", "--env", "staging", "--release", "target")
-    assert OTHER in target.out
+    assert 'image: "registry.example/shop:1.5.0"' in target.out
+    assert "no ready pod tells by which digest registry.example/shop:1.5.0 runs" in target.err
     assert "note: deployment/web is in the middle of a rollout: the run is of revision 2" in target.err
 
 
