@@ -47,7 +47,8 @@ def _lines(findings: list[Finding]) -> str:
 
 def _line(finding: Finding, width: int) -> str:
     mark = "ok " if finding.ok else "BAD"
-    line = f"{mark}  {finding.name:<{width}} {finding.message}"
+    message = finding.message.replace("\n", f"\n     {'':<{width}} ")
+    line = f"{mark}  {finding.name:<{width}} {message}"
     if not finding.next_step:
         return line
     if "\n" in finding.next_step:  # a document, to be copied

@@ -27,6 +27,7 @@ def test_its_exit_code_is_the_commands(live: Shop) -> None:
     failed = live("run", "db-migrate", "--env", "staging", "--variable", "CODE=3", "-o", "json")
     assert (failed.code, failed.json["status"], failed.json["exit_code"]) == (1, "failed", 3), failed.err
     assert failed.json["launch"]["departures"] == ["env CODE"]
+    assert failed.json["error"] == "the command exited with code 3"  # not what it printed
     refused = live(
         *("run", "db-migrate", "--env", "production", "--confirm", "production", "--variable", "CODE=3")
     )
@@ -64,3 +65,15 @@ def test_ctrl_c_lets_go_of_it(live: Shop) -> None:
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     assert "goes on" in err
+
+
+def test_a_program_that_the_image_has_not(live: Shop) -> None:
+    """It could not start: refused, with what the node says."""
+    live.laptop.write(
+        oneoff_toml=LAPTOP.format(more="").replace('"sh", "-c"', '"npm-of-another-image", "-c"')
+    )
+    ended = live("run", "db-migrate", "--env", "staging")
+    assert ended.code == 3, ended.err
+    assert "refused: " in ended.err
+    assert "npm-of-another-image" in ended.err
+    assert [run["status"] for run in live.laptop.runs()] == ["refused"]

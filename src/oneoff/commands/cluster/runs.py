@@ -164,7 +164,8 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     _confirm(remote, found, wish.options)
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
-        if wish.ask is not None and not wish.force and wish.ask(found.run):
+        ask = None if wish.force or verdict.ended else wish.ask
+        if ask is not None and ask(found.run):
             verdict = _watch(remote, found, seconds=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
