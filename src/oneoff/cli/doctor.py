@@ -66,4 +66,9 @@ def release_command(session: Session, /, output: str) -> None:
         release = release_of(session.reading, session.registry)
     document = {**asdict(release), "host": session.reading.observer.host}
     del document["code"]  # each task has its own
-    emit(document, lambda: fields(list(document.items())), output)
+    rows = list(document.items())
+    document["environments"] = {
+        name: {"protected": one.protected, "reason": one.reason}
+        for name, one in session.settings.environments.items()
+    }
+    emit(document, lambda: fields(rows), output)
