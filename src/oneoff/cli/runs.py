@@ -18,7 +18,7 @@ from oneoff.cli.times import since
 from oneoff.commands.runs import cancel, find, follow_log, get, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
-from oneoff.runs.document import to_document
+from oneoff.runs.document import document_of_job, to_document
 from oneoff.runs.run import BREAK_GLASS, ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
 
@@ -126,12 +126,12 @@ def wait_command(ctx: click.Context, /, run: str, environment: str | None, outpu
     if remote is not None:
         from oneoff.cli import remoteruns
 
-        ended = remoteruns.wait(remote, run)
+        ended, document = remoteruns.wait(remote, run), document_of_job
     else:
-        awaited = get(session.reading, run)
+        awaited, document = get(session.reading, run), to_document
         with letting_go(awaited):
             ended = wait(session.reading, awaited)
-    emit(to_document(ended), lambda: ending_line(ended), output)
+    emit(document(ended), lambda: ending_line(ended), output)
     ctx.exit(EXIT_CODES[ended.status])
 
 
@@ -157,7 +157,7 @@ def cancel_command(
 
         options = remoteruns.confirming(run, force=force, reason=reason, **given)
         ended = remoteruns.cancel(remote, run, options, force=force)
-        return emit(to_document(ended), lambda: ending_line(ended), output)
+        return emit(document_of_job(ended), lambda: ending_line(ended), output)
     asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
     if asked.active:

@@ -52,6 +52,8 @@ def test_what_wait_tells_of_a_dry_run(live: Shop) -> None:
     for name in ("app", "dry_run", "protected", "command", "task", "environment"):
         assert told[name] == launched[name], name
     assert told["dry_run"] is told["protected"] is True
+    assert launched["parameters"] == {"older_than": "P3D", "mode": "soft"}
+    assert told["parameters"] is told["reason"] is told["version"] is launched["fence"] is None
     assert live("wait", "r1", "--env", "production").out == "run r1 (dry run) succeeded\n"
     raw = live("exec", "--env", "staging", "--run-id", "r2", "-o", "json", "--", "echo", "--", "$(X)").json
     assert live("wait", "r2", "--env", "staging", "-o", "json").json["command"] == raw["command"]

@@ -1,4 +1,4 @@
-"""What the release's own settings demand of a run: they judge it in its pod, and may differ from those here."""
+"""What the release's own settings demand of a run: they judge it in its pod, and may not be those here."""
 
 from __future__ import annotations
 
