@@ -136,6 +136,10 @@ class Shop:
         """Be paused, with a change that no ReplicaSet has."""
         self.stand(deployment(self.revisions, change={**self.container, **changes}, paused=True))
 
+    def fail(self) -> None:
+        """Have no pod of the settled release ready any more."""
+        self.stand(deployment([replace(one, ready=0) for one in self.revisions], settled=True))
+
     def stand(self, objects: list[Object]) -> None:
         """Have this workload in place of the one that is there."""
         for plural in _OF_A_WORKLOAD:

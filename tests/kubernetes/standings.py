@@ -35,15 +35,22 @@ class Revision:
 
 
 def deployment(
-    revisions: Sequence[Revision], *, replicas: int = 2, change: Object | None = None, paused: bool = False
+    revisions: Sequence[Revision],
+    *,
+    replicas: int = 2,
+    change: Object | None = None,
+    paused: bool = False,
+    settled: bool = False,
 ) -> list[Object]:
     """A Deployment of these revisions, the newest last.
 
     Args:
         change: The container of a template that the controller has made no ReplicaSet of.
+        settled: It has been complete once, whatever there is of its pods now.
     """
     newest = revisions[-1]
-    settled = change is None and newest.ready == replicas == sum(one.pods for one in revisions)
+    complete = newest.ready == replicas == sum(one.pods for one in revisions)
+    reason = "NewReplicaSetAvailable" if settled or (complete and not change) else "ReplicaSetUpdated"
     generation = newest.number + (change is not None)
     source = _workload("apps/v1", "Deployment", newest.number, change or newest.container, replicas)
     source["metadata"]["generation"] = generation
@@ -58,11 +65,7 @@ def deployment(
             {
                 "type": "Progressing",
                 "status": "Unknown" if paused else "True",
-                "reason": "DeploymentPaused"
-                if paused
-                else "NewReplicaSetAvailable"
-                if settled
-                else "ReplicaSetUpdated",
+                "reason": "DeploymentPaused" if paused else reason,
             },
         ],
     }

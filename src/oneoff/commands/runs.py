@@ -53,13 +53,17 @@ def _referred(services: Services, reference: str) -> Run:
     if reference == LATEST:
         newest = services.store.find(RunQuery(limit=1))
         if not newest:
-            raise RunNotFound("there is no run yet", next_step="`oneoff tasks` lists what can be run")
+            where = services.settings.elsewhere
+            step = f"; runs elsewhere with {where}" if where else ""
+            raise RunNotFound("there is no run yet", next_step=f"`oneoff tasks` lists what can be run{step}")
         return newest[0]
     with suppress(RunNotFound):
         return services.store.get(RunId(reference))
     found = services.store.find(RunQuery(id_prefix=reference, limit=6))
     if not found:
-        raise RunNotFound(f"there is no run {reference!r}")
+        where = services.settings.elsewhere
+        step = f"`oneoff runs` lists those here; elsewhere with {where}" if where else ""
+        raise RunNotFound(f"there is no run {reference!r}", next_step=step)
     if len(found) == 1:
         return found[0]
     listed = ", ".join(run.id for run in found[:5])

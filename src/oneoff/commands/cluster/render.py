@@ -9,7 +9,7 @@ from typing import Any
 
 from oneoff import policy
 from oneoff.commands.cluster.releases import Wanted, live
-from oneoff.commands.cluster.remote import Remote, kubernetes_of
+from oneoff.commands.cluster.remote import Remote, kubernetes_of, named_of
 from oneoff.commands.confirmation import carried
 from oneoff.commands.declared import command_task
 from oneoff.commands.schedules import schedule_of
@@ -93,7 +93,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
         NotDerivable: nobody can tell how the run is to be made.
         UsageError: what was asked for does not go together.
     """
-    environment = settings.environment_named(request.environment)
+    environment = named_of(settings, request.environment)
     where = kubernetes_of(environment)
     known = _known(settings, request)  # before the manifest: it is the smaller mistake
     objects = flattened(request.documents)

@@ -126,7 +126,7 @@ def _workload(cluster: Cluster, settings: KubernetesSettings) -> Workload:
     try:
         there = flattened([cluster.get(RESOURCES[kind], name)])
     except ObjectMissing:
-        _check_namespace(cluster)
+        check_namespace(cluster)
         there = _listed(cluster, {RESOURCES[kind]: None, **dict.fromkeys(_LOOKED_AT)})  # to name what is
     return find([*there, *_referred(cluster, there)], settings.workload, cluster.namespace)
 
@@ -154,8 +154,12 @@ def _listed(cluster: Cluster, resources: Iterable[Resource]) -> list[Object]:
     return found
 
 
-def _check_namespace(cluster: Cluster) -> None:
-    """What is missing in a namespace that is not there, or goes, needs no other reason."""
+def check_namespace(cluster: Cluster) -> None:
+    """What is missing in a namespace that is not there, or goes, needs no other reason.
+
+    Raises:
+        ManifestUnfit, ClusterError: it is not there; it is being deleted.
+    """
     try:
         namespace = cluster.get(NAMESPACES, cluster.namespace)
     except NotPermitted:
@@ -167,7 +171,7 @@ def _check_namespace(cluster: Cluster) -> None:
         ) from error
     if ends(namespace):
         raise ClusterError(
-            f"the namespace {cluster.namespace} is being deleted, and its workload is gone",
+            f"the namespace {cluster.namespace} is being deleted, with all that was in it",
             next_step="wait until both are back, or see namespace in the environment's kubernetes table",
         )
 
