@@ -28,6 +28,8 @@ class Revision:
     image_id: str = DIGEST
     pods: int = 2
     ready: int = 2
+    injected: tuple[Object, ...] = ()
+    """Containers that were added to its pods as they were made."""
 
     @property
     def hash(self) -> str:
@@ -175,7 +177,7 @@ def _pod(name: str, owner: Object, labels: Object, one: Revision, *, ready: bool
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _head(name, name) | {"labels": labels, "ownerReferences": [owner]},
-        "spec": {"nodeName": "node-1", "containers": [one.container]},
+        "spec": {"nodeName": "node-1", "containers": [one.container, *one.injected]},
         "status": {
             "phase": "Running",
             "conditions": [{"type": kind, "status": says} for kind in ("Ready", "ContainersReady")],

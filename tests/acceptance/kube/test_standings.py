@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from oneoff.kube.derivation.jobs import TASK
 from tests.cli import Ended
 from tests.kubernetes.kinds import Object
 from tests.kubernetes.shop import DIGEST, LAPTOP, Shop
-from tests.kubernetes.standings import Revision, pod_template, rollout, stateful_set
+from tests.kubernetes.standings import Revision, deployment, pod_template, rollout, stateful_set
 
 RUN = ("run", "count", "--env", "staging")
 NEXT = "registry.example/shop:1.5.0"
@@ -133,3 +135,13 @@ def test_a_mesh_that_keeps_the_job(live: Shop) -> None:
     live.cluster.wait(lambda: live.jobs() == [])
     (run,) = live.in_pod("runs", "-o", "json").json
     assert run["status"] == "succeeded"
+
+
+def test_a_mesh_that_shows_in_the_pods_of_the_app(live: Shop) -> None:
+    """Where the namespace asks for it, its proxy is in no template: a run asks for a native one by itself."""
+    proxy = {"name": "istio-proxy", "image": "proxy:1"}
+    live.stand(deployment([replace(one, injected=(proxy,)) for one in live.revisions]))
+    assert launched(live) == KNOWN
+    (job,) = (job for job in live.jobs() if TASK in job["metadata"]["annotations"])
+    annotations = job["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["sidecar.istio.io/nativeSidecar"] == "true"

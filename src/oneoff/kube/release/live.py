@@ -87,7 +87,7 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
     around = read_configuration(cluster, workload.template)
     notes = [*_about(workload, chosen, release, now.trouble), pinned.note, *around.notes]
     return Live(
-        workload=replace(workload, claims=around.claims),
+        workload=replace(workload, claims=around.claims, injected=_injected(chosen)),
         image=pinned.image,
         revision=chosen.number,
         config=around.versions,
@@ -199,6 +199,12 @@ def _revisions(cluster: Cluster, workload: Workload) -> tuple[list[Object], list
 def _owner(one: Object) -> Any:
     owners = metadata(one).get("ownerReferences") or []
     return next((owner.get("uid") for owner in owners if owner.get("controller")), None)
+
+
+def _injected(chosen: Revision) -> frozenset[str]:
+    own = {str(one["name"]) for one in chosen.template["spec"]["containers"]}
+    there = {str(one["name"]) for pod in chosen.pods for one in pod["spec"]["containers"]}
+    return frozenset(there - own)
 
 
 def _about(workload: Workload, chosen: Revision, release: Release | None, trouble: str) -> list[str]:

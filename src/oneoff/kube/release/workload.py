@@ -32,6 +32,8 @@ class Workload:
     """Its pod template."""
     claims: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Access modes of the PersistentVolumeClaims that are known, by name."""
+    injected: frozenset[str] = frozenset()
+    """Containers that its pods have and its template has not: added as they were made, by a mesh say."""
 
     @property
     def kind(self) -> str:
