@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -172,6 +172,18 @@ def _brief(text: str) -> str:
     return f"{text[:SHOWN]}… ({len(text):,} characters; `-o json` has it whole)"
 
 
+def _launch_rows(launch: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Of what a run in Kubernetes was made, and in what it was not the app."""
+    revision = f", revision {launch['revision']}" if launch.get("revision") else ""
+    return [
+        ("workload", launch and f"{launch.get('workload')} in {launch.get('namespace')}{revision}"),
+        ("image", launch.get("image")),
+        ("not the app", ", ".join(launch.get("departures") or ())),
+        ("differs", ", ".join(launch.get("differs") or ())),
+        ("slot", launch.get("slot") and f"{launch['slot']} of {launch.get('schedule')}"),
+    ]
+
+
 def run_text(run: Run) -> str:
     """A run for people: who, what, why, how it ended, and the dry run's report."""
     outcome, progress = run.outcome, run.progress
@@ -202,6 +214,7 @@ def run_text(run: Run) -> str:
                 progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),
             ),
             ("host", run.process and f"{run.process.host}, process {run.process.pid}"),
+            *_launch_rows(run.launch or {}),
             ("version", run.release.version),
             ("commit", run.release.commit),
             ("rerun of", run.rerun_of),

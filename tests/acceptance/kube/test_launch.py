@@ -170,6 +170,9 @@ def test_departures_are_refused_in_a_protected_environment(live: Shop, how: str)
     assert done.code == 0, done.err
     (run,) = live.in_pod("runs", "-o", "json").json
     assert len(run["launch"]["departures"]) == 1
+    shown = live.in_pod("show", "@latest").out
+    assert "workload     deployment/web in shop, revision 1\n" in shown
+    assert f"not the app  {run['launch']['departures'][0]}\ndiffers      " in shown
     assert run["launch"]["differs"].keys() == ({"image"} if how == "--image" else {"env"})
 
 
