@@ -111,6 +111,21 @@ def test_the_live_release_is_rendered(live: Shop) -> None:
     assert live.jobs() == []
 
 
+def test_the_tasks_of_the_live_release_are_known_where_they_are_at_hand(live: Shop) -> None:
+    """Once it was asked for them, a schedule is rendered; to render starts nothing."""
+    wish = ("kube", "render", "nightly", "--env", "staging", "--schedule")
+    unknown = live(*wish)
+    assert (unknown.code, live.jobs()) == (2, [])
+    assert "no schedule of nightly is known" in unknown.err
+    assert live("run", "count", "--env", "staging", "--help").code == 0
+    known = live(*wish)
+    assert known.code == 0, known.err
+    (made,) = yaml.safe_load_all(known.out)
+    assert (made["kind"], made["spec"]["schedule"]) == ("CronJob", "0 2 * * *")
+    mistake = live("kube", "render", "nigthly", "--env", "staging")
+    assert (mistake.code, "no task nigthly (did you mean 'nightly'?)" in mistake.err) == (2, True)
+
+
 def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     """In the middle of a rollout: the choice, and nothing on standard output; with it, its own image."""
     rolling(live)
