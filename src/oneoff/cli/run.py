@@ -95,9 +95,10 @@ def _task_first(args: list[str]) -> list[str]:
 
 @click.group(name="run", cls=TaskGroup, subcommand_metavar="TASK [OPTIONS]...")
 def run_command() -> None:
-    """Run a task in this process, or preview it with --dry-run.
+    """Run a task, or preview it with --dry-run.
 
-    `oneoff run TASK --help` shows the task's own options.
+    It runs in this process; with --env NAME of an environment in Kubernetes, in a Job of the live release.
+    `oneoff run TASK --help` shows the options, with the task's own.
     """
 
 
