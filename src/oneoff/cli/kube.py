@@ -29,7 +29,7 @@ from oneoff.types import JSONObject
 
 @click.group("kube", cls=ShowingGroup)
 def kube_command() -> None:
-    """Look at an environment in Kubernetes, and make the Jobs and CronJobs of tasks.
+    """Look at environments in Kubernetes, and make their Jobs and CronJobs.
 
     A run is launched there by `oneoff run TASK --env NAME`.
     """

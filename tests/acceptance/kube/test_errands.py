@@ -78,7 +78,7 @@ def errands(tmp_path: Path, store_url: str) -> Iterator[Errands]:
 
 
 def test_what_a_pod_prints_comes_out_unchanged(errands: Errands) -> None:
-    """Byte for byte, both streams and the exit code, and a note where its next step is done; no Job is left."""
+    """Byte for byte, both streams and the exit code, and a note where its next step is done; no Job stays."""
     assert errands.beside("run", "count").code == 0
     there, here = errands("runs", "--env", "staging", "-o", "json"), errands.beside("runs", "-o", "json")
     assert (there.code, there.out, there.err) == (0, here.out, here.err)
