@@ -152,7 +152,7 @@ def _document(rendered: Rendered) -> JSONObject:
 @click.pass_obj
 def collect_command(session: Session, /, environment: str | None, output: str) -> None:
     """Record runs of bare commands that ended while nobody watched."""
-    from oneoff.commands.cluster.supervise import collect
+    from oneoff.commands.cluster.collecting import collect
 
     found = collect(session.services, session.remote(environment), tell)
     emit(

@@ -94,7 +94,7 @@ def logs_command(session: Session, /, run: str, follow: bool, environment: str |
     if remote is not None:
         from oneoff.cli import remoteruns
 
-        return remoteruns.logs(remote, run, follow=follow)
+        return remoteruns.logs(session, remote, run, follow=follow)
     followed = get(session.reading, run)
     with letting_go(followed):
         for chunk in follow_log(session.reading, followed, follow=follow):
@@ -126,7 +126,7 @@ def wait_command(ctx: click.Context, /, run: str, environment: str | None, outpu
     if remote is not None:
         from oneoff.cli import remoteruns
 
-        ended, document = remoteruns.wait(remote, run), document_of_job
+        ended, document = remoteruns.wait(session, remote, run), document_of_job
     else:
         awaited, document = get(session.reading, run), to_document
         with letting_go(awaited):
@@ -156,7 +156,7 @@ def cancel_command(
         from oneoff.cli import remoteruns
 
         options = remoteruns.confirming(run, force=force, reason=reason, **given)
-        ended = remoteruns.cancel(remote, run, options, force=force)
+        ended = remoteruns.cancel(session, remote, run, options, force=force)
         return emit(document_of_job(ended), lambda: ending_line(ended), output)
     asked = cancel(session.services, get(session.services, run), force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)

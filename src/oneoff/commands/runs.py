@@ -14,6 +14,7 @@ from oneoff.commands.attend import attend, say_no_store, seen
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
+from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import ACTIVE, EXECUTING, Status
 from oneoff.types import RunId
@@ -71,11 +72,25 @@ def _referred(services: Services, reference: str) -> Run:
 
 
 def wait(services: Services, run: Run, *, every: float = POLL) -> Run:
-    """The run once it has ended; looked at so often, in seconds."""
+    """The run once it has ended; looked at so often, in seconds.
+
+    Raises:
+        UsageError: nothing tells this store of its end.
+    """
+    _check_told(run, "wait")
     while run.active:
         time.sleep(every)
         run = _again(services, run)
     return run
+
+
+def _check_told(run: Run, verb: str) -> None:
+    """Of a bare command in Kubernetes its Job tells, and takes what is asked of it."""
+    if run.watched:
+        raise UsageError(
+            f"run {run.id} is a bare command in {run.environment}, and its Job alone tells of it",
+            next_step=f"oneoff {verb} {run.id} --env {run.environment}",
+        )
 
 
 def _again(services: Services, run: Run) -> Run:
@@ -91,6 +106,8 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
         RunNotFound: the log is not on this machine.
         Refused: this user may not read it.
     """
+    if follow:
+        _check_told(run, "logs -f")
     path = log_path(services.settings.state_dir, run.id)
     position = 0
     while True:
@@ -104,7 +121,8 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
         time.sleep(POLL)
     if position == 0 and run.started_at is not None and not path.exists():
         host = run.process.host if run.process else "another machine"
-        raise RunNotFound(f"the log of run {run.id} is not here: it ran on {host}", next_step="")
+        step = f"oneoff logs {run.id} --env {run.environment}" if run.launcher == KUBERNETES else ""
+        raise RunNotFound(f"the log of run {run.id} is not here: it ran on {host}", next_step=step)
 
 
 def _read_on(path: Path, position: int) -> tuple[int, list[bytes]]:
@@ -130,7 +148,9 @@ def cancel(services: Services, run: Run, *, force: bool, reason: str | None) -> 
 
     Raises:
         Refused: the run has ended already.
+        UsageError: nothing of it listens to this store.
     """
+    _check_told(run, "cancel")
     while True:
         if not run.active:
             raise Refused(f"run {run.id} has ended already: {run.status}")
