@@ -11,6 +11,7 @@ see `test_stored`, `test_answers` and `test_replay`. The modules, from the botto
 * `routes`, `http`: the wire;
 * `processes`, `status`, `pods`: the scheduler and the kubelet;
 * `counting`, `controller`, `cronjobs`, `events`: Jobs and CronJobs;
+* `standings`: workloads as their controllers leave them, for `shop`, an app that is live;
 * `deployments`: Deployments whose pods run, and endpoints, where a test starts it;
 * `faults`: what goes wrong; `cluster` puts all together.
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.cli import Ended, Project
-from tests.kubernetes import FakeKubernetes
+from tests.kubernetes import FakeKubernetes, standings
 from tests.kubernetes.kinds import Object
+from tests.kubernetes.standings import LABELS, Revision, deployment
+from tests.kubernetes.storage import kind_key
 
-NAMESPACE = "shop"
+NAMESPACE = standings.NAMESPACE
+DIGEST = standings.DIGEST
 IMAGE = "registry.example/shop:1.4.2"
-DIGEST = f"registry.example/shop@sha256:{'a' * 64}"
+_OF_A_WORKLOAD = (
+    *("deployments", "statefulsets", "rollouts", "podtemplates"),
+    *("replicasets", "controllerrevisions", "pods"),
+)
+_SERVICE: Object = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"selector": LABELS, "ports": [{"port": 80}]},
+}
 TASKS = '''
 from datetime import timedelta
 from typing import Literal
@@ -76,7 +87,8 @@ class Shop:
     """A checkout without the app: it has the table of environments, and no store."""
     image: Path
     """The folder of the image, with the app; the records are beside it."""
-    container: Object = field(default_factory=dict)
+    revisions: list[Revision] = field(default_factory=list)
+    """Of the workload, the newest last."""
 
     def __call__(self, *arguments: str, environ: Mapping[str, str] | None = None, **more: Any) -> Ended:
         """Run ``oneoff ARGUMENTS`` on the laptop."""
@@ -102,10 +114,40 @@ class Shop:
         """All Jobs of the namespace."""
         return self.cluster.items("jobs", NAMESPACE)
 
+    @property
+    def container(self) -> Object:
+        """The app's own, in its newest revision."""
+        return self.revisions[-1].container
+
     def deploy(self, *, revision: int = 1, image_id: str = DIGEST, replicas: int = 2, **changes: Any) -> None:
-        """Have a Deployment serve, with its ReplicaSet and its pods, as after a rollout."""
-        self.container = {**self.container, **changes}
-        self.cluster.load(deployed(self.container, revision=revision, image_id=image_id, replicas=replicas))
+        """Have a Deployment serve, as after a rollout: the pods of earlier revisions are gone."""
+        newest = Revision(revision, {**self.container, **changes}, image_id, replicas, replicas)
+        earlier = [replace(one, pods=0, ready=0) for one in self.revisions if one.number < revision]
+        self.revisions = [*earlier, newest]
+        self.stand(deployment(self.revisions, replicas=replicas))
+
+    def roll(self, *, revision: int = 2, image_id: str = DIGEST, ready: int = 0, **changes: Any) -> None:
+        """Be in the middle of a rollout: one pod of the new revision is there, and all of the one before."""
+        new = Revision(revision, {**self.container, **changes}, image_id, 1, ready)
+        self.revisions = [*self.revisions, new]
+        self.stand(deployment(self.revisions))
+
+    def pause(self, **changes: Any) -> None:
+        """Be paused, with a change that no ReplicaSet has."""
+        self.stand(deployment(self.revisions, change={**self.container, **changes}, paused=True))
+
+    def fail(self) -> None:
+        """Have no pod of the settled release ready any more."""
+        self.stand(deployment([replace(one, ready=0) for one in self.revisions], settled=True))
+
+    def stand(self, objects: list[Object]) -> None:
+        """Have this workload in place of the one that is there."""
+        for plural in _OF_A_WORKLOAD:
+            for one in self.cluster.items(plural, NAMESPACE):
+                mine = one["metadata"].get("labels", {}).items()
+                if one["metadata"]["name"] == "web" or mine >= LABELS.items():
+                    self.cluster.storage.remove(kind_key(self.cluster.kinds.named(plural), one))
+        self.cluster.load(objects)
 
 
 @contextmanager
@@ -135,95 +177,7 @@ def shop(folder: Path, *, tasks: str = TASKS, settings: str = "", **options: Any
             "ports": [{"containerPort": 8000}],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
         }
-        found = Shop(cluster, laptop, image.root, container)
+        cluster.create(_SERVICE, NAMESPACE)
+        found = Shop(cluster, laptop, image.root, [Revision(1, container)])
         found.deploy()
         yield found
-
-
-def deployed(container: Object, *, revision: int, image_id: str, replicas: int) -> list[Object]:
-    """A Deployment that has settled, with what belongs to it."""
-    labels = {"app": "web"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-    deployment: Object = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _head("web", "d", generation=revision, revision=revision),
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
-        "status": {
-            "observedGeneration": revision,
-            **dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas),
-            "conditions": [
-                {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
-                {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
-            ],
-        },
-    }
-    owned = deepcopy(template)
-    hashed = {**labels, "pod-template-hash": f"{revision}abc"}
-    owned["metadata"] = {"labels": hashed}
-    replica_set: Object = {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            **_head(f"web-{revision}abc", f"r{revision}", generation=1, revision=revision),
-            "labels": hashed,
-            "ownerReferences": [_owner("apps/v1", "Deployment", "web", "d")],
-        },
-        "spec": {"replicas": replicas, "selector": {"matchLabels": hashed}, "template": owned},
-        "status": {"observedGeneration": 1, **dict.fromkeys(("replicas", "availableReplicas"), replicas)},
-    }
-    return [
-        deployment,
-        replica_set,
-        *(
-            _pod(f"web-{revision}abc-{each}", hashed, container, revision, image_id)
-            for each in range(replicas)
-        ),
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": _head("web", "s", generation=1),
-            "spec": {"selector": labels, "ports": [{"port": 80}]},
-        },
-    ]
-
-
-def _pod(name: str, labels: Object, container: Object, revision: int, image_id: str) -> Object:
-    owner = _owner("apps/v1", "ReplicaSet", f"web-{revision}abc", f"r{revision}")
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {**_head(name, name, generation=1), "labels": labels, "ownerReferences": [owner]},
-        "spec": {"nodeName": "node-1", "containers": [container]},
-        "status": {
-            "phase": "Running",
-            "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")],
-            "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": container["image"],
-                    "imageID": image_id,
-                    "ready": True,
-                    "restartCount": 0,
-                    "state": {"running": {"startedAt": "2026-11-23T00:00:00Z"}},
-                }
-            ],
-        },
-    }
-
-
-def _head(name: str, uid: str, *, generation: int, revision: int | None = None) -> Object:
-    known = {} if revision is None else {"deployment.kubernetes.io/revision": str(revision)}
-    return {
-        "name": name,
-        "namespace": NAMESPACE,
-        "uid": uid,
-        "generation": generation,
-        "resourceVersion": "1",
-        "creationTimestamp": "2026-11-23T00:00:00Z",
-        "annotations": known,
-    }
-
-
-def _owner(api_version: str, kind: str, name: str, uid: str) -> Object:
-    return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": True}

@@ -47,7 +47,8 @@ def _lines(findings: list[Finding]) -> str:
 
 def _line(finding: Finding, width: int) -> str:
     mark = "ok " if finding.ok else "BAD"
-    line = f"{mark}  {finding.name:<{width}} {finding.message}"
+    message = finding.message.replace("\n", f"\n     {'':<{width}} ")
+    line = f"{mark}  {finding.name:<{width}} {message}"
     if not finding.next_step:
         return line
     if "\n" in finding.next_step:  # a document, to be copied
@@ -65,4 +66,9 @@ def release_command(session: Session, /, output: str) -> None:
         release = release_of(session.reading, session.registry)
     document = {**asdict(release), "host": session.reading.observer.host}
     del document["code"]  # each task has its own
-    emit(document, lambda: fields(list(document.items())), output)
+    rows = list(document.items())
+    document["environments"] = {
+        name: {"protected": one.protected, "reason": one.reason}
+        for name, one in session.settings.environments.items()
+    }
+    emit(document, lambda: fields(rows), output)

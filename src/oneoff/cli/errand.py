@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import click
 from click.core import ParameterSource
 
-from oneoff.cli.session import Session, nobody_listening
+from oneoff.cli.session import Session, nobody_listening, tell
 
 if TYPE_CHECKING:  # an HTTP client, loaded where it is wanted
     from oneoff.commands.cluster.errands import Answer
     from oneoff.commands.cluster.remote import Remote
 
 ENV: Final = "environment"
+_COMMAND: Final = b"`oneoff "
+"""How a next step names a command."""
 
 
 class ErrandCommand(click.Command):
@@ -53,7 +55,7 @@ class ErrandCommand(click.Command):
     def send(self, ctx: click.Context, remote: Remote) -> int:
         """Do it there, and give out what comes back; the exit code."""
         answer = self.ask(remote, self.argv(ctx))
-        give(answer)
+        give(answer, remote)
         return answer.exit_code
 
     def argv(self, ctx: click.Context) -> list[str]:
@@ -78,12 +80,14 @@ class AcceptingErrand(ErrandCommand):
     accepts = True
 
 
-def give(answer: Answer, *, stdout: bool = True) -> None:
-    """Print what the pod has printed, byte for byte."""
+def give(answer: Answer, remote: Remote, *, stdout: bool = True) -> None:
+    """Print what the pod has printed, byte for byte; what it says to do next is not done in this folder."""
     if stdout:
         click.echo(answer.stdout, nl=False)
     with nobody_listening():
         click.echo(answer.stderr, nl=False, err=True)
+    if _COMMAND in answer.stderr:
+        tell(f"note: what a pod names as `oneoff …` wants --env {remote.environment.name} here")
 
 
 def words(ctx: click.Context, params: Mapping[str, Any]) -> list[str]:

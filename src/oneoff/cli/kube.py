@@ -29,10 +29,13 @@ from oneoff.types import JSONObject
 
 @click.group("kube", cls=ShowingGroup)
 def kube_command() -> None:
-    """Make the Jobs and CronJobs of tasks."""
+    """Look at environments in Kubernetes, and make their Jobs and CronJobs.
+
+    A run is launched there by `oneoff run TASK --env NAME`.
+    """
 
 
-@kube_command.command("render")
+@kube_command.command("render", short_help="Print the Job or the CronJob of a task.")
 @click.argument("task")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS OF THE TASK]")
 @click.option(
@@ -143,13 +146,13 @@ def _document(rendered: Rendered) -> JSONObject:
     }
 
 
-@kube_command.command("collect")
+@kube_command.command("collect", short_help="Record bare commands that nobody watched.")
 @click.option("--env", "environment", metavar="NAME", help="The environment whose Jobs are looked at.")
 @output_option
 @click.pass_obj
 def collect_command(session: Session, /, environment: str | None, output: str) -> None:
     """Record runs of bare commands that ended while nobody watched."""
-    from oneoff.commands.cluster.supervise import collect
+    from oneoff.commands.cluster.collecting import collect
 
     found = collect(session.services, session.remote(environment), tell)
     emit(
@@ -159,7 +162,7 @@ def collect_command(session: Session, /, environment: str | None, output: str) -
     )
 
 
-@kube_command.command("preflight")
+@kube_command.command("preflight", short_help="Say what would keep a run from starting.")
 @click.argument("task", required=False)
 @click.option(
     "--env", "environment", metavar="NAME", help="The environment that a run would be launched into."

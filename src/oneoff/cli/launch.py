@@ -17,7 +17,7 @@ from oneoff.cli.options import collect_texts, run_options, slot, task_options
 from oneoff.cli.output import emit
 from oneoff.cli.session import Session, session_of, showing_errors, tell
 from oneoff.errors import InvalidParameters, Problem, TaskNotFound, UsageError, did_you_mean
-from oneoff.runs.document import to_document
+from oneoff.runs.document import document_of_launch, to_document
 from oneoff.runs.run import Run
 from oneoff.runs.status import EXIT_CODES, Status
 from oneoff.settings.kubernetes import SecretKey
@@ -172,18 +172,20 @@ def perform(
     with letting_go(run_id, remote.environment.name):
         _tell_launched(remote, launched)
         if options.detach:
-            _finish(ctx, launched.run, given, found_effects=False)
+            _finish(ctx, launched.run, given, bare=bare)
         found = launch.attend_launched(remote, launched, write=_writer(options), say=tell)
     if bare:
         ended = supervise.close(session.services, launched.run, found, launched.job)
     else:
         ended = launch.ended(launched.run, found, remote.clock.now())
-    _finish(ctx, ended, given, found_effects=bool(found.words and found.words.has_effects))
+    _finish(ctx, ended, given, bare=bare, found_effects=bool(found.words and found.words.has_effects))
 
 
-def _finish(ctx: click.Context, run: Run, given: Mapping[str, Any], *, found_effects: bool) -> NoReturn:
+def _finish(
+    ctx: click.Context, run: Run, given: Mapping[str, Any], *, bare: bool, found_effects: bool = False
+) -> NoReturn:
     if given["output"] == "json":
-        emit(to_document(run), str, "json")
+        emit(to_document(run) if bare else document_of_launch(run), str, "json")
     elif run.active:
         tell(f"run {run.id} is {run.status}; `oneoff logs -f {run.id} --env {run.environment}` follows it")
     else:

@@ -24,7 +24,7 @@ COMMANDS = {
     "wait": ("oneoff.cli.runs", "Wait for the end of a run."),
     "cancel": ("oneoff.cli.runs", "Ask a run to end."),
     "schedules": ("oneoff.cli.schedules", "List the tasks that run by themselves, and when."),
-    "kube": ("oneoff.cli.kube", "Make the Jobs and CronJobs of tasks."),
+    "kube": ("oneoff.cli.kube", "Look at environments in Kubernetes, and make their Jobs and CronJobs."),
     "audit": ("oneoff.cli.audit", "Read and verify the audit log."),
     "store": ("oneoff.cli.store", "Make or upgrade the place for the records."),
     "release": ("oneoff.cli.doctor", "Show which release a run would belong to."),

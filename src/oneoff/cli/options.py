@@ -39,7 +39,9 @@ def run_options() -> list[click.Option]:
         click.Option(["--confirm"], metavar="ENV", help="Confirm for a protected environment, by its name."),
         click.Option(["--reason"], metavar="TEXT", help="Why; kept in the audit log."),
         click.Option(["--env", "environment"], metavar="NAME", help="The environment to run in."),
-        click.Option(["--detach"], is_flag=True, help="Run in a process of its own and return."),
+        click.Option(
+            ["--detach"], is_flag=True, help="Return once it is started: a process of its own, or a Job."
+        ),
         click.Option(
             ["--run-id"], metavar="ID", help="An id of your own; a second start with it runs nothing."
         ),

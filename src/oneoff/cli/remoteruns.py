@@ -8,32 +8,53 @@ from collections.abc import Sequence
 from functools import partial
 
 from oneoff.cli.launch import letting_go
+from oneoff.cli.session import Session, tell
 from oneoff.commands.cluster import runs as remoteruns
 from oneoff.commands.cluster.remote import Remote
-from oneoff.commands.cluster.runs import Cancel
+from oneoff.commands.cluster.runs import Cancel, RemoteRun
 from oneoff.commands.options import Options
-from oneoff.errors import Refused, UsageError
+from oneoff.errors import OneoffError, Refused, UsageError
 from oneoff.runs.run import Run
 
 
-def logs(remote: Remote, reference: str, *, follow: bool) -> None:
+def logs(session: Session, remote: Remote, reference: str, *, follow: bool) -> None:
     """Print it as it comes."""
     found = remoteruns.find(remote, reference)
     with letting_go(found.run.id, remote.environment.name):
-        remoteruns.logs(remote, found, follow=follow, write=_write)
+        told = remoteruns.logs(remote, found, follow=follow, write=_write)
+    _record(session, remote, found, told)
 
 
-def wait(remote: Remote, reference: str) -> Run:
+def wait(session: Session, remote: Remote, reference: str) -> Run:
     found = remoteruns.find(remote, reference)
     with letting_go(found.run.id, remote.environment.name):
-        return remoteruns.wait(remote, found)
+        told = remoteruns.wait(remote, found)
+    _record(session, remote, found, told)
+    return told
 
 
-def cancel(remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
+def cancel(session: Session, remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
     found = remoteruns.find(remote, reference)
     with letting_go(found.run.id, remote.environment.name):
         ask = None if found.bare else partial(_ask, remote, options.reason)
-        return remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
+        told = remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
+    _record(session, remote, found, told, reason=options.reason)
+    return told
+
+
+def _record(
+    session: Session, remote: Remote, found: RemoteRun, told: Run, *, reason: str | None = None
+) -> None:
+    """The end of a bare command, where its record is in the store here: no pod records it."""
+    if not found.bare or told.outcome is None:
+        return
+    from oneoff.commands.cluster.collecting import is_open_here, record_end
+
+    try:
+        if is_open_here(session.reading, told.id):  # to look makes no store where there is none
+            record_end(session.services, remote, told, found.job, reason=reason)
+    except OneoffError as error:
+        tell(f"the end of run {told.id} is not recorded: {error.message}")
 
 
 def _ask(remote: Remote, reason: str | None, run: Run) -> bool:

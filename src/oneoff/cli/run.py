@@ -5,6 +5,7 @@ What either needs is loaded with it: a laptop that launches a Job executes nothi
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from oneoff.cli.options import loosely, run_options
 from oneoff.cli.session import Session, ShowingGroup, session_of, showing_errors
-from oneoff.errors import TaskNotFound
+from oneoff.errors import TaskNotFound, UsageError
 from oneoff.runs.intent import KUBERNETES
 from oneoff.tasks.task import raw_task
 
@@ -54,7 +55,9 @@ class TaskGroup(ShowingGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options of the run may stand before the task as well as behind it."""
-        return super().parse_args(ctx, _task_first(args))
+        with showing_errors():
+            args = _task_first(args)
+        return super().parse_args(ctx, args)
 
 
 def _elsewhere(session: Session, given: Mapping[str, Any]) -> bool:
@@ -66,10 +69,9 @@ def _elsewhere(session: Session, given: Mapping[str, Any]) -> bool:
 
 def _pointing_elsewhere(error: TaskNotFound, session: Session, given: Mapping[str, Any]) -> TaskNotFound:
     """A checkout without the app has the tasks of its environments in Kubernetes all the same."""
-    places = sorted(session.settings.in_kubernetes)
-    if session.embedded or given["environment"] or not places:
+    which = session.settings.elsewhere
+    if session.embedded or given["environment"] or not which:
         return error
-    which = " or ".join(f"--env {place}" for place in places)
     return TaskNotFound(error.message, next_step=f"`oneoff tasks` lists those here; elsewhere with {which}")
 
 
@@ -86,14 +88,17 @@ def _task_first(args: list[str]) -> list[str]:
             position += 1
         else:
             break
+    if args and position >= len(args):
+        raise UsageError("which task is to run?", next_step="name it: oneoff run TASK " + shlex.join(args))
     return args[position : position + 1] + args[:position] + args[position + 1 :]
 
 
 @click.group(name="run", cls=TaskGroup, subcommand_metavar="TASK [OPTIONS]...")
 def run_command() -> None:
-    """Run a task in this process, or preview it with --dry-run.
+    """Run a task, or preview it with --dry-run.
 
-    `oneoff run TASK --help` shows the task's own options.
+    It runs in this process; with --env NAME of an environment in Kubernetes, in a Job of the live release.
+    `oneoff run TASK --help` shows the options, with the task's own.
     """
 
 

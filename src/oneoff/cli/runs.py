@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from oneoff.cli.times import since
 from oneoff.commands.runs import cancel, find, follow_log, get, last_attempt, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
-from oneoff.runs.document import to_document
+from oneoff.runs.document import document_of_job, to_document
 from oneoff.runs.run import BREAK_GLASS, ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
 
@@ -94,7 +94,7 @@ def logs_command(session: Session, /, run: str, follow: bool, environment: str |
     if remote is not None:
         from oneoff.cli import remoteruns
 
-        return remoteruns.logs(remote, run, follow=follow)
+        return remoteruns.logs(session, remote, run, follow=follow)
     followed = get(session.reading, run)
     with letting_go(followed):
         for chunk in follow_log(session.reading, followed, follow=follow):
@@ -126,12 +126,13 @@ def wait_command(ctx: click.Context, /, run: str, environment: str | None, outpu
     if remote is not None:
         from oneoff.cli import remoteruns
 
-        ended = remoteruns.wait(remote, run)
+        ended, document = remoteruns.wait(session, remote, run), document_of_job
     else:
         awaited = last_attempt(session.reading, get(session.reading, run))
+        document = to_document
         with letting_go(awaited):
             ended = wait(session.reading, awaited)
-    emit(to_document(ended), lambda: ending_line(ended), output)
+    emit(document(ended), lambda: ending_line(ended), output)
     ctx.exit(EXIT_CODES[ended.status])
 
 
@@ -156,8 +157,8 @@ def cancel_command(
         from oneoff.cli import remoteruns
 
         options = remoteruns.confirming(run, force=force, reason=reason, **given)
-        ended = remoteruns.cancel(remote, run, options, force=force)
-        return emit(to_document(ended), lambda: ending_line(ended), output)
+        ended = remoteruns.cancel(session, remote, run, options, force=force)
+        return emit(document_of_job(ended), lambda: ending_line(ended), output)
     wanted = last_attempt(session.services, get(session.services, run))
     asked = cancel(session.services, wanted, force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
@@ -171,6 +172,18 @@ def _brief(text: str) -> str:
     if len(text) <= SHOWN:
         return text
     return f"{text[:SHOWN]}… ({len(text):,} characters; `-o json` has it whole)"
+
+
+def _launch_rows(launch: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Of what a run in Kubernetes was made, and in what it was not the app."""
+    revision = f", revision {launch['revision']}" if launch.get("revision") else ""
+    return [
+        ("workload", launch and f"{launch.get('workload')} in {launch.get('namespace')}{revision}"),
+        ("image", launch.get("image")),
+        ("not the app", ", ".join(launch.get("departures") or ())),
+        ("differs", ", ".join(launch.get("differs") or ())),
+        ("slot", launch.get("slot") and f"{launch['slot']} of {launch.get('schedule')}"),
+    ]
 
 
 def run_text(run: Run) -> str:
@@ -203,6 +216,7 @@ def run_text(run: Run) -> str:
                 progress and f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else ""),
             ),
             ("host", run.process and f"{run.process.host}, process {run.process.pid}"),
+            *_launch_rows(run.launch or {}),
             ("version", run.release.version),
             ("commit", run.release.commit),
             ("rerun of", run.rerun_of),

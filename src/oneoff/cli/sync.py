@@ -21,7 +21,7 @@ DIFFERS = 10
 """Exit code of a dry run with ``--exit-code`` that found a difference."""
 
 
-@click.command("sync")
+@click.command("sync", short_help="Apply the schedules of the release.")
 @click.option("--env", "environment", metavar="NAME", help="The environment whose schedules are applied.")
 @click.option("--dry-run", is_flag=True, help="Only show what differs.")
 @click.option("--exit-code", is_flag=True, help="With --dry-run: exit with 10 if something differs.")

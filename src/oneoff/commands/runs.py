@@ -15,6 +15,7 @@ from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.attempts import CUT_OFF, attempt
+from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import ACTIVE, EXECUTING, Status
 from oneoff.types import RunId
@@ -54,13 +55,17 @@ def _referred(services: Services, reference: str) -> Run:
     if reference == LATEST:
         newest = services.store.find(RunQuery(limit=1))
         if not newest:
-            raise RunNotFound("there is no run yet", next_step="`oneoff tasks` lists what can be run")
+            where = services.settings.elsewhere
+            step = f"; runs elsewhere with {where}" if where else ""
+            raise RunNotFound("there is no run yet", next_step=f"`oneoff tasks` lists what can be run{step}")
         return newest[0]
     with suppress(RunNotFound):
         return services.store.get(RunId(reference))
     found = services.store.find(RunQuery(id_prefix=reference, limit=6))
     if not found:
-        raise RunNotFound(f"there is no run {reference!r}")
+        where = services.settings.elsewhere
+        step = f"`oneoff runs` lists those here; elsewhere with {where}" if where else ""
+        raise RunNotFound(f"there is no run {reference!r}", next_step=step)
     if len(found) == 1:
         return found[0]
     listed = ", ".join(run.id for run in found[:5])
@@ -81,11 +86,25 @@ def last_attempt(services: Services, run: Run) -> Run:
 
 
 def wait(services: Services, run: Run, *, every: float = POLL) -> Run:
-    """The run once it has ended; looked at so often, in seconds."""
+    """The run once it has ended; looked at so often, in seconds.
+
+    Raises:
+        UsageError: nothing tells this store of its end.
+    """
+    _check_told(run, "wait")
     while run.active:
         time.sleep(every)
         run = _again(services, run)
     return run
+
+
+def _check_told(run: Run, verb: str) -> None:
+    """Of a bare command in Kubernetes its Job tells, and takes what is asked of it."""
+    if run.watched:
+        raise UsageError(
+            f"run {run.id} is a bare command in {run.environment}, and its Job alone tells of it",
+            next_step=f"oneoff {verb} {run.id} --env {run.environment}",
+        )
 
 
 def _again(services: Services, run: Run) -> Run:
@@ -101,6 +120,8 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
         RunNotFound: the log is not on this machine.
         Refused: this user may not read it.
     """
+    if follow:
+        _check_told(run, "logs -f")
     path = log_path(services.settings.state_dir, run.id)
     position = 0
     while True:
@@ -114,7 +135,8 @@ def follow_log(services: Services, run: Run, *, follow: bool) -> Iterator[bytes]
         time.sleep(POLL)
     if position == 0 and run.started_at is not None and not path.exists():
         host = run.process.host if run.process else "another machine"
-        raise RunNotFound(f"the log of run {run.id} is not here: it ran on {host}", next_step="")
+        step = f"oneoff logs {run.id} --env {run.environment}" if run.launcher == KUBERNETES else ""
+        raise RunNotFound(f"the log of run {run.id} is not here: it ran on {host}", next_step=step)
 
 
 def _read_on(path: Path, position: int) -> tuple[int, list[bytes]]:
@@ -140,7 +162,9 @@ def cancel(services: Services, run: Run, *, force: bool, reason: str | None) -> 
 
     Raises:
         Refused: the run has ended already.
+        UsageError: nothing of it listens to this store.
     """
+    _check_told(run, "cancel")
     while True:
         if not run.active:
             raise Refused(f"run {run.id} has ended already: {run.status}")

@@ -65,6 +65,20 @@ def to_document(run: Run) -> JSONObject:
     return document
 
 
+_OF_STORE = ("fence", "version")
+"""What the store alone counts."""
+
+
+def document_of_launch(run: Run) -> JSONObject:
+    """The run as whoever launched it knows it: what only its store knows is null."""
+    return {**to_document(run), **dict.fromkeys(_OF_STORE)}
+
+
+def document_of_job(run: Run) -> JSONObject:
+    """The run as its Job alone tells of it: also its parameters, which the store has, are null."""
+    return {**document_of_launch(run), "parameters": None}
+
+
 def from_document(document: Mapping[str, Any]) -> Run:
     """The inverse of :func:`to_document`.
 

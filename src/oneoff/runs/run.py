@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from oneoff.errors import OneoffError
-from oneoff.runs.status import ACTIVE, TRANSITIONS, Status
+from oneoff.runs.intent import KUBERNETES
+from oneoff.runs.status import ACTIVE, EXECUTING, TRANSITIONS, Status
 from oneoff.tasks.kind import shown
 from oneoff.types import JSONObject, RunId, TaskName
 
@@ -145,6 +146,11 @@ class Run:
     @property
     def active(self) -> bool:
         return self.status in ACTIVE
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is a bare command at work in Kubernetes: no process of it tells this store anything."""
+        return self.launcher == KUBERNETES and self.process is None and self.status in EXECUTING
 
     @property
     def in_words(self) -> str:

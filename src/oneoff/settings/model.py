@@ -164,6 +164,11 @@ class Settings:
         return frozenset(name for name, one in self.environments.items() if one.kubernetes is not None)
 
     @property
+    def elsewhere(self) -> str:
+        """As options: ``--env production or --env staging``; empty where there are none."""
+        return " or ".join(f"--env {name}" for name in sorted(self.in_kubernetes))
+
+    @property
     def state_dir(self) -> Path:
         """The folder for what is no record: logs, and room for outcomes; beside the store, as a rule."""
         return self.state or self.store.with_suffix(".d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from oneoff.commands.cluster.remote import Remote, kubernetes_of, place_of
+from oneoff.commands.cluster.remote import Remote, kubernetes_of, named_of, place_of
 from oneoff.kube.api.client import connect
 from oneoff.settings import Settings
 from oneoff.stores.witness import FileWitness
@@ -21,10 +21,10 @@ def remote(
     """The environment of this name; nothing is asked of its cluster yet.
 
     Raises:
-        UsageError: there is no such environment, or it is not in Kubernetes.
+        UsageError: there is no such environment, or it is not in Kubernetes, or none is named.
         ClusterUnreachable: the kubeconfig cannot be used.
     """
-    named = settings.environment_named(environment)
+    named = named_of(settings, environment)
     where = kubernetes_of(named)
     cluster = connect(where)
     place = place_of(cluster.context, cluster.namespace, where.workload)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.kubernetes.shop import Shop
+from datetime import UTC, datetime
+
+from tests.kubernetes.shop import NAMESPACE, Shop
 
 ASKS_UNFORESEEN = """
 import click
@@ -19,6 +21,7 @@ def wipe():
     "Wipe."
     print("WIPED" if agreed() else "kept")
 """
+SYNC = ("kube", "sync", "--env", "staging")
 PURGE = ("run", "purge", "--env", "production", "--older-than", "7d")
 
 
@@ -49,6 +52,37 @@ def test_protected_in_the_image_alone(live: Shop) -> None:
     )
     ended = live(*PURGE, "--yes", "--confirm", "production")
     assert ended.code == 0, ended.out + ended.err
+
+
+def test_a_schedule_protected_in_the_image_alone(live: Shop) -> None:
+    """Its pods would refuse each run: it has to be confirmed as they demand, before anything is applied."""
+    image = live.image / "oneoff.toml"
+    staging = "[tool.oneoff.environments.staging]\n"
+    image.write_text(
+        image.read_text().replace(staging, staging + 'protected = true\nreason = "OPS-[0-9]+"\n')
+    )
+    refused = live(*SYNC, "--yes")
+    assert refused.code == 3
+    assert "note: staging is protected by the settings of the release, though not by" in refused.err
+    assert "next:  oneoff kube sync --env staging --yes --reason '…' --confirm staging" in refused.err
+    assert live.cluster.items("cronjobs", NAMESPACE) == []
+    applied = live(*SYNC, "--confirm", "staging", "--reason", "OPS-7")
+    assert applied.code == 0, applied.err
+    job = live.cluster.fire(NAMESPACE, "web-nightly", datetime(2026, 11, 30, 1, tzinfo=UTC))
+    assert job is not None
+    assert live("wait", job["metadata"]["name"], "--env", "staging").code == 0
+    assert live.in_pod("show", "@latest", "-o", "json").json["reason"] == "OPS-7"
+    again = live(*SYNC, "--reason", "OPS-7", "--dry-run", "--exit-code")
+    assert again.code == 0, again.out
+
+
+def test_a_schedule_of_an_environment_that_the_image_has_not(live: Shop) -> None:
+    """Its pods would not know what is demanded, and refuse each run."""
+    image = live.image / "oneoff.toml"
+    image.write_text(image.read_text().replace("environments.staging", "environments.stage"))
+    refused = live(*SYNC, "--yes")
+    assert (refused.code, live.cluster.items("cronjobs", NAMESPACE)) == (3, [])
+    assert "the settings of the release have no environment staging" in refused.err
 
 
 def test_protected_on_the_laptop_alone(live: Shop) -> None:

@@ -78,13 +78,14 @@ def errands(tmp_path: Path, store_url: str) -> Iterator[Errands]:
 
 
 def test_what_a_pod_prints_comes_out_unchanged(errands: Errands) -> None:
-    """Byte for byte, both streams and the exit code; the Job is gone when it was read."""
+    """Byte for byte, both streams and the exit code, and a note where its next step is done; no Job stays."""
     assert errands.beside("run", "count").code == 0
     there, here = errands("runs", "--env", "staging", "-o", "json"), errands.beside("runs", "-o", "json")
     assert (there.code, there.out, there.err) == (0, here.out, here.err)
     missing = errands("show", "--env=staging", "nothing")
     assert (missing.code, missing.out) == (2, "")
-    assert missing.err == errands.beside("show", "nothing").err
+    hint = "note: what a pod names as `oneoff …` wants --env staging here\n"
+    assert missing.err == errands.beside("show", "nothing").err + hint
     assert errands.started() == ["runs", "show"]
     assert errands.live.jobs() == []
     assert not (errands.live.laptop.root / ".oneoff").exists()
@@ -229,7 +230,7 @@ def test_an_environment_that_is_here(errands: Errands) -> None:
 def test_in_the_middle_of_a_rollout(errands: Errands) -> None:
     """Whichever release serves knows the store."""
     assert errands.beside("run", "count").code == 0
-    errands.live.deploy(revision=2)
+    errands.live.roll(ready=1)
     ended = errands("runs", "--env", "staging", "-o", "json")
     assert (ended.code, len(ended.json)) == (0, 1), ended.err
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -170,6 +171,9 @@ def test_departures_are_refused_in_a_protected_environment(live: Shop, how: str)
     assert done.code == 0, done.err
     (run,) = live.in_pod("runs", "-o", "json").json
     assert len(run["launch"]["departures"]) == 1
+    shown = live.in_pod("show", "@latest").out
+    assert "workload     deployment/web in shop, revision 1\n" in shown
+    assert f"not the app  {run['launch']['departures'][0]}\ndiffers      " in shown
     assert run["launch"]["differs"].keys() == ({"image"} if how == "--image" else {"env"})
 
 
@@ -195,3 +199,42 @@ def test_again(live: Shop) -> None:
     assert (again["rerun_of"], again["parameters"]) == ("r1", first["parameters"])
     nothing = live("rerun", "r9", *CONFIRMED)
     assert (nothing.code, "there is no run 'r9' in production" in nothing.err) == (2, True), nothing.err
+
+
+def interrupted(live: Shop, when: Callable[[], bool], *wish: str) -> tuple[int, str]:
+    """The exit code, and what was said, of a command that gets Ctrl-C then."""
+    process = live.start(*wish)
+    live.cluster.wait(when)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    return process.returncode, err
+
+
+def test_ctrl_c_while_the_release_is_asked_for_its_tasks(live: Shop) -> None:
+    """Nothing was launched, and what asked is taken away again."""
+    live.cluster.faults.start_delay(60)
+    code, err = interrupted(live, lambda: bool(live.jobs()), "run", "count", *CONFIRMED)
+    assert (code, "error: interrupted" in err) == (130, True)
+    live.cluster.wait(lambda: live.jobs() == [])
+
+
+def test_ctrl_c_before_the_pod_has_started(live: Shop) -> None:
+    """The Job is there, and starts; the words lead back to it."""
+    assert live("run", "count", "--env", "production", "--help").code == 0  # the catalogue is known then
+    live.cluster.faults.start_delay(30)
+    code, err = interrupted(live, lambda: bool(live.jobs()), "run", "count", *CONFIRMED, "--run-id", "r1")
+    assert (code, "oneoff logs -f r1 --env production" in err) == (130, True), err
+    live.cluster.faults.start_delay(0)
+    assert live("wait", "r1", "--env", "production").code == 0
+
+
+def test_two_people_launch_the_same_at_once(live: Shop) -> None:
+    """With one id it is one run, which both follow to its end."""
+    assert live("run", "count", "--env", "production", "--help").code == 0  # the catalogue is known then
+    wish = ("run", "count", *CONFIRMED, "--pause", "0.3", "--run-id", "r1")
+    two = [live.start(*wish) for _ in range(2)]
+    said = [process.communicate(timeout=30) for process in two]
+    assert [process.returncode for process in two] == [0, 0], said
+    assert sorted("was launched before" in err for _, err in said) == [False, True]
+    assert all("tick 2" in out for out, _ in said)
+    assert len(live.jobs()) == len(live.in_pod("runs", "-o", "json").json) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kubernetes.shop import Shop
+from tests.kubernetes.shop import LAPTOP, Shop
 
 
 def test_an_environment_that_is_not_there(live: Shop) -> None:
@@ -52,6 +52,35 @@ def test_what_wait_tells_of_a_dry_run(live: Shop) -> None:
     for name in ("app", "dry_run", "protected", "command", "task", "environment"):
         assert told[name] == launched[name], name
     assert told["dry_run"] is told["protected"] is True
+    assert launched["parameters"] == {"older_than": "P3D", "mode": "soft"}
+    assert told["parameters"] is told["reason"] is told["version"] is launched["fence"] is None
     assert live("wait", "r1", "--env", "production").out == "run r1 (dry run) succeeded\n"
     raw = live("exec", "--env", "staging", "--run-id", "r2", "-o", "json", "--", "echo", "--", "$(X)").json
     assert live("wait", "r2", "--env", "staging", "-o", "json").json["command"] == raw["command"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (("kube", "preflight"), "which environment is meant?\nnext:  name it: --env production or --env"),
+        (("kube", "render", "count"), "which environment is meant?"),
+        (("run", "--env", "staging"), "which task is to run?\nnext:  name it: oneoff run TASK --env staging"),
+        (("logs", "r1"), "`oneoff runs` lists those here; elsewhere with --env production or --env staging"),
+        (("wait", "@latest"), "runs elsewhere with --env production or --env staging"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, tuple) else "",
+)
+def test_what_was_left_out_is_asked_for(live: Shop, wish: tuple[str, ...], words: str) -> None:
+    """Whoever forgets an option is told which, and what it may be."""
+    ended = live(*wish)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
+
+
+@pytest.mark.parametrize("verb", ["wait", "logs", "cancel"])
+def test_a_namespace_that_is_not_there(live: Shop, verb: str) -> None:
+    """It is that which is told, not that the run's Job is gone."""
+    live.laptop.write(oneoff_toml=LAPTOP.format(more="").replace('"shop"', '"shpo"'))
+    ended = live(verb, "r1", "--env", "staging")
+    assert ended.code == 2
+    assert "there is no namespace shpo in the cluster of the context fake" in ended.err

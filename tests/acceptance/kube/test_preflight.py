@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -27,13 +26,8 @@ def quota(used: str) -> dict[str, Any]:
 
 
 def rolling(live: Shop) -> None:
-    """A second revision whose pods do not come up yet."""
-    live.deploy(revision=2, replicas=1, image="registry.example/shop:1.5.0", image_id=OTHER)
-    deployment = deepcopy(live.cluster.get("deployments", NAMESPACE, "web"))
-    deployment["status"] |= {"replicas": 3, "updatedReplicas": 1, "availableReplicas": 2}
-    replica_set = deepcopy(live.cluster.get("replicasets", NAMESPACE, "web-2abc"))
-    replica_set["status"]["availableReplicas"] = 0
-    live.cluster.load([deployment, replica_set])
+    """A second revision whose pod does not come up yet."""
+    live.roll(image="registry.example/shop:1.5.0", image_id=OTHER)
 
 
 def test_preflight_tells_everything_and_creates_nothing(live: Shop) -> None:
@@ -117,6 +111,21 @@ def test_the_live_release_is_rendered(live: Shop) -> None:
     assert live.jobs() == []
 
 
+def test_the_tasks_of_the_live_release_are_known_where_they_are_at_hand(live: Shop) -> None:
+    """Once it was asked for them, a schedule is rendered; to render starts nothing."""
+    wish = ("kube", "render", "nightly", "--env", "staging", "--schedule")
+    unknown = live(*wish)
+    assert (unknown.code, live.jobs()) == (2, [])
+    assert "no schedule of nightly is known" in unknown.err
+    assert live("run", "count", "--env", "staging", "--help").code == 0
+    known = live(*wish)
+    assert known.code == 0, known.err
+    (made,) = yaml.safe_load_all(known.out)
+    assert (made["kind"], made["spec"]["schedule"]) == ("CronJob", "0 2 * * *")
+    mistake = live("kube", "render", "nigthly", "--env", "staging")
+    assert (mistake.code, "no task nigthly (did you mean 'nightly'?)" in mistake.err) == (2, True)
+
+
 def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     """In the middle of a rollout: the choice, and nothing on standard output; with it, its own image."""
     rolling(live)
@@ -124,7 +133,8 @@ def test_a_release_that_cannot_be_told_is_not_rendered(live: Shop) -> None:
     assert (refused.code, refused.out) == (3, "")
     assert "--release running takes revision 1" in refused.err
     target = live("kube", "render", "purge", "--env", "staging", "--release", "target")
-    assert OTHER in target.out
+    assert 'image: "registry.example/shop:1.5.0"' in target.out
+    assert "no ready pod tells by which digest registry.example/shop:1.5.0 runs" in target.err
     assert "note: deployment/web is in the middle of a rollout: the run is of revision 2" in target.err
 
 

@@ -154,7 +154,7 @@ def test_what_has_ended_is_not_cancelled(live: Shop) -> None:
     put(live, "r1", "exit 4")
     live.cluster.wait(lambda: is_over(live, "r1"))
     ended = live("cancel", "r1", "--env", "staging")
-    assert (ended.code, "run r1 failed: exit code 4" in ended.out) == (0, True)
+    assert (ended.code, "run r1 failed: the command exited with code 4" in ended.out) == (0, True)
     assert "run r1 has ended already" in ended.err
     assert len(live.jobs()) == 1
 

@@ -16,7 +16,6 @@ from tests.kubernetes.kinds import Kind, Object
 from tests.kubernetes.objects import CONFIGMAPS, CRONJOBS, conditions, cronjob, ended
 from tests.kubernetes.resources import MERGE
 from tests.kubernetes.shop import DIGEST, LAPTOP, NAMESPACE, TASKS, Shop, shop
-from tests.kubernetes.storage import kind_key
 from tests.kubernetes.wire import Wire
 
 SYNC = ("kube", "sync", "--env", "production")
@@ -47,10 +46,6 @@ BARE = LAPTOP.format(more="") + 'schedule = "*/30 * * * *"\ntime_zone = "Europe/
 def release(live: Shop, tasks: str, revision: int = 2) -> None:
     """Have a release with these tasks serve."""
     (live.image / "admin.py").write_text(tasks)
-    for plural in ("pods", "replicasets"):
-        for one in live.cluster.items(plural, NAMESPACE):
-            if one["metadata"]["labels"].get("app") == "web":
-                live.cluster.storage.remove(kind_key(live.cluster.kinds.named(plural), one))
     live.deploy(revision=revision, image_id=f"registry.example/shop@sha256:{str(revision) * 64}")
 
 

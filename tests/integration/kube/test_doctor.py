@@ -61,7 +61,7 @@ def test_what_is_missing_is_told_with_a_role_that_gives_it(live: Shop) -> None:
     assert found["user"][1] == "ann (devs, system:authenticated)"
     assert found["launch"][:2] == (False, "you may not create jobs.batch, and so cannot launch a run")
     assert found["follow"][:2] == (False, "you may not get pods/log, and so cannot read a run's output")
-    assert found["cancel"][:2] == (True, "you may delete jobs.batch")
+    assert found["cancel"][:2] == (True, "you may patch/delete jobs.batch")
     assert found["sync"][0]
     assert found["sync"][1].startswith("you may not get/list/create/patch/delete cronjobs.batch, and so")
     assert found["preflight"][0]
@@ -154,6 +154,9 @@ def test_without_the_extra_for_kubernetes(live: Shop) -> None:
     assert "pip install 'oneoff[kubernetes]'" in ended.err
 
 
+CONFIRMED = ("--confirm", "production")
+
+
 def asked(cluster: FakeKubernetes) -> set[str]:
     """What was asked of the cluster, in the words of the table."""
     found = set[str]()
@@ -169,22 +172,30 @@ def asked(cluster: FakeKubernetes) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("verb", ["preflight", "exec"])
-def test_the_table_has_all_that_is_asked_for(live: Shop, verb: str) -> None:
-    """A verb that needs another right has to name it."""
-    rights: set[str] = {str(right) for those in by_verb("Deployment").values() for right in those}
-    if verb == "preflight":
-        assert live("kube", "preflight", "--env", "production").code == 0
-    else:
-        ended = live("exec", "--env", "production", "--confirm", "production", "--", "true")
-        assert ended.code == 0, ended.err
+@pytest.mark.parametrize(
+    "verb",
+    [("kube", "preflight"), ("exec", *CONFIRMED, "--", "true"), ("cancel", "r1", *CONFIRMED)],
+    ids=lambda given: given[0],
+)
+def test_the_table_has_all_that_is_asked_for(live: Shop, verb: tuple[str, ...]) -> None:
+    """A verb that needs another right has to name it; whoever launches needs none of those of schedules."""
+    named = by_verb("Deployment")
+    rights = {str(right) for name in named if name != "sync" for right in named[name]}
+    on = ("--env", "production")
+    if "cancel" in verb:
+        asleep = ("--run-id", "r1", "--detach", "--", "sleep", "60")
+        assert live("exec", *on, *CONFIRMED, *asleep).code == 0
+        live.cluster.server.requests.clear()
+    place = 1 + (verb[0] == "kube")
+    ended = live(*verb[:place], *on, *verb[place:])
+    assert ended.code == 0, ended.err
     assert asked(live.cluster) <= rights
     assert len(asked(live.cluster)) > 5
 
 
-def test_every_right_is_named_once() -> None:
+def test_every_right_is_named_once_for_a_verb() -> None:
     for kind in (None, "Deployment", "StatefulSet", "Rollout", "ReplicaSet", "PodTemplate"):
-        named = [str(right) for those in by_verb(kind).values() for right in those]
-        assert len(named) == len(set(named))
+        for those in by_verb(kind).values():
+            assert len(those) == len({str(right) for right in those})
         assert all(isinstance(right, Right) for those in by_verb(kind).values() for right in those)
     assert json.dumps(role("shop", "ann", [])["items"][0]["rules"]) == "[]"

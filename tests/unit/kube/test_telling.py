@@ -45,6 +45,6 @@ def test_a_sidecar_that_stays_comes_with_what_to_set() -> None:
     said: list[str] = []
     held = ("cloud-sql-proxy", "istio-proxy", "linkerd-proxy")
     Teller(said.append).ended(Verdict(status=Status.SUCCEEDED, held_by=held))
-    assert 'sidecars = ["cloud-sql-proxy"]' in said[0]
+    assert "added when the pod was made" in said[0] and "app.kubernetes.io/component: oneoff" in said[0]
     assert 'sidecar.istio.io/nativeSidecar: "true"' in said[1] and "quitquitquit" in said[1]
     assert "config.beta.linkerd.io/proxy-enable-native-sidecar" in said[2]

@@ -39,7 +39,7 @@ def judged(folder: str, *, overdue: bool = False, container: str = "task") -> Ve
                 status=Status.FAILED,
                 exit_code=3,
                 reason="BackoffLimitExceeded",
-                message="exit code 3",
+                message="the command exited with code 3",
                 attempts=1,
             ),
         ),
@@ -49,7 +49,7 @@ def judged(folder: str, *, overdue: bool = False, container: str = "task") -> Ve
                 status=Status.FAILED,
                 exit_code=42,
                 reason="PodFailurePolicy",
-                message="exit code 42",
+                message="the command exited with code 42",
                 attempts=1,
             ),
         ),
@@ -87,7 +87,6 @@ def judged(folder: str, *, overdue: bool = False, container: str = "task") -> Ve
             Verdict(
                 status=Status.SUCCEEDED,
                 exit_code=0,
-                message="the task has ended, and proxy keeps the Job from ending",
                 attempts=1,
                 held_by=("proxy",),
                 unfinished=True,
@@ -214,6 +213,33 @@ def test_exit_codes_of_oneoff(code: int, status: Status) -> None:
     assert verdict(job, [pod], container="task").status is Status.FAILED
     job["metadata"]["annotations"][RESULT] = "expected"
     assert verdict(job, [pod], container="task").status is status
+
+
+def test_the_output_of_a_bare_command_is_no_error() -> None:
+    """Its last lines may hold what nobody masks, and a record cannot be mended; a run says what it may."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-fails-exit-3", "pods").values()
+    terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    terminated["message"] = "connecting to postgresql://app:s3cret@db\nno route"
+    assert verdict(job, [pod], container="task").message == "the command exited with code 3"
+    terminated["exitCode"] = 139
+    assert verdict(job, [pod], container="task").message == "the command was ended by SIGSEGV"
+    job["metadata"]["annotations"][RESULT] = "expected"
+    terminated["exitCode"] = 1
+    assert "no route" in verdict(job, [pod], container="task").message
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_a_program_that_is_not_in_the_image(expected: bool) -> None:
+    """Nothing ran, and the runtime's own words say why."""
+    ((_, job),) = recorded.last_states("job-fails-exit-3", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-fails-exit-3", "pods").values()
+    why = 'exec: "npm": executable file not found in $PATH'
+    ended = {"exitCode": 128, "reason": "StartError", "message": why}
+    pod["status"]["containerStatuses"][0]["state"]["terminated"] |= ended
+    job["metadata"]["annotations"] |= {RESULT: "expected"} if expected else {}
+    found = verdict(job, [pod], container="task")
+    assert (found.status, found.reason, found.message) == (Status.REFUSED, "StartError", why)
 
 
 def test_a_pod_that_the_cluster_took_away() -> None:

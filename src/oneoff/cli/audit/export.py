@@ -40,7 +40,7 @@ class ExportErrand(ErrandCommand):
         to_file = done and target is not None and str(target) != "-"
         if to_file:
             _replace(target, answer.stdout)
-        give(answer, stdout=not to_file)
+        give(answer, remote, stdout=not to_file)
         return answer.exit_code
 
 

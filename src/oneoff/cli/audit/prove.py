@@ -31,7 +31,7 @@ class ProveErrand(ErrandCommand):
         written = output is not None and answer.exit_code == 0
         if written:
             _write(output, answer.stdout.decode(), json.loads(answer.stdout))
-        give(answer, stdout=not written)
+        give(answer, remote, stdout=not written)
         return answer.exit_code
 
 

@@ -35,10 +35,7 @@ def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
         NotDerivable, ManifestUnfit, ClusterError: no Job of the release could be made.
     """
     live = live or serving(remote)
-    key, kept = key_of(live, remote.where), Catalogues(remote.settings.user_dir, remote.clock)
-    known = kept.recall(key)
-    if known is None:
-        known = published(remote.cluster, live, remote.where)
+    known = at_hand(remote, live)
     if known is not None:
         return known
     from oneoff.commands.cluster.errands import run, told  # seldom: a release is asked once
@@ -48,8 +45,14 @@ def catalogue(remote: Remote, live: Live | None = None) -> list[Task]:
         raise told(f"the release in {remote.environment.name} cannot list its tasks", answer.stderr)
     document = json.loads(answer.stdout)
     tasks = tasks_of(document)
-    kept.keep(key, document)
+    Catalogues(remote.settings.user_dir, remote.clock).keep(key_of(live, remote.where), document)
     return tasks
+
+
+def at_hand(remote: Remote, live: Live) -> list[Task] | None:
+    """The tasks of the release where nothing has to be started to know them. Raises ClusterError."""
+    kept = Catalogues(remote.settings.user_dir, remote.clock).recall(key_of(live, remote.where))
+    return kept if kept is not None else published(remote.cluster, live, remote.where)
 
 
 class Catalogues:

@@ -96,6 +96,17 @@ def kubernetes_of(environment: EnvironmentSettings) -> KubernetesSettings:
     return environment.kubernetes
 
 
+def named_of(settings: Settings, name: str | None) -> EnvironmentSettings:
+    """The environment in Kubernetes of this name; that of the settings where none is given.
+
+    Raises:
+        UsageError: there is none of that name, or none is named and that of the settings is elsewhere.
+    """
+    if name is None and settings.elsewhere and settings.environment not in settings.in_kubernetes:
+        raise UsageError("which environment is meant?", next_step=f"name it: {settings.elsewhere}")
+    return settings.environment_named(name)
+
+
 def place_of(context: str, namespace: str, workload: str | None) -> str:
     """Names the environment's store in the same words each time, where its URL is not known."""
     return f"kubernetes://{context}/{namespace}/{workload or ''}"

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from oneoff import policy
+from oneoff.commands.cluster.catalogues import at_hand
 from oneoff.commands.cluster.releases import Wanted, live
-from oneoff.commands.cluster.remote import Remote, kubernetes_of
+from oneoff.commands.cluster.remote import Remote, kubernetes_of, named_of
 from oneoff.commands.confirmation import carried
 from oneoff.commands.declared import command_task
 from oneoff.commands.schedules import schedule_of
-from oneoff.errors import NotDerivable, ReasonRequired, UsageError
+from oneoff.errors import NotDerivable, ReasonRequired, UsageError, did_you_mean
 from oneoff.kube.checks.judging import check_network, check_selectors
 from oneoff.kube.checks.place import Place, look, of_objects
 from oneoff.kube.derivation.cronjobs import cronjob
@@ -93,7 +94,7 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
         NotDerivable: nobody can tell how the run is to be made.
         UsageError: what was asked for does not go together.
     """
-    environment = settings.environment_named(request.environment)
+    environment = named_of(settings, request.environment)
     where = kubernetes_of(environment)
     known = _known(settings, request)  # before the manifest: it is the smaller mistake
     objects = flattened(request.documents)
@@ -105,12 +106,16 @@ def render(settings: Settings, request: RenderRequest, now: datetime) -> Rendere
 def render_live(remote: Remote, request: RenderRequest, wanted: Wanted) -> Rendered:
     """Make the objects of a release as it is in its cluster; nothing is created there.
 
+    So its tasks are taken as they are at hand, kept here or published, where no catalogue is given.
+
     Raises:
         UsageError: what was asked for does not go together.
         ManifestUnfit, NotDerivable, ClusterError: see :mod:`oneoff.kube.release.live`.
     """
-    known = _known(remote.settings, request)
     found = live(remote, wanted)
+    if request.catalogue is None:
+        request = replace(request, catalogue=at_hand(remote, found))
+    known = _known(remote.settings, request)
     source = _Source(
         workload=found.workload,
         place=look(remote.cluster, found.workload),
@@ -163,7 +168,8 @@ def _looked_up(settings: Settings, request: RenderRequest) -> _Known:
     for task in request.catalogue:
         if task.name == name:
             return _Known(task=task)
-    raise UsageError(f"the catalogue has no task {name}")
+    others = [task.name for task in request.catalogue]
+    raise UsageError(f"the catalogue has no task {name}{did_you_mean(name, others)}")
 
 
 def _check_arguments(known: _Known, request: RenderRequest) -> None:
@@ -224,7 +230,8 @@ def _schedule(known: _Known) -> Schedule:
         raise UsageError(
             f"no schedule of {known.task.name} is known",
             next_step="the app is not imported here: give --tasks FILE, which `oneoff tasks -o json` prints "
-            f"in the release, or a schedule in [tool.oneoff.tasks.{known.task.name}]",
+            "in the release, and with --env from here; or a schedule in "
+            f"[tool.oneoff.tasks.{known.task.name}]",
         )
     return schedule_of(known.task, known.task.schedule)
 

@@ -30,6 +30,7 @@ from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.names import label_value
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
 from oneoff.kube.record import created_at, run_id_of, run_of
+from oneoff.kube.release.live import check_namespace
 from oneoff.runs.run import Run
 from oneoff.tasks.task import Task
 
@@ -78,7 +79,7 @@ def find(remote: Remote, reference: str) -> RemoteRun:
     Raises:
         RunNotFound: no Job of this environment is it.
         UsageError: the beginning fits several.
-        ClusterError: its Jobs cannot be listed.
+        ManifestUnfit, ClusterError: its Jobs cannot be listed, or there is no such namespace.
     """
     found = [job for job in _jobs(remote, reference) if _fits(run_id_of(job), reference)]
     exact = [job for job in found if run_id_of(job) == reference]
@@ -86,6 +87,7 @@ def find(remote: Remote, reference: str) -> RemoteRun:
         found = [max(exact or found, key=lambda job: (created_at(job), name_of(job)))]
     where = f"{remote.environment.name} (namespace {remote.cluster.namespace})"
     if not found:
+        check_namespace(remote.cluster)
         one = "a run" if reference == LATEST else f"the run {reference!r}"
         raise RunNotFound(
             f"there is no Job of {one} in {where}",
@@ -164,7 +166,8 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     _confirm(remote, found, wish.options)
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
-        if wish.ask is not None and not wish.force and wish.ask(found.run):
+        ask = None if wish.force or verdict.ended else wish.ask
+        if ask is not None and ask(found.run):
             verdict = _watch(remote, found, seconds=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))

@@ -1,36 +1,28 @@
 """Runs of bare commands, in images without oneoff: whoever launches one records it, judging from outside.
 
 Such a run has no lease and no heartbeat: its record says that it was watched from outside. One that ended
-while nobody watched is collected later, from its Job.
+while nobody watched is collected later: see `collecting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Final
 
 from oneoff.audit import event
 from oneoff.commands.attend import attend
 from oneoff.commands.cluster.launch import Launched, LaunchRequest, ended, prepare, put, record_of
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.looks import with_subjects
-from oneoff.errors import OneoffError, RunNotFound
+from oneoff.errors import ClusterUnreachable, OneoffError, StoreConflict
 from oneoff.execution.failure import in_words
-from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Selection
-from oneoff.kube.derivation.derive import MANAGED
-from oneoff.kube.derivation.jobs import ENVIRONMENT, RESULT, TASK
-from oneoff.kube.following.verdict import Verdict, verdict
-from oneoff.kube.objects import Object, annotations_of, metadata, name_of
-from oneoff.kube.record import moment, run_id_of, run_of
-from oneoff.kube.syncing import stamp_of
+from oneoff.kube.following.verdict import Verdict
+from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.protocols import Services
+from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import Status
 from oneoff.types import RunId
-
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
 
 
 def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launched:
@@ -42,7 +34,7 @@ def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launch
     """
     attend(services)
     run = record_of(remote, request)
-    run = replace(run, status=Status.REQUESTED, lock=request.task.lock, process=None)
+    run = replace(run, status=Status.REQUESTED, lock=request.task.lock, process=services.processes.current())
     run = replace(run, actor=with_subjects(run.actor, services.store))
     now = services.clock.now
     wish = services.store.create(run, event.requested(run, services.observer, now()))
@@ -50,7 +42,7 @@ def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launch
         confirmed, made = prepare(remote, request, wish)
         # A Job that cannot start is refused later; what may have started is recorded as such before it can.
         begun = services.store.save(
-            replace(confirmed.to(Status.RUNNING), fence=1, started_at=now()),
+            replace(confirmed.to(Status.RUNNING), fence=1, started_at=now(), process=None),
             event.starting(confirmed, services.observer, now()),
         )
     except OneoffError as refusal:
@@ -60,8 +52,13 @@ def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launch
         raise
     try:
         return put(remote, begun, made)
+    except ClusterUnreachable as lost:
+        settle(
+            services, begun.id, Outcome(status=Status.LOST, error=in_words(lost)), "a Job may have been made"
+        )
+        raise
     except OneoffError as refusal:
-        _close(services, begun, Outcome(status=Status.REFUSED, error=in_words(refusal)), "no Job was made")
+        settle(services, begun.id, Outcome(status=Status.REFUSED, error=in_words(refusal)), "no Job was made")
         raise
 
 
@@ -69,81 +66,26 @@ def close(services: Services, run: Run, found: Verdict, job: Object) -> Run:
     """Record how it ended, as its Job and its pods tell it."""
     now = ended(run, found, services.clock.now())
     assert now.outcome is not None
-    return _close(services, run, now.outcome, _evidence(job))
+    return settle(services, run.id, now.outcome, of_job(job))
 
 
-def _close(services: Services, run: Run, outcome: Outcome, evidence: str) -> Run:
-    done = run.ended(outcome, services.clock.now())
-    told = event.outcome(done, services.observer, services.clock.now(), evidence=evidence)
-    return services.store.save(done, told)
+def settle(services: Services, run_id: RunId, outcome: Outcome, evidence: str) -> Run:
+    """Record how a run ended that no process of its own records, unless somebody has done so."""
+    while True:
+        run, now = services.store.get(run_id), services.clock.now()
+        if not is_open(run) or run.status is outcome.status:
+            return run
+        done = run.ended(outcome, now)
+        told = event.outcome(done, services.observer, now, evidence=evidence)
+        with suppress(StoreConflict):
+            return services.store.save(done, told)
 
 
-def _evidence(job: Object) -> str:
+def is_open(run: Run) -> bool:
+    """Whether its end is still to be recorded, by whoever learns of it from outside."""
+    return run.watched or (run.launcher == KUBERNETES and run.process is None and run.status is Status.LOST)
+
+
+def of_job(job: Object) -> str:
+    """What an outcome rests on."""
     return f"watched from outside, without a lease: Job {name_of(job)}, uid {metadata(job).get('uid')}"
-
-
-def collect(services: Services, remote: Remote, say: Callable[[str], None]) -> list[Run]:
-    """Record the runs of bare commands whose Jobs have ended and whose outcome is not in this store.
-
-    Raises:
-        ClusterError: its Jobs and pods cannot be listed.
-    """
-    attend(services)
-    found = []
-    for job in remote.cluster.list(JOBS, Selection(labels=MANAGED)).items:
-        annotations = annotations_of(job)
-        if TASK not in annotations or RESULT in annotations:
-            continue
-        if annotations.get(ENVIRONMENT) != remote.environment.name:
-            continue
-        run_id = run_id_of(job)
-        known = _known(services, run_id)
-        if known is not None and not known.active:
-            continue
-        decided = _judged(remote, job)
-        if not decided.ended:
-            say(f"run {run_id} goes on: {decided.status}")
-            continue
-        found.append(
-            close(services, known, decided, job) if known else _adopt(services, remote, job, decided)
-        )
-    return found
-
-
-def _known(services: Services, run_id: RunId) -> Run | None:
-    try:
-        return services.store.get(run_id)
-    except RunNotFound:
-        return None
-
-
-def _judged(remote: Remote, job: Object) -> Verdict:
-    cluster, name = remote.cluster, name_of(job)
-    pods = cluster.list(PODS, Selection(labels={_JOB_NAME: name})).items
-    events = cluster.list(EVENTS, Selection(fields={"involvedObject.name": name})).items
-    container = job["spec"]["template"]["spec"]["containers"][0]["name"]
-    return verdict(job, pods, events, container=container)
-
-
-def _adopt(services: Services, remote: Remote, job: Object, found: Verdict) -> Run:
-    """A run that another store asked for, or none: its Job says who did, and what it was."""
-    run, synced = run_of(job), stamp_of(job)
-    actor = with_subjects(run.actor, services.store)
-    run = replace(run, app=remote.settings.project, actor=actor, reason=synced.reason if synced else None)
-    done = replace(ended(run, found, _ended_at(job) or services.clock.now()), fence=1)
-    started = replace(run, started_at=moment((job.get("status") or {}).get("startTime")) or run.requested_at)
-    done = replace(done, started_at=started.started_at)
-    at, observer = services.clock.now(), services.observer
-    told: Sequence[Any] = [
-        event.requested(run, observer, at),
-        event.starting(started, observer, at),
-        event.outcome(done, observer, at, recovered=True, evidence=_evidence(job)),
-    ]
-    services.store.adopt(done, told)
-    return services.store.get(done.id)
-
-
-def _ended_at(job: Object) -> datetime | None:
-    conditions = (job.get("status") or {}).get("conditions") or []
-    times = [one.get("lastTransitionTime") for one in conditions if one.get("status") == "True"]
-    return moment(times[-1]) if times else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from oneoff.commands.cluster.imagepolicy import under_release
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.cluster.syncplan import Item, Plan, SyncRequest, apply, plan
 from oneoff.commands.confirmation import confirm
@@ -37,9 +38,14 @@ def sync(remote: Remote, request: SyncRequest, show: Callable[[Plan], None]) -> 
         NotConfirmed, ReasonRequired: with the command that would work.
         Refused: others have what would be changed, and nothing said that it is to be adopted.
         SyncIncomplete: it was begun, and could not be ended.
-        NotDerivable, ClusterError: see :func:`oneoff.commands.cluster.syncplan.plan`; nothing is changed.
+        NotDerivable, ClusterError: see :func:`oneoff.commands.cluster.syncplan.plan`, and
+            :func:`~oneoff.commands.cluster.imagepolicy.under_release`; nothing is changed.
     """
+    notes: Sequence[str] = ()
+    if _is_judged_there(request):
+        remote, notes = under_release(remote, request.live)
     found = plan(remote, request)
+    found = replace(found, notes=(*found.notes, *notes))
     show(found)
     if request.options.dry_run or not found.differs:
         return found
@@ -54,6 +60,12 @@ def sync(remote: Remote, request: SyncRequest, show: Callable[[Plan], None]) -> 
     )
     _carry_out(remote, request, found, replace(found.stamp, confirmation=how))
     return found
+
+
+def _is_judged_there(request: SyncRequest) -> bool:
+    """Whether a schedule's runs have oneoff in their pods, which judges them by the settings in the image."""
+    bare = {task.name for task in request.bare}
+    return any(task.schedule and task.name not in bare for task in request.catalogue or ())
 
 
 def _check_conflicts(remote: Remote, request: SyncRequest, found: Plan) -> None:

@@ -90,7 +90,10 @@ FOLLOW: Final = (
     Right("get", PODS, "read a run's output", subresource="log"),
     Right("list", EVENTS, "say why a run does not start", needed=False),
 )
-CANCEL: Final = (Right("delete", JOBS, "cancel a run", needed=False),)
+CANCEL: Final = (
+    Right("patch", JOBS, "note on its Job who cancels a run", needed=False),
+    Right("delete", JOBS, "cancel a run", needed=False),
+)
 SYNC: Final = tuple(
     Right(verb, CRONJOBS, "keep schedules as the code has them", needed=False)
     for verb in ("get", "list", "create", "patch", "delete")

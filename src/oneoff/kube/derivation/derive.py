@@ -240,8 +240,9 @@ def _metadata(workload: Workload, settings: KubernetesSettings, wish: Wish) -> t
         else:
             reason = rules.DROPPED_ANNOTATIONS[pattern]
             changes.append(Change(f"metadata.annotations[{key}]", "dropped", reason))
-    for (key, value), (ours, setting) in rules.NATIVE_SIDECARS.items():
-        if value in (labels.get(key), annotations.get(key)) and ours not in remaining:
+    for proxy, ((key, value), (ours, setting)) in rules.NATIVE_SIDECARS.items():
+        asked = proxy in workload.injected or value in (labels.get(key), annotations.get(key))
+        if asked and ours not in remaining:
             remaining[ours] = setting
             changes.append(
                 Change(f"metadata.annotations[{ours}]", "added", "the mesh's proxy ends with the run")

@@ -131,10 +131,14 @@ DROPPED_ANNOTATIONS: Final = {
 }
 
 NATIVE_SIDECARS: Final = {
-    ("sidecar.istio.io/inject", "true"): ("sidecar.istio.io/nativeSidecar", "true"),
-    ("linkerd.io/inject", "enabled"): ("config.beta.linkerd.io/proxy-enable-native-sidecar", "true"),
+    "istio-proxy": (("sidecar.istio.io/inject", "true"), ("sidecar.istio.io/nativeSidecar", "true")),
+    "linkerd-proxy": (
+        ("linkerd.io/inject", "enabled"),
+        ("config.beta.linkerd.io/proxy-enable-native-sidecar", "true"),
+    ),
 }
-"""By the app's label or annotation: what makes a mesh inject a sidecar that does not keep a Job alive."""
+"""By the container that a mesh injects: the label or annotation that asks for it, where no namespace does;
+and the annotation with which it does not keep a Job alive."""
 
 
 def matches(key: str, patterns: tuple[str, ...]) -> str | None:

@@ -15,6 +15,11 @@ _PROXIES: Final = {
     'config.beta.linkerd.io/proxy-enable-native-sidecar: "true"',
 }
 """Containers that a service mesh adds when a pod is made, and how they end with the task."""
+_ADDED: Final = (
+    "it was added when the pod was made; let what adds it make it a native sidecar (an init container with "
+    "restartPolicy: Always), or leave out pods with the label app.kubernetes.io/component: oneoff"
+)
+"""Of any other: a run's Job itself has no second container that is not native."""
 
 
 class Teller:
@@ -51,5 +56,5 @@ class Teller:
     def ended(self, verdict: Verdict) -> None:
         """What to set, so that the next Job ends with its task."""
         for name in verdict.held_by:
-            how = _PROXIES.get(name, f'name it in the environment\'s kubernetes table: sidecars = ["{name}"]')
+            how = _PROXIES.get(name, _ADDED)
             self.once(f"the container {name} keeps the Job from ending though its task has ended: {how}")

@@ -18,6 +18,8 @@ from oneoff.runs.attempts import number_of
 from oneoff.runs.lastwords import LastWords, read_last_words
 from oneoff.runs.status import EXIT_CODES, FINAL, Status
 
+_NO_PROCESS: Final = frozenset({"StartError", "ContainerCannotRun"})
+"""Reasons for which a container has ended without a process in it: the program is not in the image, say."""
 KILLED: Final = 128
 """Above it, an exit code is that of a signal."""
 _OWN_CODES: Final = {code: status for status, code in EXIT_CODES.items()} | {2: Status.REFUSED}
@@ -220,14 +222,7 @@ def _held(seen: _Seen, last: Object) -> Verdict:
     holding = tuple(one["name"] for one in statuses if (one.get("state") or {}).get("running"))
     if not holding:
         return Verdict(status=Status.RUNNING, message="its pod has ended, and the Job is about to")
-    found = _of_pod(seen, last)
-    message = f"the task has ended, and {', '.join(holding)} keeps the Job from ending"
-    return replace(
-        found,
-        held_by=holding,
-        unfinished=True,
-        message=f"{found.message}; {message}" if found.message else message,
-    )
+    return replace(_of_pod(seen, last), held_by=holding, unfinished=True)
 
 
 def _waiting(seen: _Seen, last: Object | None) -> Verdict:
@@ -303,6 +298,11 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
         return Verdict(status=Status.RUNNING, message="the Job has ended, and its pod is seen to end soon")
     if terminated is None:
         return _never_started(last)
+    if terminated.get("reason") in _NO_PROCESS:
+        message = str(terminated.get("message") or terminated["reason"])
+        return Verdict(
+            status=Status.REFUSED, exit_code=code, reason=str(terminated["reason"]), message=message
+        )
     if terminated.get("reason") == "OOMKilled":
         return Verdict(
             status=Status.FAILED,
@@ -318,9 +318,17 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
     if seen.expected and code is not None and code > KILLED:
         message = f"{_signal(code - KILLED)} ended it without a word: nobody knows how far it came"
         return Verdict(status=Status.LOST, exit_code=code, reason="NoResult", message=message)
-    status = _OWN_CODES.get(code or 1, Status.FAILED) if seen.expected else Status.FAILED
+    if not seen.expected:
+        return Verdict(status=Status.FAILED, exit_code=code, message=_of_command(code))
     message = str(terminated.get("message") or "").strip() or f"exit code {code}"
-    return Verdict(status=status, exit_code=code, message=message)
+    return Verdict(status=_OWN_CODES.get(code or 1, Status.FAILED), exit_code=code, message=message)
+
+
+def _of_command(code: int | None) -> str:
+    """How a bare command failed; not the end of its output, which nobody masks, and a record keeps."""
+    if code is not None and code > KILLED:
+        return f"the command was ended by {_signal(code - KILLED)}"
+    return f"the command exited with code {code}"
 
 
 def _signal(number: int) -> str:

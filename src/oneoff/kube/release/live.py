@@ -87,7 +87,7 @@ def read(cluster: Cluster, settings: KubernetesSettings, *, release: Release | N
     around = read_configuration(cluster, workload.template)
     notes = [*_about(workload, chosen, release, now.trouble), pinned.note, *around.notes]
     return Live(
-        workload=replace(workload, claims=around.claims),
+        workload=replace(workload, claims=around.claims, injected=_injected(chosen)),
         image=pinned.image,
         revision=chosen.number,
         config=around.versions,
@@ -126,7 +126,7 @@ def _workload(cluster: Cluster, settings: KubernetesSettings) -> Workload:
     try:
         there = flattened([cluster.get(RESOURCES[kind], name)])
     except ObjectMissing:
-        _check_namespace(cluster)
+        check_namespace(cluster)
         there = _listed(cluster, {RESOURCES[kind]: None, **dict.fromkeys(_LOOKED_AT)})  # to name what is
     return find([*there, *_referred(cluster, there)], settings.workload, cluster.namespace)
 
@@ -154,8 +154,12 @@ def _listed(cluster: Cluster, resources: Iterable[Resource]) -> list[Object]:
     return found
 
 
-def _check_namespace(cluster: Cluster) -> None:
-    """What is missing in a namespace that is not there, or goes, needs no other reason."""
+def check_namespace(cluster: Cluster) -> None:
+    """What is missing in a namespace that is not there, or goes, needs no other reason.
+
+    Raises:
+        ManifestUnfit, ClusterError: it is not there; it is being deleted.
+    """
     try:
         namespace = cluster.get(NAMESPACES, cluster.namespace)
     except NotPermitted:
@@ -167,7 +171,7 @@ def _check_namespace(cluster: Cluster) -> None:
         ) from error
     if ends(namespace):
         raise ClusterError(
-            f"the namespace {cluster.namespace} is being deleted, and its workload is gone",
+            f"the namespace {cluster.namespace} is being deleted, with all that was in it",
             next_step="wait until both are back, or see namespace in the environment's kubernetes table",
         )
 
@@ -195,6 +199,12 @@ def _revisions(cluster: Cluster, workload: Workload) -> tuple[list[Object], list
 def _owner(one: Object) -> Any:
     owners = metadata(one).get("ownerReferences") or []
     return next((owner.get("uid") for owner in owners if owner.get("controller")), None)
+
+
+def _injected(chosen: Revision) -> frozenset[str]:
+    own = {str(one["name"]) for one in chosen.template["spec"]["containers"]}
+    there = {str(one["name"]) for pod in chosen.pods for one in pod["spec"]["containers"]}
+    return frozenset(there - own)
 
 
 def _about(workload: Workload, chosen: Revision, release: Release | None, trouble: str) -> list[str]:

@@ -32,6 +32,8 @@ class Workload:
     """Its pod template."""
     claims: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Access modes of the PersistentVolumeClaims that are known, by name."""
+    injected: frozenset[str] = frozenset()
+    """Containers that its pods have and its template has not: added as they were made, by a mesh say."""
 
     @property
     def kind(self) -> str:
@@ -73,7 +75,14 @@ def flattened(documents: Iterable[object]) -> list[Object]:
         if document is None:
             continue
         if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-            raise ManifestUnfit("a document in it is no object of Kubernetes: it has no kind")
+            begins = (
+                f", and begins with {next(iter(document))!r}"
+                if document and isinstance(document, dict)
+                else ""
+            )
+            raise ManifestUnfit(
+                f"a document of the manifest is no object of Kubernetes: it has no kind{begins}"
+            )
         if document["kind"].endswith("List") and isinstance(document.get("items"), list):
             found += flattened(document["items"])
         else:
@@ -121,7 +130,7 @@ def _unfit(
     wanted: list[Object], objects: Sequence[Object], reference: str | None, namespace: str | None
 ) -> ManifestUnfit:
     names = sorted({_named(one, namespace) for one in objects if one["kind"] in KINDS})
-    there = f"there are: {', '.join(names)}" if names else f"none of {', '.join(KINDS)} is in it"
+    there = f"there are: {', '.join(names)}" if names else f"there is none of {', '.join(KINDS)}"
     where = f" in the namespace {namespace}" if namespace else ""
     if reference is None:
         what = "there are several workloads" if wanted else "there is no workload"
