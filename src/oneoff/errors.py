@@ -36,6 +36,7 @@
     ├── NotCommitted                1   a run that commits once, at its end, could not: nothing of it stayed
     │   └── PartlyCommitted             of several databases the first ones had committed by then
     ├── CommitUnknown               7   the connection was lost in the middle of that commit
+    ├── LaunchUnknown               7   the answer was lost, and nobody knows whether the run's Job is there
     ├── SyncIncomplete              1   some schedules were applied, and then one could not be
     ├── CommandFailed               1   a command of a framework ended with words and an exit code of its own
     ├── Interrupted               130   Ctrl-C came while no task was at work in this process
@@ -259,6 +260,12 @@ class PartlyCommitted(NotCommitted):
 
 class CommitUnknown(OneoffError):
     """Nobody knows whether the run was committed."""
+
+    exit_code = 7
+
+
+class LaunchUnknown(OneoffError):
+    """Nobody knows whether the run was launched."""
 
     exit_code = 7
 

@@ -167,7 +167,8 @@ def test_one_of_which_nobody_knows_whether_it_was_launched(live: Shop) -> None:
     """The answers are lost for good: it is lost, not refused, and ended as its Job did once that is known."""
     unheard = (sys.executable, "-c", UNHEARD)
     ended = live("run", "db-migrate", "--env", "staging", "--run-id", "m1", program=unheard)
-    assert (ended.code, live.laptop.latest()["status"]) == (3, "lost"), ended.err
+    assert (ended.code, live.laptop.latest()["status"]) == (7, "lost"), ended.err
+    assert "whether run m1 was launched is not known" in ended.err
     live.cluster.wait(lambda: "Complete" in conditions(live.cluster.get("jobs", NAMESPACE, "db-migrate-m1")))
     collected = live("kube", "collect", "--env", "staging")
     assert collected.out == "run m1 succeeded\n", collected.err

@@ -20,8 +20,10 @@ from oneoff.commands.options import Options, check_effects
 from oneoff.errors import (
     AlreadyStarted,
     ClusterError,
+    ClusterUnreachable,
     Interrupted,
     InvalidParameters,
+    LaunchUnknown,
     NotDerivable,
     ObjectMissing,
     Problem,
@@ -144,9 +146,22 @@ def _look(remote: Remote, request: LaunchRequest, made: Made) -> None:
 
 
 def put(remote: Remote, run: Run, made: Made) -> Launched:
-    """Create the Job of a run that is confirmed."""
+    """Create the Job of a run that is confirmed.
+
+    Raises:
+        LaunchUnknown: it may be there.
+        AlreadyStarted: another one has its name.
+        ClusterError: the server refuses it.
+    """
     _ = remote.known  # as it was before this run
-    created, before = create(remote.cluster, made.object)
+    try:
+        created, before = create(remote.cluster, made.object)
+    except ClusterUnreachable as lost:
+        raise LaunchUnknown(
+            f"{lost.message}: whether run {run.id} was launched is not known",
+            next_step=f"`oneoff wait {run.id} --env {run.environment}` tells; the same again with "
+            f"--run-id {run.id} launches nothing twice",
+        ) from lost
     job = _ours(created, made.object, run.id)
     return Launched(run=run, job=job, container=made.derived.container, before=before)
 

@@ -14,7 +14,7 @@ from oneoff.commands.attend import attend
 from oneoff.commands.cluster.launch import Launched, LaunchRequest, ended, prepare, put, record_of
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.looks import with_subjects
-from oneoff.errors import ClusterUnreachable, OneoffError, StoreConflict
+from oneoff.errors import LaunchUnknown, OneoffError, StoreConflict
 from oneoff.execution.failure import in_words
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of
@@ -52,7 +52,7 @@ def launch(services: Services, remote: Remote, request: LaunchRequest) -> Launch
         raise
     try:
         return put(remote, begun, made)
-    except ClusterUnreachable as lost:
+    except LaunchUnknown as lost:
         settle(
             services, begun.id, Outcome(status=Status.LOST, error=in_words(lost)), "a Job may have been made"
         )
@@ -76,7 +76,8 @@ def settle(services: Services, run_id: RunId, outcome: Outcome, evidence: str) -
         if not is_open(run) or run.status is outcome.status:
             return run
         done = run.ended(outcome, now)
-        told = event.outcome(done, services.observer, now, evidence=evidence)
+        late = run.status is Status.LOST
+        told = event.outcome(done, services.observer, now, evidence=evidence, recovered=late)
         with suppress(StoreConflict):
             return services.store.save(done, told)
 
