@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-WORKERS ?= 2
+WORKERS ?= 4
 
 .PHONY: help demo test test-cluster check format chaos bench bench-large lock clean
 help:
@@ -19,14 +19,16 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src  # pip leaves that out for an editable install, and tests start many processes
 	@touch $@
 
 demo: $(READY)
 	@$(BIN)/python examples/flights/demo.py
 
+# Tests start thousands of processes, each of which would compile anew what has changed. They wait for them and
+# for clocks half of the time: so there are more workers than processors, and who has nothing left takes over.
 test: $(READY)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # What has to be set, and where it goes: tests/cluster/__init__.py.
 test-cluster: $(READY)
@@ -42,7 +44,9 @@ format: $(READY)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+chaos: WORKERS = 2
 chaos: $(READY)
+	@$(BIN)/python -m compileall -q src
 	@$(BIN)/python -m pytest -n $(WORKERS) -m slow --timeout 600
 
 bench: $(READY)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 pytest_plugins = ["tests.postgres", "tests.integration.databases.postgres_shop"]
+
+
+def pytest_sessionstart() -> None:
+    """A shell ignores Ctrl-C for what it starts with ``&``, and so would every process of the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """A dry run looks at every object there is: the thousands of tests are none that an app has."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

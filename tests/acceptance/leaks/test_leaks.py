@@ -52,7 +52,6 @@ def module_world(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> 
         gc.collect()
         gc.freeze()  # a guard looks at every object: those of the tests' own are not the app's
         yield world
-        gc.unfreeze()
 
 
 @pytest.fixture

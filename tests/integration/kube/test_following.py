@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,7 +18,7 @@ from oneoff.kube.api.client import connect
 from oneoff.kube.api.cluster import JOBS, Cluster, Resource
 from oneoff.kube.api.connection.transport import Pace as ConnectionPace
 from oneoff.kube.derivation.jobs import RESULT, RUN_ID
-from oneoff.kube.following.follow import follow
+from oneoff.kube.following.follow import ending, follow, pods_of
 from oneoff.runs.status import Status
 from oneoff.settings.kubernetes import KubernetesSettings
 from tests.kubernetes import FakeKubernetes
@@ -319,6 +320,21 @@ def test_a_deleted_job_is_cancelled(fake: FakeKubernetes, cluster: Cluster) -> N
     found = run.verdict()
     assert (found.status, found.exit_code) == (Status.CANCELLED, 143)
     assert run.lines == ["up", "told"]
+
+
+def test_a_pod_that_is_gone_before_it_is_watched(
+    fake: FakeKubernetes, cluster: Cluster, tmp_path: Path
+) -> None:
+    """How it ended is known to whoever had looked at the pods before deleting the Job."""
+    script = "trap 'exit 75' TERM; echo up > up; while :; do sleep 0.02; done"
+    made = cluster.create(JOBS, job("j", script, main={"workingDir": str(tmp_path)}))
+    fake.wait((tmp_path / "up").exists)
+    since = pods_of(cluster, made)
+    cluster.delete(JOBS, "j", uid=made["metadata"]["uid"])
+    fake.wait(lambda: fake.items("pods", "shop") == [])
+    said: list[str] = []
+    found = ending(cluster, made, container="task", since=since, say=said.append, pace=BRISK)
+    assert (found.status, found.exit_code) == (Status.CANCELLED, 75)
 
 
 def test_without_the_right_to_watch_it_is_looked_up(fake: FakeKubernetes, cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from oneoff.commands.confirmation import confirm
 from oneoff.commands.options import Options
 from oneoff.commands.runs import LATEST
 from oneoff.errors import ClusterError, Interrupted, ObjectMissing, RunNotFound, UsageError
-from oneoff.kube.api.cluster import JOBS, Selection
+from oneoff.kube.api.cluster import JOBS, Listing, Selection
 from oneoff.kube.derivation.derive import MANAGED
 from oneoff.kube.derivation.jobs import (
     CANCEL_REASON,
@@ -164,16 +164,18 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
         remote.say(f"run {found.run.id} has ended already")
         return _as_it_stands(remote, found, verdict)
     _confirm(remote, found, wish.options)
+    since = None
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
         ask = None if wish.force or verdict.ended else wish.ask
         if ask is not None and ask(found.run):
             verdict = _watch(remote, found, seconds=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
+            since = following.pods_of(remote.cluster, found.job)
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
             remote.say(f"the Job {name_of(found.job)} is being deleted; its pod has a grace to end in")
     # What was decided before its Job was deleted stays: its task had ended.
-    return _as_it_stands(remote, found, verdict if verdict.ended else _watch(remote, found))
+    return _as_it_stands(remote, found, verdict if verdict.ended else _watch(remote, found, since=since))
 
 
 def _confirm(remote: Remote, found: RemoteRun, options: Options) -> None:
@@ -205,8 +207,19 @@ def _follow(remote: Remote, found: RemoteRun, *, write: Write | None) -> Run:
     return _as_it_stands(remote, found, _watch(remote, found, write=write))
 
 
-def _watch(remote: Remote, found: RemoteRun, *, write: Write | None = None, seconds: float = inf) -> Verdict:
+def _watch(
+    remote: Remote,
+    found: RemoteRun,
+    *,
+    write: Write | None = None,
+    seconds: float = inf,
+    since: Listing | None = None,
+) -> Verdict:
     try:
+        if since is not None:
+            return following.ending(
+                remote.cluster, found.job, container=found.container, since=since, say=remote.say
+            )
         return following.follow(
             remote.cluster,
             found.job,

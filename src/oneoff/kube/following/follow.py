@@ -15,10 +15,10 @@ from math import inf
 from typing import Final
 
 from oneoff.errors import ClusterError, ClusterUnreachable, NotPermitted, ObjectMissing
-from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Cluster, Selection
+from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Cluster, Listing, Selection
 from oneoff.kube.following.inbox import Broken, Inbox, Lines, Worker
 from oneoff.kube.following.logreader import LogReader, Read
-from oneoff.kube.following.story import Story, newest_last
+from oneoff.kube.following.story import Story, newest_last, uid_of
 from oneoff.kube.following.telling import Teller
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.following.watching import Seen, Unwatched, Watcher
@@ -120,6 +120,37 @@ def read(
         following.stop()
 
 
+def ending(
+    cluster: Cluster,
+    job: Object,
+    *,
+    container: str,
+    since: Listing,
+    say: Callable[[str], None],
+    pace: Pace = PACE,
+) -> Verdict:
+    """How a Job ends that has been deleted. For the arguments and errors see `follow`.
+
+    Args:
+        since: Its pods as they were before that: they may be gone by now, and how one ended is seen still.
+    """
+    following = _Following(cluster, Story(job, container), pace, None, Teller(say))
+    following.begin(since)
+    try:
+        return following.until_decided()
+    finally:
+        following.stop()
+
+
+def pods_of(cluster: Cluster, job: Object) -> Listing:
+    """The pods of a Job."""
+    return cluster.list(PODS, _owned_by(job))
+
+
+def _owned_by(job: Object) -> Selection:
+    return Selection(labels={CONTROLLER_UID: uid_of(job)})
+
+
 class _Following:
     def __init__(
         self,
@@ -147,12 +178,12 @@ class _Following:
         self._decided_at: float | None = None
         self._watchers = [
             Watcher(cluster, JOBS, Selection(fields={"metadata.name": name_of(story.job)}), self._inbox),
-            Watcher(cluster, PODS, self._pods, self._inbox),
+            Watcher(cluster, PODS, _owned_by(story.job), self._inbox),
         ]
 
-    @property
-    def _pods(self) -> Selection:
-        return Selection(labels={CONTROLLER_UID: self._story.uid})
+    def begin(self, since: Listing) -> None:
+        self._story.looked(self._story.job, since)
+        self._watchers[-1].since = since.version
 
     def until_decided(self, start_within: timedelta | None = None) -> Verdict:
         limit = time.monotonic() + self._pace.longest
@@ -228,7 +259,7 @@ class _Following:
         job: Object | None = None
         with suppress(ObjectMissing):
             job = self._cluster.get(JOBS, name_of(self._story.job))
-        pods = self._cluster.list(PODS, self._pods)  # after the Job: no older than what it says
+        pods = pods_of(self._cluster, self._story.job)  # after the Job: no older than what it says
         self._story.looked(job, pods)
         if not self._story.has_started:
             self._story.events = self._events()

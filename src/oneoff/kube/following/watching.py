@@ -37,6 +37,8 @@ class Watcher(Worker):
 
     def __init__(self, cluster: Cluster, resource: Resource, selection: Selection, inbox: Inbox) -> None:
         super().__init__(f"watch-{resource.plural}", inbox)
+        self.since = ""
+        """The version of a list that somebody has: the first watch begins there."""
         self._cluster = cluster
         self._resource = resource
         self._selection = selection
@@ -53,13 +55,15 @@ class Watcher(Worker):
             self.pause(PAUSE)
 
     def _watch(self) -> None:
-        listing = self._cluster.list(self._resource, self._selection)
-        for thing in listing.items:
-            self.inbox.put(Seen(self._resource, thing))
-        changes = self._cluster.watch(
-            self._resource, self._selection, version=listing.version, seconds=SECONDS
-        )
+        version, self.since = self.since or self._list(), ""
+        changes = self._cluster.watch(self._resource, self._selection, version=version, seconds=SECONDS)
         for word, thing in changes:
             self.inbox.check()
             if word != "BOOKMARK":
                 self.inbox.put(Seen(self._resource, thing, deleted=word == "DELETED"))
+
+    def _list(self) -> str:
+        listing = self._cluster.list(self._resource, self._selection)
+        for thing in listing.items:
+            self.inbox.put(Seen(self._resource, thing))
+        return listing.version
