@@ -76,7 +76,8 @@ def settle(services: Services, run_id: RunId, outcome: Outcome, evidence: str) -
         if not is_open(run) or run.status is outcome.status:
             return run
         done = run.ended(outcome, now)
-        told = event.outcome(done, services.observer, now, evidence=evidence)
+        back = run.status is Status.LOST
+        told = event.outcome(done, services.observer, now, recovered=back, evidence=evidence)
         with suppress(StoreConflict):
             return services.store.save(done, told)
 
