@@ -58,6 +58,14 @@ def purge(ctx: oneoff.Context) -> None:
         db.execute("DELETE FROM orders")
 
 
+@admin.task
+def gobble(ctx: oneoff.Context) -> None:
+    """Take more memory than the pod has."""
+    held = []
+    for _ in range(64):
+        held.append(b"x" * (16 << 20))
+
+
 @admin.task(schedule="* * * * *", time_zone="UTC")
 def tidy(ctx: oneoff.Context) -> None:
     """Tidy up."""

@@ -58,8 +58,41 @@ def test_an_evicted_run_is_reported_and_not_repeated(world: World) -> None:
     assert world.shown(run_id)["status"] == "interrupted"
     world.eventually(lambda: world.jobs(run_id)[0]["status"].get("failed") == 1, "end of the Job")
     assert not [pod for pod in world.pods(run_id) if pod["status"]["phase"] in ("Pending", "Running")]
-    # Its pod is gone with all that it said: who comes late is told no more than is known.
-    assert world("wait", run_id, *CLUSTER).code in (7, 75)
+    # Its pod is gone with all that it said: who comes late is told what the store has.
+    assert world("wait", run_id, *CLUSTER).code == 75
+
+
+def test_a_run_out_of_memory_is_on_record_as_that(world: World) -> None:
+    """Its process could not say so; whoever followed it has told the store."""
+    run_id, fake = world.run_id("memory"), world.fake
+    if fake is None:
+        ended = world("run", "gobble", *CLUSTER, "--run-id", run_id)
+    else:
+        ended = world.interfered(
+            *("run", "count", *LONG, *CLUSTER, "--run-id", run_id),
+            after="tick 1",
+            interfere=lambda _: fake.faults.oom(f"*{run_id}*"),
+        )
+    assert ended.code == 1, f"{ended.code}\n{ended.out}\n{ended.err}"
+    assert "out of memory" in ended.err
+    run = world.shown(run_id)
+    assert (run["status"], run["error"]) == ("failed", "out of memory: its limit is reached")
+    collected = world.ok("kube", "collect", *CLUSTER, "-o", "json").json
+    assert run_id not in [one["id"] for one in collected]
+    assert world.ok("audit", "verify", *CLUSTER).out.startswith("ok")
+
+
+def test_a_forced_cancel_is_on_record_with_its_reason(world: World) -> None:
+    """Before the Job goes."""
+    run_id = world.run_id("force")
+    world.ok("run", "count", *LONG, *CLUSTER, "--run-id", run_id, "--detach")
+    pod = world.running(run_id)
+    world.eventually(lambda: "tick 1" in world.printed(name_of(pod)), "output")
+    world.ok("cancel", run_id, *CLUSTER, "--yes", "--force", "--reason", "wrong table")
+    assert world.shown(run_id)["status"] == "cancelled"
+    told = world.ok("audit", "log", "--type", "cancelled", *CLUSTER, "-o", "json").json
+    (event,) = [one["event"] for one in told if one["event"]["subject"] == run_id]
+    assert event["data"]["request"] == {"force": True, "reason": "wrong table"}
 
 
 def test_a_task_runs_out_of_its_time(world: World) -> None:

@@ -151,10 +151,11 @@ def _document(rendered: Rendered) -> JSONObject:
 @output_option
 @click.pass_obj
 def collect_command(session: Session, /, environment: str | None, output: str) -> None:
-    """Record runs of bare commands that ended while nobody watched."""
+    """Record how runs ended that could not record it themselves, while nobody watched."""
     from oneoff.commands.cluster.collecting import collect
 
-    found = collect(session.services, session.remote(environment), tell)
+    remote, store_here = session.remote(environment), not session.reading.no_store
+    found = collect(lambda: session.services, remote, tell, store_here=store_here)
     emit(
         [to_document(run) for run in found],
         lambda: "\n".join(ending_line(run) for run in found) or "nothing to collect",

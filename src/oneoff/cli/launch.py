@@ -176,8 +176,12 @@ def perform(
         found = launch.attend_launched(remote, launched, write=_writer(options), say=tell)
     if bare:
         ended = supervise.close(session.services, launched.run, found, launched.job)
-    else:
+    elif found.words is not None:
         ended = launch.ended(launched.run, found, remote.clock.now())
+    else:
+        from oneoff.commands.cluster import telling
+
+        ended = telling.settled(remote, launched.job, launched.run, found)
     _finish(ctx, ended, given, bare=bare, found_effects=bool(found.words and found.words.has_effects))
 
 

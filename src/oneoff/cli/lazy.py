@@ -15,12 +15,15 @@ class LazyGroup(ShowingGroup):
     """Loads a command when it is called."""
 
     def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
-        """``table``: every command with its module, where it is ``NAME_command``, and its line of help."""
+        """``table``: every command with its module, where it is ``NAME_command``, and its line of help.
+
+        One without such a line is not listed.
+        """
         super().__init__(*args, **attributes)
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._table)
+        return [name for name, (_, summary) in self._table.items() if summary]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._table:
@@ -31,4 +34,4 @@ class LazyGroup(ShowingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in self._table.items()])
+            formatter.write_dl([(name, self._table[name][1]) for name in self.list_commands(ctx)])

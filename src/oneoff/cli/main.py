@@ -29,8 +29,9 @@ COMMANDS = {
     "store": ("oneoff.cli.store", "Make or upgrade the place for the records."),
     "release": ("oneoff.cli.doctor", "Show which release a run would belong to."),
     "doctor": ("oneoff.cli.doctor", "Check that everything needed is in place."),
+    "settle": ("oneoff.cli.settle", ""),
 }
-"""Every command with its module and its line in the help."""
+"""Every command with its module and its line in the help; without one it is for oneoff itself, in errands."""
 
 
 def _run_framed(ctx: click.Context, _: click.Parameter, seen: str | None) -> None:

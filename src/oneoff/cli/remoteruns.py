@@ -36,7 +36,7 @@ def wait(session: Session, remote: Remote, reference: str) -> Run:
 def cancel(session: Session, remote: Remote, reference: str, options: Options, *, force: bool) -> Run:
     found = remoteruns.find(remote, reference)
     with letting_go(found.run.id, remote.environment.name):
-        ask = None if found.bare else partial(_ask, remote, options.reason)
+        ask = None if found.bare else partial(_ask, remote, options.reason, force)
         told = remoteruns.cancel(remote, found, Cancel(force=force, options=options, ask=ask))
     _record(session, remote, found, told, reason=options.reason)
     return told
@@ -57,15 +57,18 @@ def _record(
         tell(f"the end of run {told.id} is not recorded: {error.message}")
 
 
-def _ask(remote: Remote, reason: str | None, run: Run) -> bool:
+def _ask(remote: Remote, reason: str | None, force: bool, run: Run) -> bool:
     """Through the store, so that it may end at its next safe point, and the log has who asked.
 
-    Where it cannot be asked, its pod is told by a signal, as its Job goes.
+    Whoever wants it gone at once waits for that record, and not for long. Where it cannot be asked, its pod
+    is told by a signal, as its Job goes.
     """
     from oneoff.commands.cluster import errands
+    from oneoff.commands.cluster.telling import SOON
 
+    words = ["cancel", run.id, *(["--force"] if force else []), *(["--reason", reason] if reason else [])]
     try:
-        answer = errands.run(remote, ["cancel", run.id, *(["--reason", reason] if reason else [])])
+        answer = errands.run(remote, words, within=SOON if force else None)
         if answer.exit_code == 0:
             return True
         remote.say(answer.stderr.decode(errors="replace").strip())

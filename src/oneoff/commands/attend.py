@@ -5,6 +5,7 @@ left behind on disk, and find runs whose process is gone.
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,8 +23,11 @@ LEASE = timedelta(seconds=60)
 """Without a heartbeat for this long, a process that cannot be looked at counts as gone."""
 
 
-def attend(services: Services) -> bool:
+def attend(services: Services, *, known: Container[RunId] = ()) -> bool:
     """Bring the records in line with what is true on this machine.
+
+    Args:
+        known: Runs of which the verb itself knows how they ended, whatever is left of their processes.
 
     Returns:
         Whether they are now; False only for a verb that reads alone, which then looks with :func:`seen`.
@@ -36,7 +40,7 @@ def attend(services: Services) -> bool:
             return False
         if services.unwritable is not None:
             raise services.unwritable
-        _bring_up_to_date(services)
+        _bring_up_to_date(services, known)
     except StoreCorrupted:
         raise
     except StoreUnavailable as error:
@@ -125,11 +129,11 @@ def _with_outcome(services: Services, run: Run, left: Run) -> Run:
     )
 
 
-def _bring_up_to_date(services: Services) -> None:
+def _bring_up_to_date(services: Services, known: Container[RunId]) -> None:
     take_in(services)
     _recover(services)
     for run in services.store.find(RunQuery(statuses=ACTIVE)):
-        if _gone(services, run):
+        if run.id not in known and _gone(services, run):
             _bury(services, run)
 
 

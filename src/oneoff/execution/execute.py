@@ -378,6 +378,8 @@ class Execution:
     def _ended(self, run: Run, outcome: Outcome, at: datetime) -> Run:
         report = self._attempt.report
         document = report.document() if report else None
+        if outcome.status is Status.INTERRUPTED and run.stop_requested:  # the signal was faster than the beat
+            outcome = replace(outcome, status=Status.CANCELLED)
         return replace(
             run.ended(outcome, at),
             dry_run_report=document if run.dry_run else None,

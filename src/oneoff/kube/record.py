@@ -7,6 +7,7 @@ from typing import Any
 
 from oneoff.kube.derivation.jobs import DRY_RUN, ENVIRONMENT, INTENT, RESULT, RUN_ID, TASK
 from oneoff.kube.objects import Object, annotations_of, metadata, name_of
+from oneoff.kube.syncing import stamp_of
 from oneoff.runs.intent import KUBERNETES, read_intent
 from oneoff.runs.run import Actor, Release, Run
 from oneoff.runs.status import Status
@@ -25,10 +26,22 @@ def created_at(job: Object) -> datetime:
     return created
 
 
+def started_at(job: Object) -> datetime | None:
+    """When it was first taken in hand."""
+    return moment((job.get("status") or {}).get("startTime"))
+
+
+def ended_at(job: Object) -> datetime | None:
+    """When the last of what holds of it was found; None while nothing does."""
+    conditions = (job.get("status") or {}).get("conditions") or []
+    times = [one.get("lastTransitionTime") for one in conditions if one.get("status") == "True"]
+    return moment(times[-1]) if times else None
+
+
 def run_of(job: Object) -> Run:
     """The run as its launcher wrote it on the Job; whether it has ended is not looked at."""
     annotations = annotations_of(job)
-    intent = read_intent(str(annotations.get(INTENT) or ""))
+    intent, synced = read_intent(str(annotations.get(INTENT) or "")), stamp_of(job)
     container = job["spec"]["template"]["spec"]["containers"][0]
     run_id = run_id_of(job)
     words = [str(word).replace("$$", "$") for key in ("command", "args") for word in container.get(key) or []]
@@ -45,6 +58,7 @@ def run_of(job: Object) -> Run:
         else Actor(kind="agent", name=""),
         release=Release(),
         environment=str(annotations.get(ENVIRONMENT)),
+        reason=synced.reason if synced else None,
         confirmation=intent.confirmation if intent else None,
         dry_run=annotations.get(DRY_RUN) == "true",
         command=tuple(words) or None,

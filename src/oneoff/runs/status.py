@@ -37,7 +37,7 @@ ACTIVE = frozenset({Status.REQUESTED, Status.LAUNCHED, Status.RUNNING, Status.ST
 EXECUTING = frozenset({Status.RUNNING, Status.STOPPING})
 """A process holds the lease, and with it the task's lock."""
 FINAL = frozenset(Status) - ACTIVE
-"""Ended. Written once, save that the process itself may put its own outcome in place of ``lost``."""
+"""Ended. Written once, save that ``lost`` gives way to what the process itself says, or its Job."""
 
 _ENDINGS = frozenset(
     {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT, Status.INTERRUPTED}
@@ -62,7 +62,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     # stopping -> an ending     also `succeeded`: the task was done before it saw the request
     # stopping -> lost          the process is gone
     Status.STOPPING: _ENDINGS | {Status.REFUSED, Status.LOST},
-    # lost -> an ending         the process was alive after all, or left its outcome behind on disk
+    # lost -> an ending         the process was alive after all, left its outcome behind on disk, or its Job
+    #                           tells how it ended
     Status.LOST: _ENDINGS | {Status.REFUSED},
 } | {status: frozenset() for status in _ENDINGS | {Status.REFUSED}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_command_is_cancelled(project: Project) -> None:
     assert project.oneoff("cancel", "@latest").returncode == 0
     assert finished(process) == 5
     assert project.text("inner") == "heard\n"
+
+
+def test_a_signal_comes_before_the_beat(project: Project) -> None:
+    """As where a Job is deleted once its run was cancelled: the run knows of the signal alone."""
+    process = project.started("run", "listens", beat=60)
+    assert project.oneoff("cancel", "@latest").returncode == 0
+    process.send_signal(signal.SIGTERM)
+    assert finished(process) == 5
+    run = project.the_run()
+    assert (run.status, run.outcome and run.outcome.error) == (Status.CANCELLED, "interrupted by a signal")
 
 
 def test_twice(project: Project) -> None:

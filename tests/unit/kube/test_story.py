@@ -54,6 +54,26 @@ def test_a_pod_that_is_gone_keeps_its_last_state() -> None:
     assert story.state("p") == ended(143)
 
 
+def test_an_end_is_seen_where_the_node_tells_of_it() -> None:
+    """A pod that is gone, or that the cluster gave up, may go on behind a node that nobody reaches."""
+
+    def seen(*pods: Object, phase: str = "") -> tuple[bool, bool]:
+        story = Story(job(), "task")
+        for one in pods:
+            one["status"] |= {"phase": phase}
+        story.looked(job(), Listing([*pods], "2"))
+        story.looked(job(), Listing([], "3"))
+        found = story.verdict()
+        return found.started, found.seen_to_end
+
+    assert seen() == (False, False)
+    assert seen(pod("p", "1", ended(137))) == (True, True)
+    assert seen(pod("p", "1", RUNNING)) == seen(pod("p", "1", RUNNING), phase="Failed") == (True, False)
+    assert seen(pod("p", "1", {"waiting": {}}), phase="Pending") == (False, False)
+    assert seen(pod("p", "1", {}), phase="Failed") == (False, True)
+    assert seen(pod("a", "1", ended(1)), pod("b", "1", RUNNING)) == (True, False)
+
+
 def test_another_job_of_the_name_is_not_ours() -> None:
     """Ours was deleted then, whoever says so."""
     for job_now in (None, job(uid="other")):

@@ -212,7 +212,13 @@ def test_exit_codes_of_oneoff(code: int, status: Status) -> None:
     pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = code
     assert verdict(job, [pod], container="task").status is Status.FAILED
     job["metadata"]["annotations"][RESULT] = "expected"
-    assert verdict(job, [pod], container="task").status is status
+    terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    terminated["message"] = "the end of its log, with a password"
+    found = verdict(job, [pod], container="task")
+    assert found.status is status
+    assert found.message == f"it exited with {code} and left no result: its log may say why"
+    terminated |= {"reason": "StartError", "message": "no such file"}
+    assert verdict(job, [pod], container="task").message == "no such file"
 
 
 def test_the_output_of_a_bare_command_is_no_error() -> None:
@@ -260,6 +266,25 @@ def test_a_pod_that_failed_and_is_gone() -> None:
     assert (gone.status, gone.reason) == (Status.LOST, "BackoffLimitExceeded")
     del job["status"]["failed"]
     assert verdict(job, [], [], container="task").status is Status.REFUSED
+
+
+def test_a_deadline_whose_pod_is_gone() -> None:
+    """It timed out, if it had one; whether its task began, the store knows."""
+    late = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}
+    job: Object = {"metadata": {"name": "j"}, "status": {"conditions": [late], "failed": 1}}
+    gone = verdict(job, [], [], container="task")
+    assert (gone.status, gone.reason, gone.message) == (Status.TIMED_OUT, "DeadlineExceeded", "too long")
+    del job["status"]["failed"]
+    assert verdict(job, [], [], container="task").status is Status.REFUSED
+
+
+@pytest.mark.parametrize("status", [Status.INTERRUPTED, Status.SUCCEEDED, Status.FAILED])
+def test_a_run_says_itself_how_it_ended_at_its_deadline(status: Status) -> None:
+    """That is what its record says; why a signal came, the Job tells."""
+    found = expecting("job-deadline-exceeded", words_of(status))
+    assert (found.status, found.reason) == (status, "DeadlineExceeded")
+    late = ": Job was active longer than specified deadline" if status is Status.INTERRUPTED else ""
+    assert found.message == f"the table is gone{late}"
 
 
 def test_an_init_container_that_failed() -> None:

@@ -1,55 +1,67 @@
-"""Records how runs of bare commands ended that nobody watched: from their Jobs, or because these are gone."""
+"""Records how runs ended that nobody watched: as their Jobs tell it, or because these are gone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
 from oneoff.audit import event
 from oneoff.commands.attend import attend
 from oneoff.commands.cluster.launch import ended
 from oneoff.commands.cluster.remote import Remote
-from oneoff.commands.cluster.supervise import close, is_open, of_job, settle
+from oneoff.commands.cluster.runs import every
+from oneoff.commands.cluster.supervise import is_open, of_job, settle
+from oneoff.commands.cluster.telling import ending, tell
+from oneoff.commands.endings import Ending, record
 from oneoff.commands.looks import with_subjects
 from oneoff.errors import RunNotFound, StoreConflict
-from oneoff.kube.api.cluster import EVENTS, JOBS, PODS, Selection
-from oneoff.kube.derivation.derive import MANAGED
-from oneoff.kube.derivation.jobs import ENVIRONMENT, RESULT, TASK
-from oneoff.kube.following.verdict import Verdict, verdict
-from oneoff.kube.objects import Object, annotations_of, name_of
-from oneoff.kube.record import moment, run_id_of, run_of
-from oneoff.kube.syncing import stamp_of
+from oneoff.kube.following.follow import read
+from oneoff.kube.objects import Object
 from oneoff.protocols import RunQuery, Services
 from oneoff.runs.run import Actor, Outcome, Run
 from oneoff.runs.status import EXECUTING, Status
 from oneoff.types import RunId
 
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
 _APPEARS_WITHIN: Final = timedelta(minutes=10)
 """How long a Job may come after its run is recorded as started: where answers get lost it is made again."""
 
 
-def collect(services: Services, remote: Remote, say: Callable[[str], None]) -> list[Run]:
-    """Record the runs of bare commands that have ended and whose outcome is not in this store.
+def collect(
+    local: Callable[[], Services], remote: Remote, say: Callable[[str], None], *, store_here: bool
+) -> list[Run]:
+    """Record the runs that have ended and whose outcome nobody has recorded; those whose record changed.
 
-    One whose Job is gone is lost: nobody saw how it ended.
+    Runs of bare commands are recorded here, the others in the environment's own store. One of a bare command
+    whose Job is gone is lost: nobody saw how it ended.
+
+    Args:
+        local: Opens the store here.
+        store_here: Whether there is one, so that it may have runs whose Jobs are gone.
 
     Raises:
         ClusterError: its Jobs and pods cannot be listed.
+        ErrandFailed, NotDerivable: the environment's store cannot be told.
     """
-    attend(services)
-    jobs = {run_id_of(job): job for job in _jobs(remote)}
-    found = [run for run_id, job in jobs.items() if (run := _collected(services, remote, run_id, job, say))]
-    for run in services.store.find(RunQuery(statuses=EXECUTING)):
-        late = services.clock.now() - (run.started_at or run.requested_at) > _APPEARS_WITHIN
-        if run.id not in jobs and run.watched and late and _is_of(run, remote):
-            gone = Outcome(status=Status.LOST, error="its Job is gone, and nobody saw how it ended")
-            where = f"no Job of it in {remote.cluster.namespace}, context {remote.cluster.context}"
-            found.append(settle(services, run.id, gone, where))
-    return found
+    runs = every(remote)
+    services = local() if store_here or any(one.bare for one in runs) else None
+    if services is not None:
+        attend(services)
+    here, there = list[Ending](), list[Ending]()
+    for one in runs:
+        if one.bare and services is not None and not _is_wanted(services, one.run.id):
+            continue
+        found = read(remote.cluster, one.job, container=one.container, write=None, say=remote.say)
+        if not found.ended:
+            say(f"run {one.run.id} goes on: {found.status}")
+        elif found.words is None:
+            told = ending(one.job, ended(one.run, found, remote.clock.now()), found)
+            (here if one.bare else there).append(told)
+    recorded = [record(services, one) for one in here] if services is not None else []
+    gone = _gone(services, remote, {one.run.id for one in runs}) if services is not None else []
+    recorded += tell(remote, there)
+    return [*(one.run for one in recorded if one.changed), *gone]
 
 
 def is_open_here(services: Services, run_id: RunId) -> bool:
@@ -77,36 +89,10 @@ def record_end(services: Services, remote: Remote, told: Run, job: Object, *, re
     settle(services, told.id, told.outcome, of_job(job))
 
 
-def _jobs(remote: Remote) -> list[Object]:
-    """Of bare commands, in this environment."""
-    return [
-        job
-        for job in remote.cluster.list(JOBS, Selection(labels=MANAGED)).items
-        if TASK in (about := annotations_of(job)) and RESULT not in about
-        if about.get(ENVIRONMENT) == remote.environment.name
-    ]
-
-
-def _is_of(run: Run, remote: Remote) -> bool:
-    """Whether its Job would be where this environment is now."""
-    launch, cluster = run.launch or {}, remote.cluster
-    place = (run.environment, launch.get("namespace"), launch.get("context"))
-    return place == (remote.environment.name, cluster.namespace, cluster.context)
-
-
-def _collected(
-    services: Services, remote: Remote, run_id: RunId, job: Object, say: Callable[[str], None]
-) -> Run | None:
+def _is_wanted(services: Services, run_id: RunId) -> bool:
+    """Whether this store has no end of it."""
     known = _known(services, run_id)
-    if known is not None and not is_open(known):
-        return None
-    decided = _judged(remote, job)
-    if not decided.ended:
-        say(f"run {run_id} goes on: {decided.status}")
-        return None
-    if known is not None and known.status is decided.status:  # lost, as it is recorded
-        return None
-    return close(services, known, decided, job) if known else _adopt(services, remote, job, decided)
+    return known is None or is_open(known)
 
 
 def _known(services: Services, run_id: RunId) -> Run | None:
@@ -116,33 +102,20 @@ def _known(services: Services, run_id: RunId) -> Run | None:
         return None
 
 
-def _judged(remote: Remote, job: Object) -> Verdict:
-    cluster, name = remote.cluster, name_of(job)
-    pods = cluster.list(PODS, Selection(labels={_JOB_NAME: name})).items
-    events = cluster.list(EVENTS, Selection(fields={"involvedObject.name": name})).items
-    container = job["spec"]["template"]["spec"]["containers"][0]["name"]
-    return verdict(job, pods, events, container=container)
+def _gone(services: Services, remote: Remote, there: set[RunId]) -> list[Run]:
+    """The runs of this store that are lost, because no Job of theirs is there."""
+    found = []
+    for run in services.store.find(RunQuery(statuses=EXECUTING)):
+        late = services.clock.now() - (run.started_at or run.requested_at) > _APPEARS_WITHIN
+        if run.id not in there and run.watched and late and _is_of(run, remote):
+            lost = Outcome(status=Status.LOST, error="its Job is gone, and nobody saw how it ended")
+            where = f"no Job of it in {remote.cluster.namespace}, context {remote.cluster.context}"
+            found.append(settle(services, run.id, lost, where))
+    return found
 
 
-def _adopt(services: Services, remote: Remote, job: Object, found: Verdict) -> Run:
-    """A run that another store asked for, or none: its Job says who did, and what it was."""
-    run, synced = run_of(job), stamp_of(job)
-    actor = with_subjects(run.actor, services.store)
-    run = replace(run, app=remote.settings.project, actor=actor, reason=synced.reason if synced else None)
-    done = replace(ended(run, found, _ended_at(job) or services.clock.now()), fence=1)
-    started = replace(run, started_at=moment((job.get("status") or {}).get("startTime")) or run.requested_at)
-    done = replace(done, started_at=started.started_at)
-    at, observer = services.clock.now(), services.observer
-    told: Sequence[Any] = [
-        event.requested(run, observer, at),
-        event.starting(started, observer, at),
-        event.outcome(done, observer, at, recovered=True, evidence=of_job(job)),
-    ]
-    services.store.adopt(done, told)
-    return services.store.get(done.id)
-
-
-def _ended_at(job: Object) -> datetime | None:
-    conditions = (job.get("status") or {}).get("conditions") or []
-    times = [one.get("lastTransitionTime") for one in conditions if one.get("status") == "True"]
-    return moment(times[-1]) if times else None
+def _is_of(run: Run, remote: Remote) -> bool:
+    """Whether its Job would be where this environment is now."""
+    launch, cluster = run.launch or {}, remote.cluster
+    place = (run.environment, launch.get("namespace"), launch.get("context"))
+    return place == (remote.environment.name, cluster.namespace, cluster.context)

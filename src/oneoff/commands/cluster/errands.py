@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from oneoff.audit.witness import Sighting, evident
@@ -24,7 +25,7 @@ from oneoff.errors import (
 from oneoff.kube.api.cluster import JOBS, SERVICES
 from oneoff.kube.derivation.errand import Errand, errand_job
 from oneoff.kube.following import frames
-from oneoff.kube.following.follow import follow
+from oneoff.kube.following.follow import PACE, follow
 from oneoff.kube.following.verdict import Verdict
 from oneoff.kube.objects import Object, metadata, name_of
 from oneoff.kube.release.live import Live
@@ -59,6 +60,7 @@ def run(
     live: Live | None = None,
     needs_store: bool = True,
     accepts: bool = False,
+    within: timedelta | None = None,
 ) -> Answer:
     """Run ``oneoff ARGV`` in the release.
 
@@ -68,6 +70,7 @@ def run(
         live: The release; the one that serves where None.
         needs_store: Whether the verb opens the store.
         accepts: Whether what is seen takes the place of what was seen before, whatever that was.
+        within: How long it may take, its start counted; None for as long as one may.
 
     Raises:
         ErrandFailed: it did not come to its end, with the reason that the cluster or the pod gives.
@@ -87,7 +90,7 @@ def run(
     )
     wanted, container = errand_job(live, remote.where, errand)
     _check_traffic(remote, wanted)
-    log, verdict = _carried_out(remote, wanted, container)
+    log, verdict = _carried_out(remote, wanted, container, within)
     framed = frames.read(log)
     if framed.exit_code is None or framed.exit_code >= _KILLED:
         raise _failed(remote, framed, verdict)
@@ -102,7 +105,9 @@ def run(
     return Answer(framed.stdout, framed.stderr, framed.exit_code)
 
 
-def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes, Verdict]:
+def _carried_out(
+    remote: Remote, wanted: Object, container: str, within: timedelta | None
+) -> tuple[bytes, Verdict]:
     """The log of the Job, and how it ended; it is gone then, however this goes."""
     job, _ = create(remote.cluster, wanted)
     log: list[bytes] = []
@@ -111,9 +116,10 @@ def _carried_out(remote: Remote, wanted: Object, container: str) -> tuple[bytes,
             remote.cluster,
             job,
             container=container,
-            start_within=remote.where.start_within,
+            start_within=min(within or remote.where.start_within, remote.where.start_within),
             write=log.append,
             say=remote.say,
+            pace=replace(PACE, longest=within.total_seconds()) if within else PACE,
         )
     finally:
         with suppress(ClusterError):  # then it goes by itself, some minutes after its end

@@ -10,6 +10,7 @@ from typing import Final
 
 from oneoff.commands.cluster.launch import ended
 from oneoff.commands.cluster.remote import Remote
+from oneoff.commands.cluster.telling import Cancelling, is_bare, settled
 from oneoff.commands.confirmation import confirm
 from oneoff.commands.options import Options
 from oneoff.commands.runs import LATEST
@@ -21,7 +22,6 @@ from oneoff.kube.derivation.jobs import (
     CANCELLED_BY,
     ENVIRONMENT,
     KEPT_FOR,
-    RESULT,
     RUN_ID,
     TASK,
 )
@@ -54,7 +54,7 @@ class RemoteRun:
     @property
     def bare(self) -> bool:
         """Whether it runs without oneoff, and so without a store."""
-        return RESULT not in annotations_of(self.job)
+        return is_bare(self.job)
 
     @property
     def container(self) -> str:
@@ -67,7 +67,7 @@ class Cancel:
     """How a run is to be cancelled."""
 
     force: bool = False
-    """Delete its Job at once, without asking the run first."""
+    """Delete its Job as soon as its store knows who wants that, without waiting for a safe point."""
     options: Options = field(default_factory=Options)
     """How it is confirmed, and the reason."""
     ask: Ask | None = None
@@ -99,8 +99,18 @@ def find(remote: Remote, reference: str) -> RemoteRun:
         raise UsageError(
             f"{reference!r} fits several runs in {where}: {listed}", next_step="give more of the id"
         )
+    return _remote_run(remote, found[0])
+
+
+def every(remote: Remote) -> list[RemoteRun]:
+    """All runs of this environment whose Jobs are there. Raises ClusterError where these cannot be listed."""
+    jobs = remote.cluster.list(JOBS, Selection(labels=MANAGED)).items
+    return [_remote_run(remote, job) for job in jobs if _is_run(remote, job)]
+
+
+def _remote_run(remote: Remote, job: Object) -> RemoteRun:
     app, protected = remote.settings.project, remote.environment.protected
-    return RemoteRun(found[0], replace(run_of(found[0]), app=app, protected=protected))
+    return RemoteRun(job, replace(run_of(job), app=app, protected=protected))
 
 
 def _fits(run_id: str, reference: str) -> bool:
@@ -138,7 +148,7 @@ def logs(remote: Remote, found: RemoteRun, *, follow: bool, write: Write) -> Run
     )
     if verdict.attempts == 0:
         remote.say(f"run {found.run.id} has no pod: {verdict.message or 'it has not started yet'}")
-    return _as_it_stands(remote, found, verdict)
+    return ended(found.run, verdict, remote.clock.now())
 
 
 def wait(remote: Remote, found: RemoteRun) -> Run:
@@ -162,20 +172,23 @@ def cancel(remote: Remote, found: RemoteRun, wish: Cancel) -> Run:
     verdict = following.read(remote.cluster, found.job, container=found.container, write=None, say=remote.say)
     if verdict.ended and not verdict.unfinished:
         remote.say(f"run {found.run.id} has ended already")
-        return _as_it_stands(remote, found, verdict)
+        return settled(remote, found.job, found.run, verdict)
     _confirm(remote, found, wish.options)
-    since = None
+    since = cancelling = None
     with suppress(ObjectMissing):  # it is gone: how it ended shows below
         _note(remote, found, wish.options.reason)
-        ask = None if wish.force or verdict.ended else wish.ask
-        if ask is not None and ask(found.run):
+        ask = None if verdict.ended else wish.ask
+        asked = ask is not None and ask(found.run)
+        cancelling = None if asked or verdict.ended else Cancelling(wish.options.reason)
+        if asked and not wish.force:
             verdict = _watch(remote, found, seconds=_grace(found.job) + MARGIN)
         if not verdict.ended or verdict.unfinished:
             since = following.pods_of(remote.cluster, found.job)
             remote.cluster.delete(JOBS, name_of(found.job), uid=str(metadata(found.job)["uid"]))
             remote.say(f"the Job {name_of(found.job)} is being deleted; its pod has a grace to end in")
     # What was decided before its Job was deleted stays: its task had ended.
-    return _as_it_stands(remote, found, verdict if verdict.ended else _watch(remote, found, since=since))
+    verdict = verdict if verdict.ended else _watch(remote, found, since=since)
+    return settled(remote, found.job, found.run, verdict, cancelling=cancelling)
 
 
 def _confirm(remote: Remote, found: RemoteRun, options: Options) -> None:
@@ -204,7 +217,7 @@ def _grace(job: Object) -> float:
 
 
 def _follow(remote: Remote, found: RemoteRun, *, write: Write | None) -> Run:
-    return _as_it_stands(remote, found, _watch(remote, found, write=write))
+    return settled(remote, found.job, found.run, _watch(remote, found, write=write))
 
 
 def _watch(
@@ -234,7 +247,3 @@ def _watch(
         raise Interrupted(
             f"{error.message}: run {found.run.id} goes on unwatched", next_step=error.next_step or again
         ) from error
-
-
-def _as_it_stands(remote: Remote, found: RemoteRun, verdict: Verdict) -> Run:
-    return ended(found.run, verdict, remote.clock.now())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
 
 from oneoff.kube.api.cluster import JOBS, PODS, Listing
 from oneoff.kube.following.verdict import Verdict, age_of, index_of, verdict
 from oneoff.kube.following.watching import Seen
 from oneoff.kube.objects import Object, metadata, named
+
+_ENDED: Final = ("Succeeded", "Failed")
+"""Phases of a pod in which nothing starts any more."""
 
 
 class Story:
@@ -52,7 +57,7 @@ class Story:
             self.pods[uid_of(pod)] = pod if known is None else _newer(known, pod)
 
     def verdict(self, *, overdue: bool = False) -> Verdict:
-        return verdict(
+        found = verdict(
             self.job,
             self.pods.values(),
             self.events,
@@ -60,6 +65,7 @@ class Story:
             deleted=self.deleted,
             overdue=overdue,
         )
+        return replace(found, started=self.has_started, seen_to_end=self._seen_to_end)
 
     def lanes(self) -> dict[str, list[str]]:
         """The uids of the pods of each shard, one after another; of the one shard ``""``."""
@@ -95,6 +101,15 @@ class Story:
         removed = self.deleted or bool(metadata(self.job).get("deletionTimestamp"))
         return bool(state.get("running")) or (
             removed and uid not in self.gone and not state.get("terminated")
+        )
+
+    @property
+    def _seen_to_end(self) -> bool:
+        """Whether the node of each pod has told that the task ended there; who removes a pod cannot know."""
+        return bool(self.pods) and all(
+            "terminated" in (state := self.state(uid))
+            or ("running" not in state and (pod.get("status") or {}).get("phase") in _ENDED)
+            for uid, pod in self.pods.items()
         )
 
     @property

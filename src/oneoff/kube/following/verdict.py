@@ -50,6 +50,10 @@ class Verdict:
     """What the run said of its end."""
     unfinished: bool = False
     """It is decided, and yet the Job would go on or start later, unless it is deleted."""
+    started: bool = False
+    """The task was seen to begin in a pod."""
+    seen_to_end: bool = False
+    """So was its end, in all of them: none goes on behind a node that nobody reaches."""
 
     @property
     def ended(self) -> bool:
@@ -160,7 +164,7 @@ def _ended(seen: _Seen, finished: Object, last: Object | None) -> Verdict:
     reason, message = str(finished.get("reason") or ""), str(finished.get("message") or "")
     failed = _last_to(_has_failed, seen) or last
     if failed is None:
-        if (seen.job.get("status") or {}).get("failed"):  # evicted, say: a pod that is gone says no more
+        if _had_a_pod(seen):  # one that is gone says no more
             gone = "its pod has failed and is gone: nobody knows here how far it came"
             return Verdict(status=Status.LOST, reason=reason, message=gone)
         return Verdict(status=Status.REFUSED, reason=reason, message=message)
@@ -175,15 +179,22 @@ def _ended(seen: _Seen, finished: Object, last: Object | None) -> Verdict:
 def _late(seen: _Seen, last: Object | None, message: str) -> Verdict:
     """The Job's deadline has passed, which counts the time in which nothing could start as well."""
     words = _words(seen, last)
-    if words is not None and words.status is Status.SUCCEEDED:  # done before its pod was told to go
-        return _of_words(words, last, seen)
+    if words is not None:  # it came to its end in its grace, and has recorded that
+        found = _of_words(words, last, seen)
+        why = f"{words.message}: {message}" if words.status is Status.INTERRUPTED else words.message
+        return replace(found, reason="DeadlineExceeded", message=why)
+    if last is None and _had_a_pod(seen):  # they are deleted, and nobody has watched
+        return Verdict(status=Status.TIMED_OUT, reason="DeadlineExceeded", message=message)
     if last is None or not _task(last, seen.container).keys() & {"running", "terminated"}:
         _, obstacle = _obstacle(seen, last)
         return Verdict(status=Status.REFUSED, reason="DeadlineExceeded", message=obstacle or message)
     code = _code(last, seen)
-    return Verdict(
-        status=Status.TIMED_OUT, exit_code=code, reason="DeadlineExceeded", message=message, words=words
-    )
+    return Verdict(status=Status.TIMED_OUT, exit_code=code, reason="DeadlineExceeded", message=message)
+
+
+def _had_a_pod(seen: _Seen) -> bool:
+    """Whether the Job counts one that has failed: evicted, say, or deleted at its deadline."""
+    return bool((seen.job.get("status") or {}).get("failed"))
 
 
 def _last_to(end: Callable[[Object, str], bool], seen: _Seen) -> Object | None:
@@ -321,6 +332,9 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
     if not seen.expected:
         return Verdict(status=Status.FAILED, exit_code=code, message=_of_command(code))
     message = str(terminated.get("message") or "").strip() or f"exit code {code}"
+    if terminated.get("reason") == "Error":
+        # The end of its log, as the kubelet has it: not masked, and no word of the run's for its record.
+        message = f"it exited with {code} and left no result: its log may say why"
     return Verdict(status=_OWN_CODES.get(code or 1, Status.FAILED), exit_code=code, message=message)
 
 
