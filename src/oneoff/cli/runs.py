@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -15,9 +16,10 @@ from oneoff.cli.errand import ErrandCommand
 from oneoff.cli.output import duration, emit, fields, output_option, table
 from oneoff.cli.session import Session, tell
 from oneoff.cli.times import since
-from oneoff.commands.runs import cancel, find, follow_log, get, last_attempt, wait
+from oneoff.commands.runs import cancel, find, follow_log, get, wait
 from oneoff.dryrun.render import render
 from oneoff.protocols import RunQuery
+from oneoff.runs.attempts import last_attempt
 from oneoff.runs.document import document_of_job, to_document
 from oneoff.runs.run import BREAK_GLASS, ERASED, Run
 from oneoff.runs.status import EXIT_CODES, Status
@@ -128,7 +130,7 @@ def wait_command(ctx: click.Context, /, run: str, environment: str | None, outpu
 
         ended, document = remoteruns.wait(session, remote, run), document_of_job
     else:
-        awaited = last_attempt(session.reading, get(session.reading, run))
+        awaited = last_attempt(get(session.reading, run), partial(get, session.reading))
         document = to_document
         with letting_go(awaited):
             ended = wait(session.reading, awaited)
@@ -159,7 +161,7 @@ def cancel_command(
         options = remoteruns.confirming(run, force=force, reason=reason, **given)
         ended = remoteruns.cancel(session, remote, run, options, force=force)
         return emit(document_of_job(ended), lambda: ending_line(ended), output)
-    wanted = last_attempt(session.services, get(session.services, run))
+    wanted = last_attempt(get(session.services, run), partial(get, session.services))
     asked = cancel(session.services, wanted, force=force, reason=reason)
     emit(to_document(asked), lambda: ending_line(asked), output)
     if asked.active:

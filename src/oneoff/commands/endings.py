@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from oneoff.commands.attend import LEASE
 from oneoff.commands.looks import with_subjects
 from oneoff.errors import AlreadyStarted, RunNotFound, StoreConflict
 from oneoff.protocols import EventQuery, Services
-from oneoff.runs.attempts import CUT_OFF, attempt
+from oneoff.runs.attempts import last_attempt
 from oneoff.runs.document import from_document, to_document
 from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import Outcome, Run
@@ -85,7 +84,7 @@ def record(services: Services, ending: Ending) -> Recorded:
     """
     while True:
         try:
-            run = _last_attempt(services, services.store.get(ending.run.id))
+            run = last_attempt(services.store.get(ending.run.id), services.store.get)
         except RunNotFound:
             try:
                 return Recorded(_adopt(services, ending), changed=True)
@@ -99,17 +98,15 @@ def record(services: Services, ending: Ending) -> Recorded:
             continue
 
 
-def _last_attempt(services: Services, run: Run) -> Run:
-    """The one that its Job's end is of, where pods have gone on with a run that was cut off."""
-    first, number = run.id, 1
-    with suppress(RunNotFound):
-        while run.status in CUT_OFF:
-            number += 1
-            later = services.store.get(attempt(first, number))
-            if later.rerun_of != run.id:
-                break
-            run = later
-    return run
+def close(services: Services, run: Run, outcome: Outcome, evidence: str) -> Run:
+    """Record the end of a run that is under way and has no process of its own; the run as it stands then."""
+    ended = run.ended(outcome, services.clock.now())
+    return record(services, Ending(run=ended, evidence=evidence, started=True, seen_to_end=True)).run
+
+
+def is_open(run: Run) -> bool:
+    """Whether its end is still to be recorded, by whoever learns of it from outside."""
+    return run.watched or (run.launcher == KUBERNETES and run.process is None and run.status is Status.LOST)
 
 
 def _settle(services: Services, run: Run, ending: Ending) -> Recorded:

@@ -14,7 +14,6 @@ from oneoff.commands.attend import attend, say_no_store, seen
 from oneoff.errors import Refused, RunNotFound, StoreConflict, UsageError
 from oneoff.logs import log_path
 from oneoff.protocols import RunQuery, Services
-from oneoff.runs.attempts import CUT_OFF, attempt
 from oneoff.runs.intent import KUBERNETES
 from oneoff.runs.run import Outcome, Run
 from oneoff.runs.status import ACTIVE, EXECUTING, Status
@@ -70,19 +69,6 @@ def _referred(services: Services, reference: str) -> Run:
         return found[0]
     listed = ", ".join(run.id for run in found[:5])
     raise UsageError(f"{reference!r} fits several runs: {listed}", next_step="give more of the id")
-
-
-def last_attempt(services: Services, run: Run) -> Run:
-    """The run, or the attempt that went on last where a cluster has cut it off."""
-    first, number = run.id, 1
-    with suppress(RunNotFound):
-        while run.status in CUT_OFF:
-            number += 1
-            later = _again(services, services.store.get(attempt(first, number)))
-            if later.rerun_of != run.id:
-                break
-            run = later
-    return run
 
 
 def wait(services: Services, run: Run, *, every: float = POLL) -> Run:

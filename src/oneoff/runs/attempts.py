@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 
+from oneoff.errors import RunNotFound
+from oneoff.runs.run import Run
 from oneoff.runs.status import Status
 from oneoff.types import LONGEST_RUN_ID, RunId
 
@@ -26,3 +30,20 @@ def number_of(first: str, run_id: str) -> int | None:
     found = re.fullmatch(r".+-([0-9]{1,4})", run_id)
     number = int(found[1]) if found else 0
     return number if number > 1 and attempt(RunId(first), number) == run_id else None
+
+
+def last_attempt(run: Run, look: Callable[[RunId], Run]) -> Run:
+    """The run, or the attempt that went on last where it was cut off.
+
+    Args:
+        look: Finds a run by its id; raises RunNotFound.
+    """
+    first, number = run.id, 1
+    with suppress(RunNotFound):
+        while run.status in CUT_OFF:
+            number += 1
+            later = look(attempt(first, number))
+            if later.rerun_of != run.id:
+                break
+            run = later
+    return run

@@ -12,9 +12,8 @@ from oneoff.commands.attend import attend
 from oneoff.commands.cluster.launch import ended
 from oneoff.commands.cluster.remote import Remote
 from oneoff.commands.cluster.runs import every
-from oneoff.commands.cluster.supervise import is_open, of_job, settle
-from oneoff.commands.cluster.telling import ending, tell
-from oneoff.commands.endings import Ending, record
+from oneoff.commands.cluster.telling import ending, of_job, tell
+from oneoff.commands.endings import Ending, close, is_open, record
 from oneoff.commands.looks import with_subjects
 from oneoff.errors import RunNotFound, StoreConflict
 from oneoff.kube.following.follow import read
@@ -86,7 +85,7 @@ def record_end(services: Services, remote: Remote, told: Run, job: Object, *, re
         asked = event.cancelled(stopping, services.observer, now, by=by, reason=reason)
         with suppress(StoreConflict):
             services.store.save(stopping, asked)
-    settle(services, told.id, told.outcome, of_job(job))
+    record(services, Ending(run=told, evidence=of_job(job), started=True, seen_to_end=True))
 
 
 def _is_wanted(services: Services, run_id: RunId) -> bool:
@@ -110,7 +109,7 @@ def _gone(services: Services, remote: Remote, there: set[RunId]) -> list[Run]:
         if run.id not in there and run.watched and late and _is_of(run, remote):
             lost = Outcome(status=Status.LOST, error="its Job is gone, and nobody saw how it ended")
             where = f"no Job of it in {remote.cluster.namespace}, context {remote.cluster.context}"
-            found.append(settle(services, run.id, lost, where))
+            found.append(close(services, run, lost, where))
     return found
 
 

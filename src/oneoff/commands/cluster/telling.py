@@ -15,7 +15,6 @@ from typing import Final
 from oneoff.commands.cluster import errands
 from oneoff.commands.cluster.launch import LONGEST_WORD, ended
 from oneoff.commands.cluster.remote import Remote
-from oneoff.commands.cluster.supervise import of_job
 from oneoff.commands.endings import Ending, Recorded
 from oneoff.errors import ErrandFailed, OneoffError
 from oneoff.kube.derivation.jobs import RESULT
@@ -74,6 +73,11 @@ def ending(job: Object, run: Run, found: Verdict, *, cancelling: Cancelling | No
         cancelled=cancelling is not None,
         reason=cancelling.reason if cancelling else None,
     )
+
+
+def of_job(job: Object) -> str:
+    """What the outcome of a bare command rests on."""
+    return f"watched from outside, without a lease: Job {name_of(job)}, uid {metadata(job).get('uid')}"
 
 
 def is_bare(job: Object) -> bool:
