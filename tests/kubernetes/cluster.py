@@ -35,14 +35,22 @@ _NAMESPACES = ("default", "kube-system")
 class FakeKubernetes:
     """A cluster for one test: use it in a ``with``, and it leaves no process behind.
 
-    ``scratch`` is a folder for the pods' files. ``speed`` divides graces, backoffs, deadlines and the
-    cluster's own pace. ``tls`` serves https with these certificates. ``faults`` makes things go wrong,
-    ``access`` says who may what, ``node`` holds what images are.
+    ``scratch`` is a folder for the pods' files. ``speed`` divides backoffs and the cluster's own pace,
+    ``limits`` graces and deadlines; these are as fast where nothing is said of them. ``tls`` serves https
+    with these certificates. ``faults`` makes things go wrong, ``access`` says who may what, ``node`` holds
+    what images are.
     """
 
-    def __init__(self, scratch: Path, *, speed: float = 20.0, tls: Certificates | None = None) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        speed: float = 20.0,
+        limits: float | None = None,
+        tls: Certificates | None = None,
+    ) -> None:
         self.scratch = scratch
-        self.clock = Clock(speed)
+        self.clock = Clock(speed, limits or speed)
         self.kinds = Kinds()
         self.storage = Storage(self.kinds)
         self.access = Access(self.storage)

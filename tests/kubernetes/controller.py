@@ -173,7 +173,7 @@ class JobController:
             return ("FailureTarget", *_LIMIT)
         deadline = spec.get("activeDeadlineSeconds")
         if deadline is not None and memory.started is not None:
-            left = memory.started + self.clock.real(deadline) - time.monotonic()
+            left = memory.started + self.clock.given(deadline) - time.monotonic()
             if left <= 0:
                 return ("FailureTarget", *_DEADLINE)
             self._enqueue(self._key(job), left)
@@ -339,7 +339,7 @@ class JobController:
         after = job["spec"].get("ttlSecondsAfterFinished")
         if after is None or memory.finished is None:
             return None
-        left = memory.finished + self.clock.real(after) - time.monotonic()
+        left = memory.finished + self.clock.given(after) - time.monotonic()
         key = self._key(job)
         if left > 0:
             return self._enqueue(key, left)

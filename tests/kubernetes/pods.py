@@ -354,7 +354,7 @@ class Pod:
         if self._removed:
             return self._kill_all()
         if self._deleted_at is not None:
-            self._halt(self.observed.main, self._deleted_at + self.node.clock.real(self._grace))
+            self._halt(self.observed.main, self._deleted_at + self.node.clock.given(self._grace))
             self._halt(self.observed.initial, time.monotonic() + self.node.clock.real(1))
             outcome = self.observed.outcome()
             self.observed.sandbox = False
@@ -363,7 +363,7 @@ class Pod:
             sidecars = [each for each in self.observed.initial if each.running]
             if sidecars:
                 grace = self.pod["spec"]["terminationGracePeriodSeconds"]
-                self._halt(sidecars, time.monotonic() + self.node.clock.real(grace))
+                self._halt(sidecars, time.monotonic() + self.node.clock.given(grace))
                 self.observed.sandbox = False
                 self._publish("Running")
             self._finish()

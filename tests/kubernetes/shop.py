@@ -162,7 +162,7 @@ def shop(folder: Path, *, tasks: str = TASKS, settings: str = "", **options: Any
     laptop, image = Project(folder / "laptop"), Project(folder / "image")
     laptop.write(oneoff_toml=LAPTOP.format(more=f", {settings}" if settings else ""))
     image.write(admin_py=tasks, oneoff_toml=RELEASE + LAPTOP.format(more=""))
-    with FakeKubernetes(folder / "cluster", speed=options.pop("speed", 20), **options) as cluster:
+    with FakeKubernetes(folder / "cluster", **{"speed": 20, "limits": 1} | options) as cluster:
         cluster.create_namespace(NAMESPACE)
         cluster.kubeconfig(folder / "laptop" / "kubeconfig", namespace="default")
         container: Object = {

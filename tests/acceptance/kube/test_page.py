@@ -38,6 +38,8 @@ THIS = "tests/acceptance/kube/test_page.py"
 IMAGE = "flights:1"
 HOST = re.compile(r"(postgresql(?:\+psycopg)?://)(\w+)(:[\w-]+)?@postgresql\.flights-data/(\w+)")
 SOME_FLIGHTS = 20_000
+PATIENCE = 300.0
+"""Seconds that the page's own ``kubectl wait`` has."""
 
 
 @dataclass
@@ -114,10 +116,10 @@ class Kubectl:
 
     def _await(self, kind: str, name: str, namespace: str) -> str:
         if kind == "job":
-            self.cluster.wait(lambda: _is(self.cluster.get("jobs", namespace, name), "Complete"), 60)
+            self.cluster.wait(lambda: _is(self.cluster.get("jobs", namespace, name), "Complete"), PATIENCE)
             return f"job.batch/{name} condition met"
         if kind == "deployment":
-            self.cluster.wait(lambda: _settled(self.cluster.get("deployments", namespace, name)), 60)
+            self.cluster.wait(lambda: _settled(self.cluster.get("deployments", namespace, name)), PATIENCE)
         return f'{kind} "{name}" successfully rolled out'
 
 
@@ -221,7 +223,7 @@ def image(project: Path, tmp_path: Path) -> Path:
 def operator(tmp_path: Path, project: Path, image: Path, postgres: Server) -> Iterator[Operator]:
     """Somebody with a cluster that has nothing in it, and with the rights of the page's Roles."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(FakeKubernetes(tmp_path / "cluster", speed=20))
+        cluster = stack.enter_context(FakeKubernetes(tmp_path / "cluster", speed=20, limits=1))
         stack.callback(_drop, postgres)
         cluster.deployments.start()
         cluster.node.image_env |= image_environment()
