@@ -303,7 +303,7 @@ def inhabited(
         image=image,
         pull=None if fake else os.environ.get("ONEOFF_TEST_IMAGE_PULL"),
         patience=60 if fake else 300,
-        haste=20 if fake else 30,
+        haste=20 if fake else 45,
         fake=fake,
         records=None if store_url else f"/tmp/{namespace}",
     )

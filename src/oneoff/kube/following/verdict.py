@@ -302,7 +302,7 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
         return Verdict(status=Status.RUNNING, message="the Job has ended, and its pod is seen to end soon")
     if terminated is None:
         return _never_started(last)
-    if terminated.get("reason") == "OOMKilled":
+    if terminated.get("reason") == "OOMKilled" and code != 0:  # with 0 it was a child, and borne with
         return Verdict(
             status=Status.FAILED,
             exit_code=code,
