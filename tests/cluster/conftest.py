@@ -39,7 +39,9 @@ def _real(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
     for name in ("KUBECONFIG", "ONEOFF_TEST_IMAGE"):
         if not os.environ.get(name):
             pytest.skip(f"no cluster: {name} is not set (see tests/cluster/__init__.py)")
-    kubeconfig, image = os.environ["KUBECONFIG"], os.environ["ONEOFF_TEST_IMAGE"]
+    image, named = os.environ["ONEOFF_TEST_IMAGE"], os.environ["KUBECONFIG"].split(os.pathsep)
+    # The laptop's folder is another one than ours.
+    kubeconfig = os.pathsep.join(str(Path(one).expanduser().absolute()) for one in named if one)
     with inhabited(folder, kubeconfig=kubeconfig, image=image) as found:
         request.config.stash[_WORLDS] = found
         yield found

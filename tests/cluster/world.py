@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import yaml
 
-from oneoff.errors import ClusterError, OneoffError
+from oneoff.errors import ClusterError, NotPermitted, OneoffError
 from oneoff.kube.api.client import KubernetesCluster, connect
 from oneoff.kube.api.cluster import (
     CONFIG_MAPS,
@@ -388,7 +388,14 @@ def _once(world: World, name: str, spec: Object) -> Object:
             )
         return pod if pod["status"].get("phase") in ("Succeeded", "Failed") else None
 
-    world.admin.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    try:
+        world.admin.create(PODS, pod)
+    except NotPermitted as error:
+        raise AssertionError(
+            f"{error.message}: where pods may mount no folder of their node as root, ONEOFF_TEST_STORE_URL "
+            "names a store (see tests/cluster/__init__.py)"
+        ) from error
     try:
         return world.eventually(look, f"end of the pod {name}")  # type: ignore[no-any-return]
     except AssertionError as error:
