@@ -6,6 +6,15 @@
 * ``ONEOFF_TEST_IMAGE``: an image with oneoff and a Python, such as that of ``examples/flights/Dockerfile``;
 * ``ONEOFF_TEST_IMAGE_PULL``: the pull policy; ``Never`` for an image that was loaded onto the nodes.
 
+With kind, for one::
+
+    docker build -f examples/flights/Dockerfile -t flights:1 .
+    kind create cluster && kind load docker-image flights:1
+    KUBECONFIG=~/.kube/config ONEOFF_TEST_IMAGE=flights:1 ONEOFF_TEST_IMAGE_PULL=Never make test-cluster
+
+The image has to be on all nodes, and of this very version of oneoff: a first pod tries that, and says what is
+missing. A run takes some ten minutes, as each test starts pods and one waits for the next minute.
+
 Nothing else is assumed: no registry, no ingress, no StorageClass, no kubectl. All is made in a namespace
 of its own, ``oneoff-test-…``, which is deleted at the end, also after a failure or Ctrl-C. After a kill,
 ``kubectl delete namespace -l oneoff.dev/test`` does that.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from oneoff.kube.objects import Object
 
 FOLDER = "/srv/app"
@@ -11,6 +9,7 @@ FOLDER = "/srv/app"
 RECORDS = "/records"
 """Where the folder of the node is."""
 LABELS = {"app": "web"}
+PORT = 8080
 
 ADMIN = '''
 import os
@@ -93,7 +92,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()
+http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Handler).serve_forever()
 """
 
 APP = '[tool.oneoff]\napp = "admin:admin"\n'
@@ -147,7 +146,7 @@ def configuration(settings: str) -> list[Object]:
 
 def service() -> Object:
     """It sends requests to the app's pods."""
-    ports = [{"port": 80, "targetPort": 8080}]
+    ports = [{"port": 80, "targetPort": PORT}]
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -170,8 +169,20 @@ def deployment(pod: Object) -> Object:
     }
 
 
-def pod(image: str, pull: str | None, records: str | None, node: str | None, store_url: str | None) -> Object:
-    """The spec of the app's pods: on one node, with a folder of it, unless records go to a URL."""
+def pod(
+    image: str,
+    pull: str | None,
+    *,
+    records: str | None,
+    node: str | None,
+    store_url: str | None,
+    port: int = PORT,
+) -> Object:
+    """The spec of the app's pods: on one node, with a folder of it, unless records go to a URL.
+
+    Args:
+        port: Where it listens, as an argument: an image may bring a variable ``PORT`` of its own.
+    """
     mounts = [
         {"name": "app", "mountPath": FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/scratch"},
@@ -188,7 +199,7 @@ def pod(image: str, pull: str | None, records: str | None, node: str | None, sto
     container: Object = {
         "name": "web",
         "image": image,
-        "command": ["python", "serve.py"],
+        "command": ["python", "serve.py", str(port)],
         "workingDir": FOLDER,
         "env": [
             {"name": "ONEOFF_STORE", "value": store_url or f"{RECORDS}/store.db"},
@@ -198,8 +209,8 @@ def pod(image: str, pull: str | None, records: str | None, node: str | None, sto
             {"name": "NUMBER", "value": "0777"},
         ],
         "envFrom": [{"configMapRef": {"name": "configuration"}}],
-        "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 2},
+        "ports": [{"containerPort": PORT}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 2},
         "resources": {
             "requests": {"cpu": "10m", "memory": "64Mi"},
             "limits": {"memory": "512Mi"},
@@ -233,24 +244,25 @@ def only(node: str) -> Object:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": wanted}}
 
 
-def errand(
-    name: str, image: str, pull: str | None, parent: str, script: str, *argv: str, **more: Any
-) -> Object:
-    """A pod that does something once to a folder of the node: ``parent`` is at ``/node``."""
-    container: Object = {
-        "name": "main",
-        "image": image,
-        "command": ["python", "-c", script, *argv],
-        "volumeMounts": [{"name": "node", "mountPath": "/node"}],
-    }
+def script(image: str, pull: str | None, node: str | None, text: str, *argv: str) -> Object:
+    """The spec of a pod that runs a script of Python once, in its one container ``main``."""
+    container: Object = {"name": "main", "image": image, "command": ["python", "-c", text, *argv]}
     if pull is not None:
         container["imagePullPolicy"] = pull
-    spec: Object = {
+    found: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
-        "securityContext": {"runAsUser": 0, "runAsGroup": 0},
         "containers": [container],
-        "volumes": [{"name": "node", "hostPath": {"path": parent, "type": "Directory"}}],
-        **more,
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    if node is not None:
+        found["affinity"] = only(node)
+    return found
+
+
+def with_folder(spec: Object, folder: str) -> Object:
+    """The same with a folder of the node at ``/node``, as root, whose it is."""
+    (container,) = spec["containers"]
+    mounted = {**container, "volumeMounts": [{"name": "node", "mountPath": "/node"}]}
+    volume = {"name": "node", "hostPath": {"path": folder, "type": "Directory"}}
+    root = {"runAsUser": 0, "runAsGroup": 0}
+    return {**spec, "containers": [mounted], "volumes": [volume], "securityContext": root}

@@ -25,7 +25,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return
     with FakeKubernetes(folder / "cluster", speed=5) as fake:
         fake.deployments.start()
-        fake.node.image_env["PORT"] = "0"  # other tests may have that of the app
+        fake.node.image_env["PORT"] = "8000"  # as the image of the example has it
         fake.faults.image_missing("registry.invalid/*")
         kubeconfig = str(fake.kubeconfig(folder / "kubeconfig"))
         with inhabited(folder, kubeconfig=kubeconfig, image="app:1", fake=fake) as found:
@@ -34,12 +34,14 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _real(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
-    if request.config.option.markexpr != "cluster":
+    if "cluster" not in request.config.option.markexpr:
         pytest.skip("for a real cluster: make test-cluster")
     for name in ("KUBECONFIG", "ONEOFF_TEST_IMAGE"):
         if not os.environ.get(name):
             pytest.skip(f"no cluster: {name} is not set (see tests/cluster/__init__.py)")
-    kubeconfig, image = os.environ["KUBECONFIG"], os.environ["ONEOFF_TEST_IMAGE"]
+    image, named = os.environ["ONEOFF_TEST_IMAGE"], os.environ["KUBECONFIG"].split(os.pathsep)
+    # The laptop's folder is another one than ours.
+    kubeconfig = os.pathsep.join(str(Path(one).expanduser().absolute()) for one in named if one)
     with inhabited(folder, kubeconfig=kubeconfig, image=image) as found:
         request.config.stash[_WORLDS] = found
         yield found

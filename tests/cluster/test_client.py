@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oneoff.kube.api.cluster import Cluster
+from oneoff.kube.objects import Object
 from tests.cluster.world import World
 from tests.contract.cluster_contract import ClusterContract
 
@@ -17,5 +18,9 @@ class TestCluster(ClusterContract):
         return world.admin
 
     @pytest.fixture
-    def image(self, world: World) -> str:
-        return world.image
+    def pod(self, world: World) -> Object:
+        return world.script("")
+
+    @pytest.fixture
+    def patience(self, world: World) -> float:
+        return world.patience

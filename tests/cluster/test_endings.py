@@ -112,7 +112,9 @@ def test_an_image_that_cannot_be_had(world: World) -> None:
     run_id = world.run_id("image")
     ended = world("run", "count", *HASTY, "--image", "registry.invalid/none:1", "--run-id", run_id)
     assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"
-    assert "Image" in ended.err
+    # A name server that does not answer keeps the node waiting longer than the run does.
+    reasons = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "Pulling")
+    assert any(reason in ended.err for reason in reasons), ended.err
     world.eventually(lambda: not world.jobs(run_id), "end of the Job")
 
 
@@ -136,6 +138,8 @@ def test_a_user_with_a_role_and_no_more(world: World, tmp_path: Path) -> None:
         world.there(BINDINGS, _binding("launcher", world.namespace)),
     ):
         config = world.as_service_account("launcher", tmp_path)
+        if world.may_already(config):
+            pytest.skip("the cluster permits a new account everything: its API server has no RBAC")
         refused = world("run", "count", *CLUSTER, kubeconfig=config)
         assert refused.code == 3, f"{refused.code}\n{refused.err}"
         assert "deployments" in refused.err

@@ -29,7 +29,7 @@ def test_a_run_is_launched_and_followed(world: World, tmp_path: Path) -> None:
 def test_a_run_that_was_let_go_is_come_back_to(world: World) -> None:
     """Ctrl-C lets go of it; logs, wait and runs find it again."""
     run_id = world.run_id("detach")
-    arguments = ("run", "count", "--up-to", "8", "--pause", "1", *CLUSTER, "--run-id", run_id)
+    arguments = ("run", "count", "--up-to", "15", "--pause", "1", *CLUSTER, "--run-id", run_id)
     left = world.interfered(
         *arguments, after="tick 1", interfere=lambda process: process.send_signal(signal.SIGINT)
     )
@@ -38,7 +38,7 @@ def test_a_run_that_was_let_go_is_come_back_to(world: World) -> None:
     assert world.running(run_id)
     assert world.ok("wait", run_id, *CLUSTER).code == 0
     printed = world.ok("logs", run_id, *CLUSTER).out.splitlines()
-    assert [line for line in printed if line.startswith("tick")] == [f"tick {n}" for n in range(8)]
+    assert [line for line in printed if line.startswith("tick")] == [f"tick {n}" for n in range(15)]
     listed = world.ok("runs", *CLUSTER, "-o", "json").json
     assert run_id in [run["id"] for run in listed]
 

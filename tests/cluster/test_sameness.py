@@ -66,13 +66,14 @@ def test_a_run_gets_no_traffic_of_the_service(world: World) -> None:
         pod = world.running(run_id)
         world.eventually(lambda: "tick 1" in world.printed(name_of(pod)), "output")
         served = Selection(labels={"kubernetes.io/service-name": "web"})
-        endpoints = [
-            endpoint["targetRef"]["name"]
-            for one in world.admin.list(SLICES, served).items
-            for endpoint in one.get("endpoints") or []
-        ]
-        assert endpoints == [name_of(one) for one in world.app_pods()]
-        assert name_of(pod) not in endpoints
+
+        def endpoints() -> list[str]:
+            slices = world.admin.list(SLICES, served).items
+            return [end["targetRef"]["name"] for one in slices for end in one.get("endpoints") or []]
+
+        world.eventually(endpoints, "endpoint of the Service")
+        assert endpoints() == [name_of(one) for one in world.app_pods()]
+        assert name_of(pod) not in endpoints()
     finally:
         world("cancel", run_id, *CLUSTER, "--yes")
         world("wait", run_id, *CLUSTER)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oneoff.kube.api.cluster import CRONJOBS, JOBS
+from oneoff.kube.api.cluster import CRONJOBS, JOBS, PODS, Selection
 from oneoff.kube.api.connection.http import Request
 from oneoff.kube.objects import Object, metadata, name_of
 from tests.cluster.world import World
@@ -59,10 +59,10 @@ def test_a_slot_runs_once(world: World, schedule: Object) -> None:
     world.eventually(lambda: not _there(world, run_id), "end of the first Job")
     template = schedule["spec"]["jobTemplate"]
     head = {**template["metadata"], "name": run_id}
-    world.admin.create(
+    second = world.admin.create(
         JOBS, {"apiVersion": "batch/v1", "kind": "Job", "metadata": head, "spec": template["spec"]}
     )
-    pod = world.eventually(lambda: _ended(world, run_id), "end of the second Job's pod")
+    pod = world.eventually(lambda: _ended(world, second), "end of the second Job's pod")
     assert "tidied" not in world.printed(name_of(pod))
     runs = world.ok("runs", *CLUSTER, "--task", "tidy", "-o", "json").json
     assert [run["status"] for run in runs if run["id"] == run_id] == ["succeeded"]
@@ -92,10 +92,8 @@ def _there(world: World, name: str) -> bool:
     return name in {name_of(one) for one in world.admin.list(JOBS).items}
 
 
-def _ended(world: World, job: str) -> Object | None:
-    from oneoff.kube.api.cluster import PODS, Selection
-
-    of_job = Selection(labels={"batch.kubernetes.io/job-name": job})
+def _ended(world: World, job: Object) -> Object | None:
+    of_job = Selection(labels={"batch.kubernetes.io/controller-uid": metadata(job)["uid"]})
     phases = ("Succeeded", "Failed")
     return next(
         (pod for pod in world.admin.list(PODS, of_job).items if pod["status"]["phase"] in phases), None

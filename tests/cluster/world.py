@@ -18,10 +18,11 @@ from typing import Any, Final
 
 import yaml
 
-from oneoff.errors import ClusterError, OneoffError
+from oneoff.errors import ClusterError, NotPermitted, OneoffError
 from oneoff.kube.api.client import KubernetesCluster, connect
 from oneoff.kube.api.cluster import (
     CONFIG_MAPS,
+    CRONJOBS,
     DEPLOYMENTS,
     EVENTS,
     JOBS,
@@ -32,8 +33,9 @@ from oneoff.kube.api.cluster import (
     Selection,
 )
 from oneoff.kube.api.connection.http import Request
-from oneoff.kube.objects import Object, metadata, name_of
+from oneoff.kube.objects import Object, metadata, name_of, named
 from oneoff.settings.kubernetes import KubernetesSettings
+from oneoff.version import __version__
 from tests.cli import ONEOFF, Ended, Project
 from tests.cluster import app
 from tests.kubernetes import FakeKubernetes
@@ -48,6 +50,25 @@ RUN_ID: Final = "oneoff.dev/run-id"
 _MADE_AS: Final = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 _SHOWN = 30
 """Lines of a log, and events, that a failure shows."""
+_HOPELESS: Final = frozenset({"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"})
+"""Why a container waits for its image, where the tests need not go on."""
+_TRY: Final = """
+import os, sys
+try:
+    import oneoff.version
+except ImportError as error:
+    sys.exit(f"oneoff is not in the image's Python {sys.version.split()[0]}: {error}")
+wanted, found = sys.argv[1], oneoff.version.__version__
+if found != wanted:
+    sys.exit(f"the image has oneoff {found}, and the tests are those of {wanted}: build it anew")
+if len(sys.argv) > 2:
+    try:
+        os.mkdir(sys.argv[2], 0o755)
+    except OSError as error:
+        sys.exit(f"pods may not write into the node's folder: {error}; name a store by ONEOFF_TEST_STORE_URL")
+os.execvp("oneoff", ["oneoff", "--version"])
+"""
+"""What the first pod does: with it all is there that the others need."""
 
 
 @dataclass(kw_only=True)
@@ -134,6 +155,10 @@ class World:
             assert time.monotonic() < until, f"within {self.patience:.0f} s there was no {what}"
             time.sleep(0.05 if self.fake else 0.5)
         return found
+
+    def script(self, text: str) -> Object:
+        """The spec of a pod that runs a script of Python once, in its one container ``main``."""
+        return app.script(self.image, self.pull, self.node, text)
 
     def post(self, path: str, body: Object) -> Object:
         """To a subresource, which the seam of the product has no use for."""
@@ -223,6 +248,14 @@ class World:
         path.write_text(_with_token(self.kubeconfig, answer["status"]["token"]))
         return str(path)
 
+    def may_already(self, kubeconfig: str) -> bool:
+        """Whether whoever has this kubeconfig may launch."""
+        other = connect(KubernetesSettings(namespace=self.namespace), {"KUBECONFIG": kubeconfig})
+        try:
+            return other.may("create", JOBS)
+        finally:
+            other.close()
+
 
 def _owners(thing: Object) -> list[str]:
     return [one["name"] for one in metadata(thing).get("ownerReferences") or []]
@@ -270,7 +303,7 @@ def inhabited(
         image=image,
         pull=None if fake else os.environ.get("ONEOFF_TEST_IMAGE_PULL"),
         patience=60 if fake else 300,
-        haste=20 if fake else 30,
+        haste=20 if fake else 45,
         fake=fake,
         records=None if store_url else f"/tmp/{namespace}",
     )
@@ -286,8 +319,9 @@ def inhabited(
 
 
 def _make_namespace(world: World) -> None:
-    # What the cluster demands of pods elsewhere is no matter of these tests.
-    labels = {"oneoff.dev/test": "true", "pod-security.kubernetes.io/enforce": "privileged"}
+    # What the cluster demands of pods elsewhere, or warns of, is no matter of these tests.
+    levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
+    labels = {"oneoff.dev/test": "true", **levels}
     head = {"name": world.namespace, "labels": labels}
     world.admin.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": head})
     if world.fake is not None:
@@ -303,9 +337,15 @@ def _deploy(world: World, settings: str, store_url: str | None) -> None:
     for thing in app.configuration(settings):
         world.admin.create(_MADE_AS[thing["kind"]], thing)
     world.admin.create(SERVICES, app.service())
-    if world.records is not None:
-        world.node = _choose_node(world)
-    spec = app.pod(world.image, world.pull, world.records, world.node, store_url)
+    _try_image(world)
+    spec = app.pod(
+        world.image,
+        world.pull,
+        records=world.records,
+        node=world.node,
+        store_url=store_url,
+        port=app.PORT if world.fake is None else 0,
+    )
     world.admin.create(DEPLOYMENTS, app.deployment(spec))
     try:
         world.eventually(lambda: _settled(world.admin.get(DEPLOYMENTS, "web")), "app that is ready")
@@ -323,21 +363,39 @@ def _settled(deployment: Object) -> bool:
     )
 
 
-def _choose_node(world: World) -> str:
-    """The node that a first pod comes to, which also shows that the image is there and has oneoff."""
-    script = "import subprocess, sys; sys.exit(subprocess.call(['oneoff', '--version']))"
-    world.admin.create(PODS, app.errand("first", world.image, world.pull, "/tmp", script))
-    pod = _ended(world, "first")
+def _try_image(world: World) -> None:
+    """A first pod tells whether the image is there and has oneoff; where it comes to, all others go."""
+    folder = [] if world.records is None else [f"/node/{Path(world.records).name}"]
+    spec = app.script(world.image, world.pull, None, _TRY, __version__, *folder)
+    pod = _once(world, "first", spec if world.records is None else app.with_folder(spec, "/tmp"))
+    world.node = None if world.records is None else str(pod["spec"]["nodeName"])
     if pod["status"]["phase"] != "Succeeded":
-        raise AssertionError(f"the image {world.image} does not run oneoff\n{world.described()}")
-    return str(pod["spec"]["nodeName"])
+        raise AssertionError(f"{world.image} cannot be used for the tests\n{world.described()}")
 
 
-def _ended(world: World, name: str) -> Object:
+def _once(world: World, name: str, spec: Object) -> Object:
+    """A pod that was run to its end."""
+
     def look() -> Object | None:
         pod = world.admin.get(PODS, name)
+        state = (named(pod["status"].get("containerStatuses"), "main") or {}).get("state") or {}
+        reason = (state.get("waiting") or {}).get("reason")
+        if reason in _HOPELESS:
+            node = pod["spec"].get("nodeName")
+            raise AssertionError(
+                f"the node {node} has no image {world.image} ({reason}): is it loaded onto all nodes, and is "
+                "ONEOFF_TEST_IMAGE_PULL what it has to be?"
+            )
         return pod if pod["status"].get("phase") in ("Succeeded", "Failed") else None
 
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    try:
+        world.admin.create(PODS, pod)
+    except NotPermitted as error:
+        raise AssertionError(
+            f"{error.message}: where pods may mount no folder of their node as root, ONEOFF_TEST_STORE_URL "
+            "names a store (see tests/cluster/__init__.py)"
+        ) from error
     try:
         return world.eventually(look, f"end of the pod {name}")  # type: ignore[no-any-return]
     except AssertionError as error:
@@ -348,15 +406,14 @@ def _remove(world: World) -> None:
     """The folder on the node, then all else with the namespace; told where it does not work."""
     try:
         if world.node is not None and world.records is not None:
-            script = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+            for resource in (CRONJOBS, JOBS, DEPLOYMENTS):  # whose pods would write on
+                for one in world.admin.list(resource).items:
+                    with suppress(ClusterError):
+                        world.admin.delete(resource, name_of(one), uid=metadata(one)["uid"])
+            text = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
             folder = f"/node/{Path(world.records).name}"
-            more = {"affinity": app.only(world.node)}
-            pod = app.errand("last", world.image, world.pull, "/tmp", script, folder, **more)
-            with suppress(ClusterError):
-                web = world.admin.get(DEPLOYMENTS, "web")
-                world.admin.delete(DEPLOYMENTS, "web", uid=metadata(web)["uid"])
-            world.admin.create(PODS, pod)
-            _ended(world, "last")
+            spec = app.script(world.image, world.pull, world.node, text, folder)
+            _once(world, "last", app.with_folder(spec, "/tmp"))
     except Exception as error:  # the namespace has to go all the same
         print(f"{world.records} stays on the node {world.node}: {error}", file=sys.stderr)
     finally:

@@ -36,7 +36,7 @@ def of(name: str) -> Selection:
     return Selection(labels={"part": name})
 
 
-def eventually(found: Callable[[], bool], seconds: float = 60.0) -> None:
+def eventually(found: Callable[[], bool], seconds: float) -> None:
     """Wait until it is so."""
     until = time.monotonic() + seconds
     while not found():
@@ -51,9 +51,14 @@ class ClusterContract:
         return f"oneoff-{uuid.uuid4().hex[:12]}"
 
     @pytest.fixture
-    def image(self) -> str:
-        """An image with a shell."""
-        return "app:1"
+    def pod(self) -> Object:
+        """The spec of a pod that runs once; its container ``main`` is of an image with a Python."""
+        return {"restartPolicy": "Never", "containers": [{"name": "main", "image": "app:1"}]}
+
+    @pytest.fixture
+    def patience(self) -> float:
+        """Seconds after which what has not come will not come."""
+        return 60.0
 
     def test_objects_come_back_as_they_were_made(self, cluster: Cluster, name: str) -> None:
         made = cluster.create(CONFIG_MAPS, configuration(name, a="größe\n"))
@@ -127,7 +132,7 @@ class ClusterContract:
             cluster.apply(CONFIG_MAPS, configuration(name, a="3"))
         assert cluster.apply(CONFIG_MAPS, configuration(name, a="3"), force=True)["data"] == {"a": "3"}
 
-    def test_what_an_object_owns_may_stay(self, cluster: Cluster, name: str) -> None:
+    def test_what_an_object_owns_may_stay(self, cluster: Cluster, name: str, patience: float) -> None:
         """It has no owner then."""
         owner = cluster.create(CONFIG_MAPS, configuration(name))
         owned = configuration(f"{name}-owned")
@@ -137,18 +142,18 @@ class ClusterContract:
         ]
         made = cluster.create(CONFIG_MAPS, owned)
         cluster.delete(CONFIG_MAPS, name, uid=uid, orphan=True)
-        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items)
+        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items, patience)
         left = cluster.get(CONFIG_MAPS, name_of(owned))["metadata"]
         assert (left["uid"], "ownerReferences" in left) == (made["metadata"]["uid"], False)
         cluster.delete(CONFIG_MAPS, name_of(owned), uid=left["uid"])
 
-    def test_only_this_very_object_is_deleted(self, cluster: Cluster, name: str) -> None:
+    def test_only_this_very_object_is_deleted(self, cluster: Cluster, name: str, patience: float) -> None:
         made = cluster.create(CONFIG_MAPS, configuration(name))
         with pytest.raises(ObjectMissing):
             cluster.delete(CONFIG_MAPS, name, uid=NOBODY)
         assert cluster.get(CONFIG_MAPS, name) == made
         cluster.delete(CONFIG_MAPS, name, uid=made["metadata"]["uid"])
-        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items)
+        eventually(lambda: not cluster.list(CONFIG_MAPS, of(name)).items, patience)
         with pytest.raises(ObjectMissing):
             cluster.delete(CONFIG_MAPS, name, uid=made["metadata"]["uid"])
 
@@ -168,8 +173,9 @@ class ClusterContract:
         assert {each for _, each, _ in seen} == {name}
 
     def test_a_watch_ends_by_itself(self, cluster: Cluster) -> None:
+        version = cluster.list(CONFIG_MAPS).version
         start = time.monotonic()
-        list(cluster.watch(CONFIG_MAPS, of("nothing"), version=cluster.list(CONFIG_MAPS).version, seconds=1))
+        list(cluster.watch(CONFIG_MAPS, of("nothing"), version=version, seconds=1))
         assert 0.5 < time.monotonic() - start < 5
 
     def test_another_thread_can_end_what_is_read(self, cluster: Cluster) -> None:
@@ -185,26 +191,28 @@ class ClusterContract:
         assert not reader.is_alive()
         assert cluster.list(CONFIG_MAPS, of("nothing")).items == []
 
-    def test_a_job_is_followed_and_goes_with_its_pods(self, cluster: Cluster, name: str, image: str) -> None:
+    def test_a_job_is_followed_and_goes_with_its_pods(
+        self, cluster: Cluster, name: str, pod: Object, patience: float
+    ) -> None:
         """Its log, with the stamps by which it is read on; then it is deleted with what it owns."""
-        script = "echo one; sleep 1; echo größe"
-        container = {"name": "main", "image": image, "command": ["sh", "-c", script]}
-        pod = {"restartPolicy": "Never", "containers": [container]}
+        script = "import os, time; os.write(1, b'one\\n'); time.sleep(1); os.write(1, 'größe\\n'.encode())"
+        pod["containers"][0]["command"] = ["python", "-c", script]
         spec = {"backoffLimit": 0, "template": {"spec": pod}}
         thing = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
         made = cluster.create(JOBS, thing)
         its = Selection(labels={"batch.kubernetes.io/job-name": name})
-        eventually(lambda: bool(cluster.list(PODS, its).items))
-        lines = self._log(cluster, name_of(cluster.list(PODS, its).items[0]))
+        eventually(lambda: bool(cluster.list(PODS, its).items), patience)
+        lines = self._log(cluster, name_of(cluster.list(PODS, its).items[0]), patience)
         assert [line.partition(b" ")[2] for line in lines] == [b"one\n", "größe\n".encode()]
         assert all(line[4:5] == b"-" and line[10:11] == b"T" for line in lines)
         cluster.delete(JOBS, name, uid=made["metadata"]["uid"], grace=0)
-        eventually(lambda: not cluster.list(JOBS, Selection(fields={"metadata.name": name})).items)
+        by_name = Selection(fields={"metadata.name": name})
+        eventually(lambda: not cluster.list(JOBS, by_name).items, patience)
         assert cluster.list(PODS, its).items == []
 
-    def _log(self, cluster: Cluster, pod: str) -> list[bytes]:
+    def _log(self, cluster: Cluster, pod: str, patience: float) -> list[bytes]:
         """All of it, once the container has started."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + patience
         while time.monotonic() < until:
             try:
                 lines = list(cluster.log(pod, "main", follow=True))

@@ -90,6 +90,45 @@ def test_a_field_that_the_schema_does_not_have_is_refused(wire: Wire) -> None:
     assert "backOffLimit" in answer.json()["message"]
 
 
+def _pod(**changes: Any) -> Object:
+    container = {"name": "a", "image": "x", **changes}
+    return {"spec": {"restartPolicy": "Never", "containers": [container]}}
+
+
+@pytest.mark.parametrize(
+    ("template", "field"),
+    [
+        ({"metadata": {"labels": {"a": "x" * 64}}, **_pod()}, "metadata.labels"),
+        ({"metadata": {"labels": {"a": "system:admin"}}, **_pod()}, "metadata.labels"),
+        ({"metadata": {"annotations": {"a": "x" * 262144}}, **_pod()}, "metadata.annotations"),
+        (_pod(name="A"), "containers[0].name"),
+        (_pod(env=[{"name": "A=B", "value": "1"}]), "env[0].name"),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}}]),
+            "env[0].valueFrom.fieldRef.fieldPath",
+        ),
+        (
+            _pod(env=[{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]),
+            "env[0].valueFrom",
+        ),
+        (_pod(volumeMounts=[{"name": "none", "mountPath": "/x"}]), "volumeMounts[0].name"),
+        (_pod(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}), "resources.requests"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_template_that_no_pod_can_have_is_refused(wire: Wire, template: Object, field: str) -> None:
+    """422, by the field: a Job of it would be as good as none."""
+    given = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j"},
+        "spec": {"template": template},
+    }
+    answer = wire.send("POST", JOBS, given)
+    assert answer.code == 422, answer.json()
+    assert field in answer.json()["details"]["causes"][0]["field"]
+
+
 def test_a_request_that_makes_no_sense_is_refused(wire: Wire, cluster: FakeKubernetes) -> None:
     """400, before anything is done or streamed."""
     run(cluster, job("j", "true"))

@@ -14,6 +14,7 @@ from jsonschema.exceptions import best_match
 from kubernetes_validate import utils
 from referencing import Registry, Resource
 
+from oneoff.kube.checks.quantities import quantity
 from tests.kubernetes import answers
 from tests.kubernetes.answers import Problem, required
 from tests.kubernetes.defaults import all_containers
@@ -26,6 +27,27 @@ _NAME_RULE = (
     "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
+_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+_KEY = re.compile(r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+_VARIABLE = re.compile(r"^[ -<>-~]+$")
+"""Since 1.34; before, it was a name as C has them, with dots and dashes."""
+_LABEL_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+    "start and end with an alphanumeric character"
+)
+_DNS_RULE = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
+_VARIABLE_RULE = (
+    "a valid environment variable name must consist only of printable ASCII characters other than '='"
+)
+_ANNOTATIONS = 256 * 1024
+"""Bytes of all keys and values together."""
+_OF_A_POD = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
+_FIELDS_OF_A_POD = (
+    *("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"),
+    *("status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"),
+)
+"""What a variable may be of a pod, besides one label or annotation."""
 _LONGEST_NAME = {"Job": 63, "CronJob": 52, "Namespace": 63, "Service": 63}
 _CRON_FIELDS = (
     (0, 59, ""),
@@ -59,18 +81,98 @@ def warning(kind: Kind, obj: Object) -> str:
     )
 
 
+def _metadata(meta: Object, at: str) -> Iterator[Problem]:
+    for key, value in (meta.get("labels") or {}).items():
+        if not _KEY.match(key):
+            yield _wrong(f"{at}.labels", key, "name part must consist of alphanumeric characters")
+        if len(value) > 63:
+            yield _wrong(f"{at}.labels", value, "must be no more than 63 bytes")
+        elif not _LABEL_VALUE.match(value):
+            yield _wrong(f"{at}.labels", value, _LABEL_RULE)
+    annotations = meta.get("annotations") or {}
+    for key in annotations:
+        if not _KEY.match(key.lower()):
+            yield _wrong(f"{at}.annotations", key, "name part must consist of alphanumeric characters")
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS:
+        yield f"{at}.annotations", f"Too long: may not be more than {_ANNOTATIONS} bytes", "FieldValueTooLong"
+
+
 def _pod_spec(spec: Object, at: str) -> Iterator[Problem]:
     if not spec.get("containers"):
         yield required(f"{at}.containers")
-    for container in all_containers(spec):
-        for needed in ("name", "image"):
-            if not container.get(needed):
-                yield required(f"{at}.containers[0].{needed}")
+    volumes = [volume["name"] for volume in spec.get("volumes") or []]
+    yield from _unique(volumes, f"{at}.volumes", "name")
+    yield from _unique([one.get("name", "") for one in all_containers(spec)], f"{at}.containers", "name")
+    for number, volume in enumerate(spec.get("volumes") or []):
+        sources = [each for each, value in volume.items() if each != "name" and value is not None]
+        if len(sources) > 1:
+            why = "Forbidden: may not specify more than 1 volume type"
+            yield f"{at}.volumes[{number}].{sources[1]}", why, "FieldValueForbidden"
+    for kind in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(kind) or []):
+            yield from _container(container, set(volumes), f"{at}.{kind}[{number}]")
+
+
+def _unique(names: list[str], at: str, field: str) -> Iterator[Problem]:
+    for number, name in enumerate(names):
+        if not _LABEL.match(name):
+            yield _wrong(f"{at}[{number}].{field}", name, _DNS_RULE)
+        if name in names[:number]:
+            yield f"{at}[{number}].{field}", f'Duplicate value: "{name}"', "FieldValueDuplicate"
+
+
+def _container(container: Object, volumes: set[str], at: str) -> Iterator[Problem]:
+    for needed in ("name", "image"):
+        if not container.get(needed):
+            yield required(f"{at}.{needed}")
+    for number, variable in enumerate(container.get("env") or []):
+        yield from _variable(variable, f"{at}.env[{number}]")
+    paths: list[str] = []
+    for number, mount in enumerate(container.get("volumeMounts") or []):
+        if mount["name"] not in volumes:
+            where = f"{at}.volumeMounts[{number}].name"
+            yield where, f'Not found: "{mount["name"]}"', "FieldValueNotFound"
+        if mount["mountPath"] in paths:
+            yield _wrong(f"{at}.volumeMounts[{number}].mountPath", mount["mountPath"], "must be unique")
+        paths.append(mount["mountPath"])
+    resources = container.get("resources") or {}
+    for name, most in (resources.get("limits") or {}).items():
+        wanted = (resources.get("requests") or {}).get(name)
+        if wanted is not None and quantity(wanted) > quantity(most):
+            why = f"must be less than or equal to {name} limit of {most}"
+            yield _wrong(f"{at}.resources.requests", wanted, why)
+
+
+def _variable(variable: Object, at: str) -> Iterator[Problem]:
+    if not _VARIABLE.match(variable.get("name") or ""):
+        yield _wrong(f"{at}.name", variable.get("name"), _VARIABLE_RULE)
+    source = variable.get("valueFrom")
+    if source is None:
+        return
+    if variable.get("value"):
+        yield _wrong(f"{at}.valueFrom", "", "may not be specified when `value` is not empty")
+    if len(source) != 1:
+        yield _wrong(f"{at}.valueFrom", "", "must specify exactly one source")
+    path = (source.get("fieldRef") or {}).get("fieldPath")
+    if path is not None and path not in _FIELDS_OF_A_POD and not _OF_A_POD.match(path):
+        supported = ", ".join(f'"{one}"' for one in _FIELDS_OF_A_POD)
+        why = f'Unsupported value: "{path}": supported values: {supported}'
+        yield f"{at}.valueFrom.fieldRef.fieldPath", why, "FieldValueNotSupported"
 
 
 def _job_spec(spec: Object, at: str) -> Iterator[Problem]:
     template = spec["template"]["spec"]
+    yield from _metadata(spec["template"].get("metadata") or {}, f"{at}.template.metadata")
     yield from _pod_spec(template, f"{at}.template.spec")
+    for field in (
+        "backoffLimit",
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    ):
+        if (spec.get(field) or 0) < 0:
+            yield _wrong(f"{at}.{field}", spec[field], "must be greater than or equal to 0")
     if template.get("restartPolicy") == "Always":
         yield required(f"{at}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
     if not spec.get("podFailurePolicy"):
@@ -83,9 +185,17 @@ def _job_spec(spec: Object, at: str) -> Iterator[Problem]:
         yield f"{at}.podReplacementPolicy", why, "FieldValueNotSupported"
     for number, rule in enumerate(spec["podFailurePolicy"]["rules"]):
         codes = rule.get("onExitCodes")
-        if codes and codes["operator"] == "In" and 0 in codes["values"]:
-            where = f"{at}.podFailurePolicy.rules[{number}].onExitCodes.values[0]"
-            yield _wrong(where, 0, "must not be 0 for the In operator")
+        if not codes:
+            continue
+        where = f"{at}.podFailurePolicy.rules[{number}].onExitCodes"
+        if codes["operator"] == "In" and 0 in codes["values"]:
+            yield _wrong(f"{where}.values[0]", 0, "must not be 0 for the In operator")
+        if codes["values"] != sorted(codes["values"]):
+            yield _wrong(f"{where}.values", codes["values"], "must be ordered")
+        named = codes.get("containerName")
+        if named is not None and named not in {one.get("name") for one in all_containers(template)}:
+            why = "must be one of the container or initContainer names in the pod template"
+            yield _wrong(f"{where}.containerName", named, why)
 
 
 def _job(job: Object) -> Iterator[Problem]:
@@ -103,6 +213,10 @@ def _cronjob(obj: Object) -> Iterator[Problem]:
         yield _wrong("spec.schedule", schedule, why)
     elif problem := cron_problem(schedule):
         yield _wrong("spec.schedule", schedule, problem)
+    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if (spec.get(field) or 0) < 0:
+            yield _wrong(f"spec.{field}", spec[field], "must be greater than or equal to 0")
+    yield from _metadata(spec["jobTemplate"].get("metadata") or {}, "spec.jobTemplate.metadata")
     zone = spec.get("timeZone")
     if zone is not None and zone not in zoneinfo.available_timezones():
         yield _wrong("spec.timeZone", zone, f"unknown time zone {zone}")
@@ -132,7 +246,7 @@ def _check_played(job: Object) -> None:
 def check(kind: Kind, obj: Object) -> None:
     """Refused with 422 for an object that breaks rules; all are told."""
     name = obj["metadata"]["name"]
-    problems = list(_name(kind, name))
+    problems = [*_name(kind, name), *_metadata(obj["metadata"], "metadata")]
     if kind.kind in _RULES:
         problems += _RULES[kind.kind](obj)
     if problems:

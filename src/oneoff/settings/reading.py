@@ -104,10 +104,15 @@ def _settings(start: Path, environ: Mapping[str, str], file: Path | None, table:
 
 
 def _user_dir(environ: Mapping[str, str]) -> Path | None:
-    """By the XDG base directory specification, which ignores a path that is not absolute."""
+    """By the XDG base directory specification, which ignores a path that is not absolute.
+
+    The home in a pod that was launched is nobody's, goes with it, and can often not be written.
+    """
     state = Path(environ.get("XDG_STATE_HOME", ""))
     if state.is_absolute():
         return state / "oneoff"
+    if environ.get("ONEOFF_INTENT"):
+        return None
     home = Path(environ.get("HOME", ""))
     return home / ".local" / "state" / "oneoff" if home.is_absolute() else None
 

@@ -21,6 +21,7 @@ def test_a_run_in_production(live: Shop) -> None:
     assert ended.code == 0, ended.err
     assert "purging 7 days, soft" in ended.out.splitlines()
     assert "run r1 succeeded" in ended.err
+    assert "cannot be written" not in ended.out + ended.err  # a pod's home
     (job,) = live.jobs()
     assert job["metadata"]["name"] == "purge-r1"
     (container,) = job["spec"]["template"]["spec"]["containers"]

@@ -175,6 +175,34 @@ def test_a_run_has_room_to_write() -> None:
     assert [one["name"] for one in bare["volumes"]] == ["cfg"]
 
 
+@pytest.mark.parametrize(
+    ("closed", "mounts", "dry_run", "expected"),
+    [
+        (True, [], True, True),
+        (True, [], False, False),
+        (False, [], True, False),
+        (True, ["/tmp/"], True, False),
+    ],
+    ids=["no place", "a real run", "an open image", "the app's own place"],
+)
+def test_a_dry_run_has_a_place_for_temporary_files(
+    closed: bool, mounts: list[str], dry_run: bool, expected: bool
+) -> None:
+    """It copies databases and lends files to the task; a real run has what the app has."""
+    source = workload(
+        securityContext={"readOnlyRootFilesystem": closed},
+        volumeMounts=[{"name": "own", "mountPath": path} for path in mounts],
+        spec={"volumes": [{"name": "own", "emptyDir": {}}]},
+    )
+    made = a_job(source, dry_run=dry_run)
+    spec = made.object["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    mount = {"name": "oneoff-tmp", "mountPath": "/tmp"}
+    assert (mount in container["volumeMounts"]) is expected
+    assert ({"name": "oneoff-tmp", "emptyDir": {}} in spec["volumes"]) is expected
+    assert made.identity.differs == ()
+
+
 def test_a_bare_command_runs_as_it_is() -> None:
     """Nothing of oneoff is in the image: no result is expected, and no store is needed."""
     made = a_job(settings={"store": None}, command=("npm", "$x"), environ={"A": "$(B)"}).object

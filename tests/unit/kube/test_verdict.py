@@ -99,6 +99,15 @@ def test_how_a_recorded_job_ended(folder: str, expected: Verdict) -> None:
     assert judged(folder) == expected
 
 
+def test_out_of_memory_is_no_failure_where_the_command_bore_it() -> None:
+    """containerd says OOMKilled as well where a child was killed, and the first process ended with 0."""
+    ((_, job),) = recorded.last_states("job-succeeds", "jobs").values()
+    ((_, pod),) = recorded.last_states("job-succeeds", "pods").values()
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+    found = verdict(job, [pod], container="task")
+    assert (found.status, found.exit_code) == (Status.SUCCEEDED, 0)
+
+
 @pytest.mark.parametrize(
     ("folder", "reason", "words"),
     [

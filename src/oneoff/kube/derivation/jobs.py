@@ -53,6 +53,9 @@ STATE_PATH: Final = "/run/oneoff"
 SECRETS: Final = "oneoff-secrets"
 """The volume with the values of a task's secret parameters, a file each."""
 SECRETS_PATH: Final = "/run/oneoff-secrets"
+TEMPORARY: Final = "oneoff-tmp"
+"""The volume for a dry run's temporary files, where the app has no place for any."""
+TEMPORARY_PATH: Final = "/tmp"
 TERMINATION_LOG: Final = "/dev/termination-log"
 """Where Kubernetes reads the last words of a container."""
 
@@ -188,10 +191,10 @@ def pod(workload: Workload, settings: KubernetesSettings, launch: Launch) -> Mad
         image=launch.image,
         pinned=launch.pinned,
         grace=launch.kind.grace,
-        rooms=_rooms(launch),
+        rooms=_rooms(source, launch),
     )
     derived = derive(workload, settings, wish)
-    own = OWN_VARIABLES | {STATE, SECRETS}
+    own = OWN_VARIABLES | {STATE, SECRETS, TEMPORARY}
     compared = identity(workload.template, derived.template, derived.container, own=own, pinned=launch.pinned)
     # Last: what it says of the derivation is known only now.
     derived.template["metadata"]["annotations"][INTENT] = write_intent(
@@ -220,21 +223,32 @@ def _intent(workload: Workload, launch: Launch, derived: Derived, compared: Iden
     )
 
 
-def _rooms(launch: Launch) -> list[Room]:
+def _rooms(source: Object, launch: Launch) -> list[Room]:
     rooms = []
     if launch.command is None:
         rooms.append(state_room())
+    if launch.dry_run and _closed(source):
+        volume: Object = {"name": TEMPORARY, "emptyDir": {}}
+        reason = "a dry run copies and lends files there, and the image may not be written"
+        rooms.append(Room(volume=volume, path=TEMPORARY_PATH, reason=reason))
     if launch.secrets:
         # The option's own name is the file's: two options may name one key of one Secret.
         sources = [
             {"secret": {"name": one.secret, "items": [{"key": one.key, "path": option.lstrip("-")}]}}
             for option, one in launch.secrets.items()
         ]
-        volume: Object = {"name": SECRETS, "projected": {"sources": sources}}
+        volume = {"name": SECRETS, "projected": {"sources": sources}}
         rooms.append(
             Room(volume=volume, path=SECRETS_PATH, reason="the task's secret parameters", read_only=True)
         )
     return rooms
+
+
+def _closed(source: Object) -> bool:
+    """Whether the app has no place for temporary files."""
+    mounted = {str(mount.get("mountPath")).rstrip("/") for mount in source.get("volumeMounts") or []}
+    closed = (source.get("securityContext") or {}).get("readOnlyRootFilesystem") is True
+    return closed and TEMPORARY_PATH not in mounted
 
 
 def state_room() -> Room:

@@ -314,7 +314,7 @@ def _of_pod(seen: _Seen, last: Object | None) -> Verdict:
         return Verdict(
             status=Status.REFUSED, exit_code=code, reason=str(terminated["reason"]), message=message
         )
-    if terminated.get("reason") == "OOMKilled":
+    if terminated.get("reason") == "OOMKilled" and code != 0:  # with 0 it was a child, and borne with
         return Verdict(
             status=Status.FAILED,
             exit_code=code,

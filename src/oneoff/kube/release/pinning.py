@@ -2,7 +2,8 @@
 
 Docker writes ``docker-pullable://REPOSITORY@sha256:…``, containerd and CRI-O ``REPOSITORY@sha256:…``. An
 image that was built or loaded on the node has no repository to be had from: ``sha256:…``, with Docker
-``docker://sha256:…``, with CRI-O at times the letters alone.
+``docker://sha256:…``, with CRI-O at times the letters alone. One that ``kind load`` has loaded, which is
+``ctr images import --digests``, has the name of a day: ``docker.io/library/import-2026-12-01@sha256:…``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from oneoff.kube.objects import Object, named
 
 _SCHEME: Final = re.compile(r"[a-z0-9+.-]+://")
 _REFERENCE: Final = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
+_IMPORTED: Final = re.compile(r"docker\.io/library/import-\d{4}-\d\d-\d\d@")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _reported(pod: Object, container: str) -> str:
 
 
 def _match(reported: str) -> re.Match[str] | None:
-    return _REFERENCE.fullmatch(reported)
+    return None if _IMPORTED.match(reported) else _REFERENCE.fullmatch(reported)
 
 
 def _repository(image: str) -> str:
