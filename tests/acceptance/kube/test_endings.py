@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kubernetes.objects import conditions
-from tests.kubernetes.shop import LAPTOP, Shop
+from tests.kubernetes.shop import LAPTOP, Shop, shop
 
 STAGING = ("--env", "staging")
 DEAF = """
@@ -39,6 +40,13 @@ COUNT = ("run", "count", *STAGING, "--up-to", "99", "--pause", "2", "--run-id", 
 def remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the logs of other tests, whose environments have the same names."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Shop]:
+    """A cluster in which deadlines and graces come soon."""
+    with shop(tmp_path, limits=20.0) as found:
+        yield found
 
 
 def record(live: Shop, run_id: str = "r1") -> dict[str, Any]:
@@ -126,29 +134,29 @@ def test_what_never_started(live: Shop) -> None:
     assert live.in_pod("audit", "verify").code == 0
 
 
-def test_past_its_deadline(live: Shop) -> None:
+def test_past_its_deadline(hasty: Shop) -> None:
     """Deaf to the signal, it is killed after its grace; the record and the watcher say that it timed out."""
-    ended = live(*deaf(live, "start_within = 2"))  # 62 seconds in all, of which the cluster makes 3
+    ended = hasty(*deaf(hasty, "start_within = 2"))  # 62 seconds in all, of which the cluster makes 3
     assert ended.code == 6, ended.err
     assert "run r1 timed out: Job was active longer than specified deadline" in ended.err
-    run = record(live)
+    run = record(hasty)
     assert (run["status"], run["error"]) == ("timed_out", "Job was active longer than specified deadline")
-    assert live.in_pod("audit", "verify").code == 0
+    assert hasty.in_pod("audit", "verify").code == 0
 
 
 @pytest.mark.slow
-def test_one_that_hears_the_signal_says_itself_how_it_ended(live: Shop) -> None:
+def test_one_that_hears_the_signal_says_itself_how_it_ended(hasty: Shop) -> None:
     """The watcher adds why the signal came."""
-    live.laptop.write(oneoff_toml=LAPTOP.format(more=", start_within = 2"))
-    tasks = live.image / "admin.py"
+    hasty.laptop.write(oneoff_toml=LAPTOP.format(more=", start_within = 2"))
+    tasks = hasty.image / "admin.py"
     tasks.write_text(
         tasks.read_text().replace("@admin.task\n", "@admin.task(timeout=timedelta(minutes=1))\n")
     )
-    ended = live(*COUNT)
+    ended = hasty(*COUNT)
     assert ended.code == 75, ended.err
     why = "interrupted by a signal: Job was active longer than specified deadline"
     assert f"run r1 interrupted: {why}" in ended.err
-    assert (record(live)["status"], len(told(live, "outcome"))) == ("interrupted", 1)
+    assert (record(hasty)["status"], len(told(hasty, "outcome"))) == ("interrupted", 1)
 
 
 def test_what_nobody_watched_is_collected_once(live: Shop) -> None:
@@ -196,17 +204,17 @@ def test_a_forced_cancel_says_who_and_why(live: Shop) -> None:
     assert live.in_pod("audit", "verify").code == 0
 
 
-def test_a_deaf_one_is_cancelled_all_the_same(live: Shop) -> None:
+def test_a_deaf_one_is_cancelled_all_the_same(hasty: Shop) -> None:
     """It is killed, and its record says so: nobody has to wait for its lease, and its lock is free."""
-    detached(live, *deaf(live))
-    ended = live("cancel", "r1", *STAGING, "--yes", "--force", "--reason", "wrong table")
+    detached(hasty, *deaf(hasty))
+    ended = hasty("cancel", "r1", *STAGING, "--yes", "--force", "--reason", "wrong table")
     assert ended.code == 0, ended.err
-    run = record(live)
+    run = record(hasty)
     assert (run["status"], run["error"]) == ("cancelled", "the Job was deleted before its end")
-    (event,) = told(live, "cancelled")
+    (event,) = told(hasty, "cancelled")
     assert event["request"] == {"force": True, "reason": "wrong table"}
-    assert len(told(live, "outcome")) == 1
-    assert live.in_pod("audit", "verify").code == 0
+    assert len(told(hasty, "outcome")) == 1
+    assert hasty.in_pod("audit", "verify").code == 0
 
 
 def test_one_that_never_started_is_cancelled(live: Shop) -> None:
