@@ -5,6 +5,7 @@ Libraries do it with more comfort. Their import alone takes longer than kubectl 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -153,7 +154,8 @@ class Connections:
             carrier.settimeout(request.timeout)
             self._say_head(connection, request, headers)
             sent = True
-            connection.endheaders(request.body)
+            with contextlib.suppress(ConnectionError, ssl.SSLEOFError):  # why it hung up is still to be read
+                connection.endheaders(request.body)
             answer = Answer(connection.getresponse(), carrier)
             if request.stream and answer.is_success:
                 return answer
