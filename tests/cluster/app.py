@@ -43,6 +43,12 @@ def count(ctx: oneoff.Context, up_to: int = 3, pause: float = 0.0) -> None:
             return
 
 
+@admin.task(nature="resumable")
+def recount(ctx: oneoff.Context, up_to: int = 3, pause: float = 0.0) -> None:
+    """Count, which does no harm when it is repeated."""
+    count(ctx, up_to, pause)
+
+
 @admin.task(timeout=timedelta(seconds=5))
 def dawdle(ctx: oneoff.Context) -> None:
     """Take longer than it may."""

@@ -30,6 +30,14 @@ def limited(world: World, name: str) -> Iterator[None]:
         yield
 
 
+def evict(world: World, run_id: str) -> None:
+    """As a drain of its node does it."""
+    (pod,) = world.pods(run_id)
+    head = {"name": name_of(pod), "namespace": world.namespace}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": head}
+    world.post(f"pods/{name_of(pod)}/eviction", eviction)
+
+
 def test_a_run_is_cancelled(world: World) -> None:
     """It gets its grace to stop, and its record says that it was cancelled."""
     run_id = world.run_id("cancel")
@@ -45,21 +53,26 @@ def test_a_run_is_cancelled(world: World) -> None:
 def test_an_evicted_run_is_reported_and_not_repeated(world: World) -> None:
     """Nobody can tell how far a task came that cannot resume: it is not started again."""
     run_id = world.run_id("evict")
-
-    def evict(_: object) -> None:
-        (pod,) = world.pods(run_id)
-        head = {"name": name_of(pod), "namespace": world.namespace}
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": head}
-        world.post(f"pods/{name_of(pod)}/eviction", eviction)
-
     arguments = ("run", "count", *LONG, *CLUSTER, "--run-id", run_id)
-    ended = world.interfered(*arguments, after="tick 1", interfere=evict)
+    ended = world.interfered(*arguments, after="tick 1", interfere=lambda _: evict(world, run_id))
     assert ended.code == 75, f"{ended.code}\n{ended.out}\n{ended.err}"
     assert world.shown(run_id)["status"] == "interrupted"
     world.eventually(lambda: world.jobs(run_id)[0]["status"].get("failed") == 1, "end of the Job")
     assert not [pod for pod in world.pods(run_id) if pod["status"]["phase"] in ("Pending", "Running")]
     # Its pod is gone with all that it said: who comes late is told what the store has.
     assert world("wait", run_id, *CLUSTER).code == 75
+
+
+def test_an_evicted_run_that_can_resume_goes_on(world: World) -> None:
+    """In another pod, and as a run of its own; whoever follows it sees both."""
+    run_id = world.run_id("resume")
+    arguments = ("run", "recount", "--up-to", "20", "--pause", "0.5", *CLUSTER, "--run-id", run_id)
+    ended = world.interfered(*arguments, after="tick 1", interfere=lambda _: evict(world, run_id))
+    assert ended.code == 0, f"{ended.code}\n{ended.out}\n{ended.err}"
+    assert "tick 19" in ended.out
+    assert world.shown(run_id)["status"] == "interrupted"
+    again = world.shown(f"{run_id}-2")
+    assert (again["status"], again["rerun_of"]) == ("succeeded", run_id)
 
 
 def test_a_run_out_of_memory_is_on_record_as_that(world: World) -> None:
