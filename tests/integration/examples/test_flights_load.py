@@ -37,6 +37,7 @@ def test_the_first_flights_are_read_with_their_types(empty: Engine) -> None:
     assert (cancelled.departure_delay, cancelled.arrival, cancelled.arrival_delay) == (None, None, None)
 
 
+@pytest.mark.timeout(300)
 def test_all_flights_are_there_and_add_up(empty: Engine) -> None:
     """The whole data is loaded, the midnights and the four missing airports included, and is consistent."""
     assert not load.loaded(empty)
