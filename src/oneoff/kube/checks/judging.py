@@ -18,7 +18,7 @@ from oneoff.kube.api.cluster import (
     QUOTAS,
     SERVICES,
 )
-from oneoff.kube.checks import network, podsecurity, quotas
+from oneoff.kube.checks import network, podsecurity
 from oneoff.kube.checks.check import Check
 from oneoff.kube.checks.place import Place
 from oneoff.kube.derivation.jobs import RESULT, Made
@@ -156,7 +156,9 @@ def check_quotas(place: Place, template: Object) -> list[Check]:
     """Whether there is room for one more Job and pod."""
     if not place.of(QUOTAS):
         return place.unseen("quota", QUOTAS) or [Check("quota", "ok", "there is no quota")]
-    problems = quotas.exceeded(place.of(QUOTAS), place.of(LIMIT_RANGES), template)
+    from oneoff.kube.checks.quotas import exceeded  # exact fractions, which many a namespace needs not
+
+    problems = exceeded(place.of(QUOTAS), place.of(LIMIT_RANGES), template)
     defaults = place.unseen("quota", LIMIT_RANGES)
     step = f"see kubectl -n {place.name} describe quota; remove what has ended, or raise it"
     checks = [Check("quota", "warning" if defaults else "failure", problem, step) for problem in problems]
