@@ -35,8 +35,9 @@ class TaskGroup(ShowingGroup):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         given = loosely(args[0], args[1:])
         if _elsewhere(session_of(ctx), given):
-            from oneoff.cli.launch import command_of
+            from oneoff.cli.launch import command_of, starting
 
+            ctx.with_resource(starting())
             return args[0], command_of(session_of(ctx), given, args[0]), args[1:]
         if given["environment"]:
             with showing_errors():  # before the app is looked for, which a laptop need not have
