@@ -100,7 +100,13 @@ class Shop:
 
     def reaching(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables of a laptop with a kubeconfig, and nothing of the app's."""
-        return {"KUBECONFIG": str(self.laptop.root / "kubeconfig"), **(environ or {})}
+        return {
+            "KUBECONFIG": str(self.laptop.root / "kubeconfig"),
+            "XDG_STATE_HOME": str(
+                self.laptop.root.parent / "home"
+            ),  # what was seen of another cluster is no news
+            **(environ or {}),
+        }
 
     def in_pod(self, *arguments: str) -> Ended:
         """Run ``oneoff ARGUMENTS`` as a process of the app would."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oneoff.errors import CommandNotStarted, OneoffError
+from oneoff.execution.pipes import PipeEnd
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 
@@ -32,7 +33,7 @@ class Child:
 
     def __init__(self, control: int) -> None:
         self.pid: int | None = None
-        self._control: int | None = control
+        self._control = PipeEnd(control)
         self._lock = threading.RLock()  # a signal handler may come in at any point
 
     def terminate(self) -> None:
@@ -44,16 +45,13 @@ class Child:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        with self._lock, suppress(BrokenPipeError):
-            if self._control is not None:
-                os.write(self._control, bytes([number]))
+        with self._lock:
+            self._control.say(bytes([number]))
 
     def release(self) -> None:
-        """Let go of the guardian, which kills what still runs."""
+        """Let go of the guardian, which kills what still runs; once more where a stop came in between."""
         with self._lock:
-            if self._control is not None:
-                os.close(self._control)
-                self._control = None
+            self._control.close()
 
 
 def run_command(

@@ -333,7 +333,8 @@ def test_a_pod_that_is_gone_before_it_is_watched(
     cluster.delete(JOBS, "j", uid=made["metadata"]["uid"])
     fake.wait(lambda: fake.items("pods", "shop") == [])
     said: list[str] = []
-    found = ending(cluster, made, container="task", since=since, say=said.append, pace=BRISK)
+    patient = replace(BRISK, last_state=20.0)
+    found = ending(cluster, made, container="task", since=since, say=said.append, pace=patient)
     assert (found.status, found.exit_code) == (Status.CANCELLED, 75)
 
 

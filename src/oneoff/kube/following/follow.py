@@ -50,7 +50,7 @@ class Pace:
     """For which it may answer with errors, or not know us: a token runs out, and a new one comes."""
     silence: float = 10.0
     """Of a log whose container has ended."""
-    last_state: float = 2.0
+    last_state: float = 5.0
     """For which the last state of a pod that is gone may still come."""
     ending: float = 30.0
     """For which pods may go on once it is decided, besides the grace that they have."""
