@@ -139,13 +139,13 @@ def test_whoever_waits_for_it_records_its_end(live: Shop) -> None:
     assert "next:  oneoff logs m1 --env staging" in live("logs", "m1").err
 
 
-def test_one_that_is_cancelled_ends_in_the_record_too(live: Shop) -> None:
+def test_one_that_is_cancelled_ends_in_the_record_too(hasty: Shop) -> None:
     """With who asked for it, and why: its Job is gone, and no other would tell."""
-    detached(live)
-    ended = live("cancel", "m1", "--env", "staging", "--yes", "--reason", "wrong table")
+    detached(hasty)
+    ended = hasty("cancel", "m1", "--env", "staging", "--yes", "--reason", "wrong table")
     assert ended.code == 0, ended.err
-    assert live.laptop.latest()["status"] == outcome(live)["status"] == "cancelled"
-    (asked,) = live.laptop("audit", "log", "--type", "cancelled", "-o", "json").json
+    assert hasty.laptop.latest()["status"] == outcome(hasty)["status"] == "cancelled"
+    (asked,) = hasty.laptop("audit", "log", "--type", "cancelled", "-o", "json").json
     assert asked["event"]["data"]["request"]["reason"] == "wrong table"
 
 

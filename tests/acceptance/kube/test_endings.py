@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kubernetes.objects import conditions
-from tests.kubernetes.shop import LAPTOP, Shop, shop
+from tests.kubernetes.shop import LAPTOP, Shop
 
 STAGING = ("--env", "staging")
 DEAF = """
@@ -34,19 +32,6 @@ def count(ctx: oneoff.Context) -> None:
         time.sleep(0.1)
 """
 COUNT = ("run", "count", *STAGING, "--up-to", "99", "--pause", "2", "--run-id", "r1")
-
-
-@pytest.fixture(autouse=True)
-def remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the logs of other tests, whose environments have the same names."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def hasty(tmp_path: Path) -> Iterator[Shop]:
-    """A cluster in which deadlines and graces come soon."""
-    with shop(tmp_path, limits=20.0) as found:
-        yield found
 
 
 def record(live: Shop, run_id: str = "r1") -> dict[str, Any]:

@@ -126,14 +126,14 @@ def test_pods_that_are_not_ready_any_more(live: Shop) -> None:
     assert (ended.code, "note: 0 of 2 pods of deployment/web are available" in ended.err) == (0, True)
 
 
-def test_a_mesh_that_keeps_the_job(live: Shop) -> None:
+def test_a_mesh_that_keeps_the_job(hasty: Shop) -> None:
     """A proxy injected as an ordinary container goes on: the run ends all the same, and says what to set."""
-    live.cluster.inject_sidecar({"name": "istio-proxy", "image": "proxy:1", "command": ["sleep", "600"]})
-    ended = live(*RUN, "-o", "json")
+    hasty.cluster.inject_sidecar({"name": "istio-proxy", "image": "proxy:1", "command": ["sleep", "600"]})
+    ended = hasty(*RUN, "-o", "json")
     assert (ended.code, ended.json["status"], ended.json["error"]) == (0, "succeeded", None), ended.err
     assert 'annotate the workload\'s pods with sidecar.istio.io/nativeSidecar: "true"' in ended.err
-    live.cluster.wait(lambda: live.jobs() == [])
-    (run,) = live.in_pod("runs", "-o", "json").json
+    hasty.cluster.wait(lambda: hasty.jobs() == [])
+    (run,) = hasty.in_pod("runs", "-o", "json").json
     assert run["status"] == "succeeded"
 
 

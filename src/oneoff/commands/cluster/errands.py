@@ -109,9 +109,10 @@ def _carried_out(
     remote: Remote, wanted: Object, container: str, within: timedelta | None
 ) -> tuple[bytes, Verdict]:
     """The log of the Job, and how it ended; it is gone then, however this goes."""
-    job, _ = create(remote.cluster, wanted)
+    job: Object | None = None
     log: list[bytes] = []
     try:
+        job, _ = create(remote.cluster, wanted)
         verdict = follow(
             remote.cluster,
             job,
@@ -121,9 +122,15 @@ def _carried_out(
             say=remote.say,
             pace=replace(PACE, longest=within.total_seconds()) if within else PACE,
         )
+    except KeyboardInterrupt:
+        if job is None:  # or is it there already?
+            with suppress(ClusterError):
+                job = remote.cluster.get(JOBS, name_of(wanted))
+        raise
     finally:
-        with suppress(ClusterError):  # then it goes by itself, some minutes after its end
-            remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
+        if job is not None:
+            with suppress(ClusterError):  # then it goes by itself, some minutes after its end
+                remote.cluster.delete(JOBS, name_of(job), uid=str(metadata(job)["uid"]))
     return b"".join(log), verdict
 
 
