@@ -23,6 +23,7 @@ from oneoff.dryrun.measure import Measure
 from oneoff.dryrun.report import TableEffect
 from oneoff.errors import CommitUnknown, DryRunStopped, NotCommitted
 from tests.postgres import Server, serve
+from tests.threads import let_go
 
 _SCHEMA = """
 CREATE TABLE item (id int PRIMARY KEY, v int);
@@ -296,6 +297,7 @@ def test_a_thread_that_goes_on_writing_is_not_kept(tmp_path: Path) -> None:
             seal.keep()
     go.set()
     thread.join()
+    let_go()
 
 
 def test_a_file_that_others_lock_is_given_up(tmp_path: Path) -> None:

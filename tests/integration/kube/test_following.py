@@ -329,6 +329,7 @@ def test_a_pod_that_is_gone_before_it_is_watched(
     script = "trap 'exit 75' TERM; echo up > up; while :; do sleep 0.02; done"
     made = cluster.create(JOBS, job("j", script, main={"workingDir": str(tmp_path)}))
     fake.wait((tmp_path / "up").exists)
+    fake.wait(lambda: [pod["status"].get("phase") for pod in fake.items("pods", "shop")] == ["Running"])
     since = pods_of(cluster, made)
     cluster.delete(JOBS, "j", uid=made["metadata"]["uid"])
     fake.wait(lambda: fake.items("pods", "shop") == [])
