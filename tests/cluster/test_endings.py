@@ -134,6 +134,7 @@ def test_an_image_that_cannot_be_had(world: World) -> None:
 def test_a_quota_that_is_used_up_is_told_before(world: World) -> None:
     """Nothing is created."""
     run_id = world.run_id("quota")
+    world.ok("run", "count", *CLUSTER, "--help")  # by then its tasks are known, which takes a pod
     with limited(world, "none"):
         ended = world("run", "count", *CLUSTER, "--run-id", run_id)
         assert ended.code == 3, f"{ended.code}\n{ended.out}\n{ended.err}"

@@ -21,7 +21,7 @@ from oneoff.kube.api.connection.route import Route, readable
 
 TIMEOUT: Final = 10.0
 """Seconds to connect, and for an answer to begin."""
-AT_ONCE: Final = 5
+AT_ONCE: Final = 3
 """Connections for answers that are read whole: more of them cost more than they save."""
 
 _PIECE: Final = 65536
