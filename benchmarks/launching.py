@@ -21,7 +21,7 @@ LIMIT = 3.0
 
 The fake server takes JSON, as custom resources do; ``kubectl create job`` itself sends protobuf.
 """
-ROUNDS = 15
+ROUNDS = 25
 
 
 def main() -> int:
