@@ -14,7 +14,14 @@ import click
 
 from oneoff import own
 from oneoff.cli.endings import FOUND_EFFECTS, ending_line
-from oneoff.cli.options import Texts, collect_texts, loosely, options_of, run_options, task_options
+from oneoff.cli.options import (
+    Texts,
+    collect_texts,
+    command_for,
+    loosely,
+    options_of,
+    task_options,
+)
 from oneoff.cli.output import emit
 from oneoff.cli.session import Session, session_of, showing_errors, tell
 from oneoff.commands.options import Options
@@ -91,13 +98,7 @@ def task_command(task: Task) -> click.Command:
             )
             _perform(ctx, session, request, given)
 
-    return click.Command(
-        task.name,
-        callback=callback,
-        params=[*task_options(task.parameters), *run_options()],
-        help=task.help or None,
-        short_help=task.summary or None,
-    )
+    return command_for(task, callback)
 
 
 def _collect(session: Session, task: Task, given: Mapping[str, Any]) -> Texts:

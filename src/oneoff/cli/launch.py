@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from oneoff.cli.endings import FOUND_EFFECTS, LET_GO, ending_line
-from oneoff.cli.options import collect_texts, run_options, slot, task_options
+from oneoff.cli.options import collect_texts, command_for, slot, task_options
 from oneoff.cli.output import emit
 from oneoff.cli.session import Session, session_of, showing_errors, tell
 from oneoff.errors import InvalidParameters, Problem, TaskNotFound, UsageError, did_you_mean
@@ -132,13 +132,7 @@ def _command(task: Task, wanted: _Wanted, *, bare: bool) -> click.Command:
             plain, secrets = _parameters(task, given, ctx)
             perform(ctx, task, given, wanted=wanted, texts=plain, secrets=secrets, bare=bare)
 
-    return click.Command(
-        task.name,
-        callback=callback,
-        params=[*task_options(task.parameters), *run_options()],
-        help=task.help or None,
-        short_help=task.summary or None,
-    )
+    return command_for(task, callback)
 
 
 def perform(

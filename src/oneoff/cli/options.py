@@ -16,6 +16,7 @@ from oneoff.errors import InvalidParameters, Problem, UsageError
 from oneoff.settings import GUARDS, LEVELS
 from oneoff.tasks import parameters
 from oneoff.tasks.parameters import Parameter
+from oneoff.tasks.task import Task
 from oneoff.types import RunId
 
 if TYPE_CHECKING:
@@ -168,6 +169,17 @@ def _without(names: Set[str], words: Sequence[str]) -> Iterator[str]:
 
 _PLACED = "placed"
 """Where click keeps what stands on the command line without an option."""
+
+
+def command_for(task: Task, callback: Callable[..., Any]) -> click.Command:
+    """The command that runs a task, with its own options and those of every run."""
+    return click.Command(
+        task.name,
+        callback=callback,
+        params=[*task_options(task.parameters), *run_options()],
+        help=task.help or None,
+        short_help=task.summary or None,
+    )
 
 
 def task_options(task_parameters: tuple[Parameter, ...]) -> list[click.Parameter]:
